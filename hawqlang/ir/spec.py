@@ -629,5 +629,17 @@ class Spec(Frozen):
     deferred: tuple[Deferred, ...] = ()
 
 
-for _model in (Union, Intersection, Difference, CountTerm, Each, And, Or, Not, Implies, Target, Spec):
+for _model in (
+    Union,
+    Intersection,
+    Difference,
+    CountTerm,
+    Each,
+    And,
+    Or,
+    Not,
+    Implies,
+    Target,
+    Spec,
+):
     _model.model_rebuild()

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from hawqlang.base import Frozen, Span
 
+
 class Quantity(Frozen):
     """An exact number with an optional unit as written: ``6 MiB``, ``99.99%``, ``65 TMACs/s``."""
 
@@ -112,17 +113,7 @@ class Tie(Frozen):
 
 
 Expr: TypeAlias = (
-    Quantity
-    | String
-    | Boolean
-    | Name
-    | ListExpr
-    | Call
-    | Group
-    | Binary
-    | Unary
-    | Chain
-    | Tie
+    Quantity | String | Boolean | Name | ListExpr | Call | Group | Binary | Unary | Chain | Tie
 )
 
 

@@ -1,0 +1,60 @@
+"""What a back end is: it generates text from an integer program, builds it, and runs what was built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from hawqlang.cache import TensorStore
+from hawqlang.ir.integer import IntegerProgram
+from hawqlang.ir.kernels import KernelSet
+from hawqlang.ir.spec import Target
+
+Array = npt.NDArray[Any]
+
+
+class Runner(Protocol):
+    """A loaded artifact of one back end, forced to one variant (instruction set)."""
+
+    variant: str
+
+    def run(self, images: Array) -> Array:
+        """Return int32 logits ``(N, F)`` of uint8 inputs ``(N, H, W, C)``."""
+        ...
+
+    def trace(self, image: Array) -> Mapping[str, Array]:
+        """Return every stored tensor of one input ``(H, W, C)`` by name, as the program's values."""
+        ...
+
+    def close(self) -> None:
+        """Release the library's memory."""
+        ...
+
+
+class Backend(Protocol):
+    """The seam between the compiler and a target."""
+
+    name: str
+
+    def generate(self, program: IntegerProgram, target: Target, store: TensorStore) -> KernelSet:
+        """Return the rendered sources and packed weights."""
+        ...
+
+    def build(self, kernels: KernelSet, folder: Path, store: TensorStore) -> None:
+        """Write sources, blobs and binaries into ``folder``; raise ``HawqError`` with the compiler's own words."""
+        ...
+
+    def variants(self, folder: Path) -> tuple[str, ...]:
+        """Return the variants in a built folder that this machine can run, best first."""
+        ...
+
+    def load(self, folder: Path, variant: str | None = None) -> Runner:
+        """Return a runner; the best variant when none is named."""
+        ...
+
+    def float_instructions(self, folder: Path) -> tuple[int, tuple[str, ...]]:
+        """Return how many instructions were disassembled and every floating-point one found."""
+        ...

@@ -1,0 +1,31 @@
+"""SensitivityTable: predicted loss increase per layer and candidate precision."""
+
+from __future__ import annotations
+
+from hawqlang.base import Frozen, Precision
+
+
+class LayerSensitivity(Frozen):
+    """What quantizing one layer alone is expected to cost."""
+
+    layer: str
+    values: tuple[tuple[Precision, float], ...]
+    """One per candidate; dimensionless, at least 0."""
+    weight_trace: float | None = None
+    """Mean diagonal of the loss Hessian in the weights (trace / n), by Hutchinson."""
+    weight_trace_stderr: float | None = None
+    activation_trace: float | None = None
+    """The same in the layer's input."""
+    activation_trace_stderr: float | None = None
+
+
+class SensitivityTable(Frozen):
+    """Sensitivities of one model."""
+
+    method: str
+    layers: tuple[LayerSensitivity, ...]
+    probes: int | None = None
+    converged: bool | None = None
+    """Whether the declared tolerance was met before the probes ran out."""
+    labels: bool | None = None
+    """``False``: the loss was taken against the model's own top-1."""
