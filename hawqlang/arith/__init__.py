@@ -1,0 +1,1 @@
+"""Arithmetic shared by solver, interpreter, lowering and kernels."""

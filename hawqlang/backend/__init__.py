@@ -1,0 +1,1 @@
+"""The seam between the compiler and its targets."""

@@ -1,0 +1,1 @@
+"""The nouns between the steps: frozen values."""

@@ -1,0 +1,1 @@
+"""The TVM back end: TIR for x86-64 CPUs."""
