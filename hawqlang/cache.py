@@ -19,6 +19,7 @@ import numpy.typing as npt
 import platformdirs
 
 from hawqlang.base import Frozen, TensorRef
+from hawqlang.references import references
 
 Array = npt.NDArray[Any]
 Noun = TypeVar("Noun", bound=Frozen)
@@ -129,7 +130,7 @@ class Cache:
             value = kind.model_validate_json(data)
         except ValueError:
             return None
-        return value if all(ref in self.tensors for ref in _references(value)) else None
+        return value if all(ref in self.tensors for ref in references(value)) else None
 
     def save(self, key: str, value: Frozen) -> None:
         """Store a step's result."""
@@ -147,19 +148,3 @@ class Cache:
         value = compute()
         self.save(key, value)
         return value
-
-
-def _references(value: object) -> list[TensorRef]:
-    """Return every array reference inside a value."""
-    match value:
-        case TensorRef():
-            return [value]
-        case Frozen():
-            return [
-                r for name in type(value).model_fields for r in _references(getattr(value, name))
-            ]
-        case tuple():
-            items: tuple[object, ...] = value
-            return [r for item in items for r in _references(item)]
-        case _:
-            return []
