@@ -1,4 +1,4 @@
-"""Selectors: which layers of a network a spec means, and the groups that ties are made of (LANGUAGE, section 6)."""
+"""Selectors: which layers of a network a spec means, and the groups that ties are made of."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def select(selector: Selector, table: LayerTable) -> tuple[str, ...]:
 def groups(selector: Selector, table: LayerTable) -> tuple[tuple[str, ...], ...]:
     """Return the groups that ``selector`` forms for ``same … across``, each in execution order.
 
-    ``residual`` and ``shared_input`` form theirs, a glob with ``{name}`` one per value; any other selector forms one.
+    ``residual`` and ``shared_input`` form theirs, a glob with ``{name}`` one per value; any other
+    selector forms one.
 
     Raises:
         HawqError: the selector matches no layer (HQ502).
@@ -84,7 +85,7 @@ def unmatched(selector: Selector, table: LayerTable) -> tuple[Diagnostic, ...]:
     )
 
 
-def describe(selector: Selector) -> str:
+def describe(selector: Selector) -> str:  # noqa: PLR0911 - one line a selector
     """Return the selector as a reader would write it."""
     match selector:
         case Glob():
@@ -108,8 +109,8 @@ def describe(selector: Selector) -> str:
 def pattern(glob: str) -> re.Pattern[str]:
     """Return the regular expression of a glob.
 
-    ``*`` is any run of characters, dots included, ``?`` one character, ``{name}`` one path segment: the same name again
-    means the same segment.
+    ``*`` is any run of characters, dots included, ``?`` one character, ``{name}`` one path segment;
+    the same name again means the same segment.
     """
     names: list[str] = []
     out: list[str] = []
@@ -120,10 +121,10 @@ def pattern(glob: str) -> re.Pattern[str]:
             out.append(".")
         elif piece.startswith("{") and piece.endswith("}"):
             name = piece[1:-1]
-            out.append(
-                f"(?P=g{names.index(name)})" if name in names else f"(?P<g{len(names)}>[^.]+)"
-            )
-            if name not in names:
+            if name in names:
+                out.append(f"(?P=g{names.index(name)})")
+            else:
+                out.append(f"(?P<g{len(names)}>[^.]+)")
                 names.append(name)
         else:
             out.append(re.escape(piece))
@@ -147,7 +148,9 @@ def _parts(selector: Selector) -> tuple[Selector, ...]:
             assert_never(selector)
 
 
-def _names(selector: Selector, table: LayerTable) -> frozenset[str]:
+def _names(  # noqa: PLR0911 - one line a selector
+    selector: Selector, table: LayerTable
+) -> frozenset[str]:
     match selector:
         case Glob():
             regex = pattern(selector.pattern)

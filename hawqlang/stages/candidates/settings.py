@@ -1,4 +1,4 @@
-"""Effective settings: what holds for each layer once every ``layer`` block of the build is applied."""
+"""Effective settings: what holds for each layer once every ``layer`` block is applied."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def settings(build: Build, table: LayerTable) -> tuple[LayerSettings, ...]:
     Of several ``layer`` blocks that set the same key for a layer the last wins, key by key.
 
     Raises:
-        HawqError: a block's selector matches nothing (HQ502), or a layer has no precision at all (HQ503).
+        HawqError: a block's selector matches nothing (HQ502), or a layer has no precision (HQ503).
     """
     lost = [d for rule in build.layer_rules for d in unmatched(rule.selector, table)]
     if lost:

@@ -1,4 +1,4 @@
-"""Layer table, sensitivities and rules to candidates: what each layer may take and what that costs."""
+"""Layers, sensitivities and rules to candidates: what a layer may take and what that costs."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def candidates(
     """Return the candidates of every layer, in execution order.
 
     Args:
-        build: the build; its ``layer`` blocks are applied, the last that sets ``precision`` for a layer wins.
+        build: the build; of its ``layer`` blocks the last that sets ``precision`` for a layer wins.
         table: the layers. Latencies and sensitivities that it brings itself are used.
         sensitivities: predicted loss increases; ``None`` before they are measured.
-        legality: says why a layer may not run at a precision (an accumulator that could overflow, a kernel that the
-            back end lacks); such candidates are dropped with a warning.
+        legality: says why a layer may not run at a precision (an accumulator that could overflow, a
+            kernel that the back end lacks); such candidates are dropped with a warning.
         latencies: measured latencies in seconds; they come before the device's model.
 
     Raises:
-        HawqError: a selector matches nothing (HQ502), a layer is left without candidates (HQ503), a sensitivity is
-            negative or not a number (HQ505), or one is missing (HQ506). All of them are reported together.
+        HawqError: a selector matches nothing (HQ502), a layer is left without candidates (HQ503), a
+            sensitivity is negative or not a number (HQ505), or missing (HQ506); all together.
     """
     effective = settings(build, table)
     values, found = _sensitivities(build, table, sensitivities)
@@ -208,5 +208,6 @@ def _notes(table: LayerTable, layers: list[LayerCandidates]) -> tuple[str, ...]:
     if not blind:
         return ()
     return (
-        f"the modelled latency of {len(blind)} layers counts no activation bytes: the table gives no shapes",
+        f"the modelled latency of {len(blind)} layers counts no activation bytes: "
+        "the table gives no shapes",
     )
