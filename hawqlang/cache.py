@@ -1,6 +1,7 @@
 """Content-addressed store for arrays and step results: the only durable state; deleting it only costs time.
 
-Every entry is written to a temporary file and renamed, so a killed process leaves nothing half-written, and is checked
+Every entry is written to a temporary file and renamed, so a killed process leaves nothing
+half-written, and is checked
 against its digest when read, so a damaged entry is dropped instead of believed.
 """
 
@@ -26,7 +27,7 @@ Noun = TypeVar("Noun", bound=Frozen)
 
 
 def digest(*parts: object) -> str:
-    """Return the sha256 (hex) of the parts: ``Frozen`` values by their JSON, bytes as they are, the rest by ``repr``."""
+    """Return the sha256 of the parts: ``Frozen`` values by their JSON, bytes as they are, others by ``repr``."""
     h = hashlib.sha256()
     for part in parts:
         match part:

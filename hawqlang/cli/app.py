@@ -22,7 +22,8 @@ from hawqlang.cli.verify import verify
 HELP = """
 Compile a network to integers: a [bold].hawq[/bold] spec in, a proven library out.
 
-A spec says what to deploy and what must hold; hawqc chooses every layer's precision, proves the choice, generates
+A spec says what to deploy and what must hold; hawqc chooses every layer's precision, proves the
+choice, generates
 code and checks that it computes exactly what the integer program says.
 
 [bold]Start here[/bold]
@@ -46,7 +47,7 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:  # noqa: FBT001 - the signature that typer calls
+def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"hawqc {__version__}")
         raise typer.Exit

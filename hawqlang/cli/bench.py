@@ -119,9 +119,7 @@ def _json(
     }
 
 
-def _print(
-    title: str, latencies: dict[str, Latency], layers: list[dict[str, Any]]
-) -> None:
+def _print(title: str, latencies: dict[str, Latency], layers: list[dict[str, Any]]) -> None:
     stdout.print(f"[bold]{title}[/bold]")
     own = latencies[INTEGER].median
     whole = Table(box=None, pad_edge=False, header_style="bold")

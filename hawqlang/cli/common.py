@@ -1,6 +1,7 @@
 """What every command shares: options, how findings are shown, exit statuses.
 
-Exit status: 0 fine; 1 the spec is wrong or cannot be met, or a check failed; 2 misuse or a failure of the tool.
+Exit status: 0 fine; 1 the spec is wrong or cannot be met, or a check failed; 2 misuse or a failure
+of the tool.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
 
@@ -26,14 +27,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """Shape of a command's result."""
 
     text = "text"
     json = "json"
 
 
-class CheckFormat(str, Enum):
+class CheckFormat(StrEnum):
     """Shape of ``check``'s findings."""
 
     text = "text"
@@ -52,7 +53,8 @@ TrustOption = Annotated[
 FormatOption = Annotated[Format, typer.Option("--format", help="Shape of the result.")]
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for artifacts.")]
 SpecArgument = Annotated[
-    str, typer.Argument(metavar="FILE[:NAME]", help="A spec, or one build of it.", show_default=False)
+    str,
+    typer.Argument(metavar="FILE[:NAME]", help="A spec, or one build of it.", show_default=False),
 ]
 ArtifactArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="An artifact folder: build/NAME.", show_default=False)

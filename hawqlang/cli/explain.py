@@ -40,4 +40,6 @@ def explain(
     for title, text in (("Wrong", entry.example), ("Right", entry.mended)):
         if text.strip():
             stdout.print(f"[bold]{title}[/bold]\n")
-            stdout.print("\n".join("    " + line for line in text.strip().splitlines()) + "\n", markup=False)
+            stdout.print(
+                "\n".join("    " + line for line in text.strip().splitlines()) + "\n", markup=False
+            )

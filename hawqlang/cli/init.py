@@ -23,7 +23,9 @@ _FILES = {
 
 @guarded
 def init(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Folder and spec to make.")] = "starter",
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="Folder and spec to make.")
+    ] = "starter",
 ) -> None:
     """Write a commented starter spec, beside a small model and its data, that builds as it stands."""
     folder = Path(name)

@@ -125,7 +125,11 @@ def _print(folder: Path, verdict: Verdict) -> None:
             b.integer_only,
             "integer-only",
             f"{b.backend}: {b.instructions:,} instructions disassembled, "
-            + ("no floating-point arithmetic" if b.integer_only else "; ".join(b.float_instructions)),
+            + (
+                "no floating-point arithmetic"
+                if b.integer_only
+                else "; ".join(b.float_instructions)
+            ),
         )
     line(verdict.overflow_free, "overflow-free", "every accumulator's bound holds for all inputs")
     line(

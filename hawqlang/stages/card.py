@@ -1,6 +1,7 @@
 """The quantization card: what was done, taken from the steps' results and never from the spec's wishes.
 
-The fields follow Garg et al., "Confounding Tradeoffs for Neural Network Quantization" (2021): choices that can outweigh
+The fields follow Garg et al., "Confounding Tradeoffs for Neural Network Quantization" (2021):
+choices that can outweigh
 the method must be disclosed.
 """
 
@@ -120,8 +121,10 @@ def _result(outcome: Outcome) -> list[tuple[str, str]]:
         facts.append(
             (
                 "Accuracy",
-                f"{found.accuracy:.2%} integer, {found.fp32_accuracy:.2%} FP32"
-                f" of the same checkpoint, on {found.n} inputs",
+                (
+                    f"{found.accuracy:.2%} integer, {found.fp32_accuracy:.2%} FP32"
+                    f" of the same checkpoint, on {found.n} inputs"
+                ),
             )
         )
     if found.agreement is not None:
@@ -173,8 +176,10 @@ def _arithmetic(outcome: Outcome) -> list[tuple[str, str]]:
     facts += [
         (
             f"Activation memory ({kernels.backend})",
-            f"{units.size(kernels.arena_bytes)};"
-            f" lower bound {units.size(kernels.arena_lower_bound_bytes)}",
+            (
+                f"{units.size(kernels.arena_bytes)};"
+                f" lower bound {units.size(kernels.arena_lower_bound_bytes)}"
+            ),
         )
         for kernels in outcome.kernels
     ]

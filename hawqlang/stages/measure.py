@@ -1,6 +1,7 @@
 """Measure an artifact's latency, whole and per step, beside the float network in one run.
 
-Rivals are timed in turns with the library, so that a drifting clock or a noisy neighbour hits both alike.
+Rivals are timed in turns with the library, so that a drifting clock or a noisy neighbour hits both
+alike.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Prove an artifact: bit-exact against the interpreter, integer-only, overflow-free, unchanged.
 
-The interpreter runs the program that the artifact carries. Every back end, in every variant that this machine can
+The interpreter runs the program that the artifact carries. Every back end, in every variant that
+this machine can
 execute, must store the same bits in every tensor, for adversarial inputs and for real ones.
 """
 
@@ -20,6 +21,7 @@ from hawqlang.interpret import interpret
 from hawqlang.ir.bundle import BackendEntry, Manifest
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.verdict import BackendVerdict, Difference, Verdict
+from hawqlang.ops import writes
 from hawqlang.progress import Progress
 from hawqlang.stages.bundle import changed_files, read_reference
 from hawqlang.stages.lower.check_accumulators import certificate
@@ -174,7 +176,7 @@ def _producers(program: IntegerProgram) -> dict[str, str]:
     """Return for each tensor the op that stores it."""
     found: dict[str, str] = {}
     for op in program.ops:
-        for name in op.outputs:
+        for name in writes(op):
             found[name] = op.name
     return found
 
