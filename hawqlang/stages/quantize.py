@@ -12,7 +12,10 @@ from typing import Any, Literal, assert_never
 import numpy as np
 import numpy.typing as npt
 
+from hawqlang.ir.graph import Graph
+from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import Ema, Entropy, GroupSize, MinMax, Mse, Percentile, Range
+from hawqlang.stages.structure import Form, nonnegative
 
 Floats = npt.NDArray[np.floating[Any]]
 Float64 = npt.NDArray[np.float64]
@@ -74,6 +77,25 @@ def quant_params(
         return QuantParams(1.0, 0, qmin, qmax, signed=True)
     zero_point = min(max(round(qmin - low / scale), qmin), qmax)
     return QuantParams(scale, zero_point, qmin, qmax, signed=True)
+
+
+def stored_params(graph: Graph, table: RangeTable) -> dict[Form, QuantParams]:
+    """Return how every form that ``table`` has a range for is stored.
+
+    The graph's input counts as non-negative where its range says so, for that range is exact.
+    """
+    pixels = [row.low >= 0 for row in table.ranges if row.tensor == graph.input.name]
+    positive = nonnegative(graph, input_nonnegative=all(pixels) and bool(pixels))
+    return {
+        Form(row.tensor, row.bits): quant_params(
+            row.low,
+            row.high,
+            row.bits,
+            nonnegative=row.tensor in positive,
+            scheme=row.scheme or table.scheme,
+        )
+        for row in table.ranges
+    }
 
 
 @dataclass(frozen=True, slots=True)
