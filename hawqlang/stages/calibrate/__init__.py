@@ -6,7 +6,7 @@ there are. The input's range is that of its pixels, known exactly, and is not ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -19,47 +19,40 @@ from hawqlang.stages.calibrate.methods import choose_range
 from hawqlang.stages.calibrate.observed import Interval, Observed
 from hawqlang.stages.calibrate.requests import (
     RangeRequest,
-    Report,
     describe,
     input_interval,
     range_requests,
 )
+from hawqlang.stages.feedback import Feedback
+from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.structure import nonnegative, producers
-from hawqlang.stages.torch_ops import execute
 
 __all__ = ["RangeRequest", "calibrate", "describe", "input_interval", "range_requests"]
 
-Progress = Callable[[int, int], None]
-
 
 def calibrate(
-    graph: Graph,
-    parameters: Mapping[str, torch.Tensor],
+    model: FloatModel,
     batches: Iterable[torch.Tensor],
     requests: Sequence[RangeRequest],
     *,
     interval: Interval,
     default: ActivationSettings,
-    count: int,
-    progress: Progress,
-    report: Report,
+    feedback: Feedback,
 ) -> RangeTable:
     """Return the range of every requested tensor and width.
 
     Args:
-        graph: The float network.
-        parameters: Its weights by name.
-        batches: Samples ``(N, …)`` as the network sees them, any batch sizes; read once.
+        model: The float network with its weights.
+        batches: Samples ``(N, ...)`` as the network sees them, in batches of any sizes; read once.
         requests: What to calibrate (:func:`range_requests`).
         interval: Smallest and largest value at the network's input (:func:`input_interval`).
         default: The build's settings for activations.
-        count: How many samples ``batches`` holds, for ``progress``.
-        progress: Called with samples done and ``count``.
-        report: Takes warnings: tensors that are constant (HQ411, HQ412).
+        feedback: Gets samples done, and warnings of tensors that never vary (HQ411, HQ412).
 
     Raises:
         HawqError: A tensor holds NaN or infinity (HQ410), or there are no samples (HQ414).
     """
+    graph = model.graph
     observed = _observers(graph, requests)
 
     def see(name: str, x: torch.Tensor) -> torch.Tensor:
@@ -72,19 +65,25 @@ def calibrate(
     done = 0
     with torch.inference_mode():
         for batch in batches:
-            execute(graph, parameters, batch, see)
+            model.run(batch, intercept=see)
             done += batch.shape[0]
-            progress(done, count)
+            feedback.progress(done, done)
     if done == 0:
         raise HawqError(
             Diagnostic(code="HQ414", severity="error", message="there are no calibration samples")
         )
     for name, seen in observed.items():
-        _report_constant(graph, name, seen, report)
+        _report_constant(graph, name, seen, feedback)
     positive = nonnegative(graph, input_nonnegative=interval[0] >= 0)
     return RangeTable(
         ranges=tuple(
-            _row(graph, request, observed, positive, interval, default) for request in requests
+            _row(
+                request,
+                observed.get(request.form.root),
+                interval,
+                nonnegative=request.form.root in positive,
+            ).replace(scheme=None if request.scheme == default.scheme else request.scheme)
+            for request in requests
         ),
         method=describe(default.range),
         samples=done,
@@ -108,27 +107,19 @@ def _observers(graph: Graph, requests: Sequence[RangeRequest]) -> dict[str, Obse
 
 
 def _row(
-    graph: Graph,
-    request: RangeRequest,
-    observed: Mapping[str, Observed],
-    positive: frozenset[str],
-    interval: Interval,
-    default: ActivationSettings,
+    request: RangeRequest, observed: Observed | None, interval: Interval, *, nonnegative: bool
 ) -> TensorRange:
-    """Return the table's row for one request."""
-    root, bits = request.form.root, request.form.bits
-    if root == graph.input.name:
-        low, high = min(interval[0], 0.0), max(interval[1], 0.0)
-    else:
+    """Return the table's row for one request; ``observed`` is ``None`` for the input."""
+    low, high = min(interval[0], 0.0), max(interval[1], 0.0)
+    if observed is not None:
         low, high = choose_range(
-            observed[root],
+            observed,
             request.method,
-            bits,
-            nonnegative=root in positive,
+            request.form.bits,
+            nonnegative=nonnegative,
             scheme=request.scheme,
         )
-    scheme = None if request.scheme == default.scheme else request.scheme
-    return TensorRange(tensor=root, bits=bits, low=low, high=high, scheme=scheme)
+    return TensorRange(tensor=request.form.root, bits=request.form.bits, low=low, high=high)
 
 
 def spoken_name(graph: Graph, value: str) -> str:
@@ -148,12 +139,12 @@ def _not_finite(graph: Graph, value: str) -> Diagnostic:
     )
 
 
-def _report_constant(graph: Graph, value: str, seen: Observed, report: Report) -> None:
+def _report_constant(graph: Graph, value: str, seen: Observed, feedback: Feedback) -> None:
     """Warn of a tensor that never varies: a dead layer, or samples that do not fit the network."""
     if seen.only is None or np.isnan(seen.only):
         return
     code, what = ("HQ411", "0") if seen.only == 0 else ("HQ412", f"{seen.only:g}")
-    report(
+    feedback.report(
         Diagnostic(
             code=code,
             severity="warning",

@@ -67,11 +67,11 @@ def percentile_range(observed: Observed, p: float) -> Interval:
 
 def quantile(segments: Segments, p: float) -> float:
     """Return the value below which the share ``p`` of the mass lies."""
-    below = int(np.count_nonzero(segments.right <= 0))
+    below = int(np.searchsorted(segments.right, 0.0, side="right"))
     count = np.insert(segments.count, below, segments.zeros)
     left = np.insert(segments.left, below, 0.0)
     right = np.insert(segments.right, below, 0.0)
-    reached = np.cumsum(count)
+    reached: Float64 = np.cumsum(count)
     rank = p * reached[-1]
     k = min(int(np.searchsorted(reached, rank)), len(count) - 1)
     before = reached[k] - count[k]
