@@ -33,7 +33,7 @@ STD = 0.377
 
 
 class Block(nn.Module):
-    """Residual basic block; where the shape changes, a strided 1 x 1 convolution is the shortcut."""
+    """Residual basic block; a strided 1 x 1 convolution is the shortcut where the shape changes."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
