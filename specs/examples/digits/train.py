@@ -1,14 +1,15 @@
-"""Train the network of the quickstart on scikit-learn's handwritten digits and write the three files beside this script.
+"""Train the network of the quickstart on scikit-learn's handwritten digits.
 
-Run it in a development environment (it takes about a minute on one core)::
+It takes less than a minute on one core, in a development environment::
 
     python specs/examples/digits/train.py
 
-It writes ``digits.onnx`` (batch norm left in place, for the compiler to fold), ``digits_calib.npz`` and
-``digits_eval.npz`` (``x``: uint8 [N, 8, 8, 1] pixels, ``y``: uint8 [N] labels). The images are those of
-``sklearn.datasets.load_digits``: 1797 digits of 8 x 8 pixels with values from 0 to 16, stored here as
-``round(value * 255 / 16)``. A fixed permutation holds 600 of them back: no step of the training or of the choice of
-the number of epochs has seen them, and ``digits_eval.npz`` is exactly those. Calibration images are training images.
+It writes three files beside this script: ``digits.onnx`` (batch norm left in place, for the
+compiler to fold), ``digits_calib.npz`` and ``digits_eval.npz`` (``x``: uint8 [N, 8, 8, 1] pixels,
+``y``: uint8 [N] labels). The images are those of ``sklearn.datasets.load_digits``: 1797 digits of
+8 x 8 pixels with values from 0 to 16, stored here as ``round(value * 255 / 16)``. A fixed
+permutation holds 600 of them back. Training never sees those, and ``digits_eval.npz`` is exactly
+those. Calibration images are training images.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ STD = 0.377
 
 
 class Block(nn.Module):
-    """Residual basic block; where the shape changes, the shortcut is a strided 1 x 1 convolution."""
+    """Residual basic block; a strided 1 x 1 convolution is the shortcut where the shape changes."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -131,8 +132,8 @@ def accuracy(network: Digits, pixels: np.ndarray, labels: np.ndarray) -> float:
 def export(network: Digits, path: Path) -> None:
     """Write the network as ONNX with module-path initializer names and its batch norms unfolded.
 
-    The TorchScript exporter needs no further package; ``PRESERVE`` and no constant folding keep it from merging
-    batch norms into the convolutions, which is the compiler's work to show.
+    The TorchScript exporter needs no further package. ``PRESERVE`` and no constant folding keep it
+    from merging batch norms into the convolutions, which is the compiler's work to show.
     """
     torch.onnx.export(
         network,
