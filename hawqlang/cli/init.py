@@ -39,9 +39,10 @@ def init(
             )
         )
     source = data_dir("specs") / "starter"
-    with staging(folder) as partial:
+    with staging(folder) as made:
         for origin, target in _FILES.items():
-            shutil.copyfile(source / origin, partial / target.format(name=folder.name))
+            shutil.copyfile(source / origin, made.path / target.format(name=folder.name))
+        made.commit()
     spec = folder / f"{folder.name}.hawq"
     stdout.print(f"wrote {spec}, a model and its data; now:\n", markup=False)
     for line in (f"hawqc check {spec}", f"hawqc build {spec}", "hawqc verify build/digits"):

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, cast
@@ -46,17 +46,28 @@ _PATH_FIELDS: dict[type[Frozen], tuple[str, ...]] = {
 }
 
 
+class Staging:
+    """A folder in the making beside the one it will replace."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self.path = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
+
+    def commit(self) -> None:
+        """Put what was made in its place."""
+        self.path.chmod(0o755)
+        _swap(self.path, self.folder)
+
+
 @contextmanager
-def staging(folder: Path) -> Iterator[Path]:
-    """Give an empty folder beside ``folder`` that takes its place when the block ends well, else vanishes."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.partial-", dir=folder.parent))
+def staging(folder: Path) -> Generator[Staging]:
+    """Give an empty folder that takes the place of ``folder`` when committed, else vanishes."""
+    made = Staging(folder)
     try:
-        yield partial
-        partial.chmod(0o755)
-        _swap(partial, folder)
+        yield made
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(made.path, ignore_errors=True)
 
 
 def _swap(partial: Path, folder: Path) -> None:
