@@ -42,7 +42,6 @@ check: .venv/.installed-dev ## lint, format, types, layers, module lengths
 fix: .venv/.installed-dev ## apply the linter's fixes and the formatters
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/hawqc fmt specs/examples/*.hawq specs/starter/*.hawq
 
 golden: .venv/.installed-dev ## rewrite tests/golden; the diff is what changed
 	$(BIN)/python -m pytest -n 2 --update-golden

@@ -88,7 +88,7 @@ class WeightFile(Frozen):
 
 
 class ImageInput(Frozen):
-    """``image(h, w, …)``: uint8 RGB pixels in; the network sees ``(pixel·scale − mean) / std``, channels in ``order``."""
+    """``image(h, w, …)``: RGB pixels in; the network sees ``(pixel·scale − mean) / std``, channels in ``order``."""
 
     kind: Literal["image"] = "image"
     height: int

@@ -249,4 +249,5 @@ class SyntaxTree(Frozen):
     items: tuple[Item, ...]
     ignores: tuple[IgnoreComment, ...] = ()
     partial: bool = False
-    """Whether statements with syntax errors were left out: then names may be missing and absence proves nothing."""
+    """Whether statements with syntax errors were left out: then names may be missing and absence
+    proves nothing."""
