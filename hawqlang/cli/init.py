@@ -14,11 +14,12 @@ from hawqlang.resources import data_dir
 from hawqlang.stages.bundle import staging
 
 _FILES = {
-    "starter.hawq": "{name}.hawq",
-    "model.onnx": "model.onnx",
-    "calibration.npz": "calibration.npz",
-    "evaluation.npz": "evaluation.npz",
+    "starter/starter.hawq": "{name}.hawq",
+    "examples/digits/digits.onnx": "model.onnx",
+    "examples/digits/digits_calib.npz": "calibration.npz",
+    "examples/digits/digits_eval.npz": "evaluation.npz",
 }
+"""Files below the shipped ``specs`` folder, and what they are called in the new one."""
 
 
 @guarded
@@ -38,7 +39,7 @@ def init(
                 help="choose another name, or remove it first",
             )
         )
-    source = data_dir("specs") / "starter"
+    source = data_dir("specs")
     with staging(folder) as made:
         for origin, target in _FILES.items():
             shutil.copyfile(source / origin, made.path / target.format(name=folder.name))
