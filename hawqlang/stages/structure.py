@@ -28,6 +28,7 @@ from hawqlang.ir.graph import (
     Pad,
     Slice,
 )
+from hawqlang.ir.operands import inputs
 
 LayerNode = Conv2d | Linear
 """A layer with weights."""
@@ -67,29 +68,6 @@ class Form:
     bits: int
 
 
-def inputs_of(node: Operator) -> tuple[str, ...]:
-    """Return the values that ``node`` reads, parameters not included."""
-    match node:
-        case Add():
-            return (node.a, node.b)
-        case Concat():
-            return node.inputs
-        case (
-            Conv2d()
-            | Linear()
-            | BatchNorm()
-            | Clamp()
-            | MaxPool2d()
-            | AvgPool2d()
-            | Flatten()
-            | Slice()
-            | Pad()
-        ):
-            return (node.x,)
-        case _:
-            assert_never(node)
-
-
 def producers(graph: Graph) -> dict[str, Operator]:
     """Return the node that computes each value; the graph's input has none."""
     return {node.output: node for node in graph.nodes}
@@ -99,7 +77,7 @@ def readers(graph: Graph) -> dict[str, tuple[Operator, ...]]:
     """Return the nodes that read each value, in execution order."""
     found: dict[str, list[Operator]] = {value.name: [] for value in graph.values}
     for node in graph.nodes:
-        for name in dict.fromkeys(inputs_of(node)):
+        for name in dict.fromkeys(inputs(node)):
             found[name].append(node)
     return {name: tuple(nodes) for name, nodes in found.items()}
 
@@ -138,7 +116,7 @@ def nonnegative(graph: Graph, *, input_nonnegative: bool = False) -> frozenset[s
     """
     found: set[str] = {graph.input.name} if input_nonnegative else set()
     for node in graph.nodes:
-        inherited = all(name in found for name in inputs_of(node))
+        inherited = all(name in found for name in inputs(node))
         match node:
             case Clamp():
                 floor = node.low is not None and node.low >= 0
@@ -184,7 +162,7 @@ def demands(graph: Graph) -> dict[str, tuple[Demand, ...]]:
     found: dict[str, dict[Demand, None]] = {value.name: {} for value in graph.values}
     found[graph.output][Demand(graph.output, Reader("logits", ""))] = None
     for node in reversed(graph.nodes):
-        for name in inputs_of(node):
+        for name in inputs(node):
             if (node.name, name) not in unrounded:
                 found[name].update(dict.fromkeys(_wanted_of_input(node, root[name], found)))
     position = {node.name: index for index, node in enumerate(graph.nodes)}

@@ -72,7 +72,7 @@ def quantile(segments: Segments, p: float) -> float:
     left = np.insert(segments.left, below, 0.0)
     right = np.insert(segments.right, below, 0.0)
     reached: Float64 = np.cumsum(count)
-    rank = p * reached[-1]
+    rank = float(p * reached[-1])
     k = min(int(np.searchsorted(reached, rank)), len(count) - 1)
     before = reached[k] - count[k]
     share = (rank - before) / count[k] if count[k] > 0 else 0.0
