@@ -19,8 +19,8 @@ from hawqlang.arith import dyadic
 from hawqlang.ir.graph import BatchNorm
 from hawqlang.ir.spec import ImageInput
 from hawqlang.stages.lower.draft import Draft, Order, scale_of
+from hawqlang.stages.lower.entry import entry_params
 from hawqlang.stages.lower.errors import not_finite, result_overflow
-from hawqlang.stages.lower.scale_tensors import code_params
 from hawqlang.stages.quantize import QuantParams
 
 SUM_BITS = 60
@@ -48,13 +48,13 @@ class IntegerMap:
 def input_map(draft: Draft) -> RealMap:
     """Return the map from the program's uint8 input to the real numbers the network sees."""
     source = draft.request.settings.input
+    entry = entry_params(source)
     if not isinstance(source, ImageInput):
-        return RealMap(code_params(source), (Fraction(1),), (Fraction(0),))
-    pixels = QuantParams(1.0, 0, 0, 255, signed=False)
+        return RealMap(entry, (Fraction(1),), (Fraction(0),))
     slope = tuple(source.scale / std for std in source.std)
     offset = tuple(-mean / std for mean, std in zip(source.mean, source.std, strict=True))
     order = draft.orders.get(draft.request.graph.input.name)
-    return RealMap(pixels, _stored(slope, order), _stored(offset, order))
+    return RealMap(entry, _stored(slope, order), _stored(offset, order))
 
 
 def batch_norm_map(draft: Draft, node: BatchNorm, x: QuantParams) -> RealMap:

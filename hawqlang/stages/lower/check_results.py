@@ -103,7 +103,8 @@ def _addend_reach(addend: Addend, reach: Reach) -> int:
 
 
 def _added(op: Add, reach: Reach) -> _Proof:
-    worst, found = 0, {}
+    worst = 0
+    found: dict[str, int] = {}
     for store in op.stores:
         total = _addend_reach(store.a, reach) + _addend_reach(store.b, reach)
         whole = total + abs(store.zero_point)
@@ -115,7 +116,7 @@ def _added(op: Add, reach: Reach) -> _Proof:
 
 def _mapped(draft: Draft, op: Affine) -> _Proof:
     get = draft.request.store.get
-    tensor = draft.params(next(s for s, n in draft.names.items() if n == op.x))
+    tensor = draft.params(next(slot for slot, name in draft.names.items() if name == op.x))
     m, add = get(op.multiplier).astype(np.int64), get(op.add)
     s = get(op.shift).astype(np.int64)
     ends = [np.right_shift(q * m + add, s) for q in (tensor.qmin, tensor.qmax)]

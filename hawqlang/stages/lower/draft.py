@@ -13,11 +13,24 @@ import numpy.typing as npt
 from hawqlang.arith.width import INT32_MAX, INT32_MIN
 from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
-from hawqlang.ir.graph import Graph, Operator
+from hawqlang.ir.graph import (
+    Add,
+    AvgPool2d,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    Flatten,
+    Graph,
+    Linear,
+    MaxPool2d,
+    Pad,
+    Slice,
+)
 from hawqlang.ir.integer import Bound
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import Input, WeightSettings
 from hawqlang.ops import Addend, Op
+from hawqlang.stages.lower.entry import entry_params
 from hawqlang.stages.lower.errors import missing_values
 from hawqlang.stages.quantize import QuantizedWeight, QuantParams
 from hawqlang.stages.settings import LayerSettings
@@ -101,11 +114,15 @@ class Result:
     """Stored operands of a residual addition: both for an ``Add``, the other one for a convolution."""
 
 
+Worker = Conv2d | Linear | BatchNorm | Add | Concat | MaxPool2d | AvgPool2d | Flatten | Slice | Pad
+"""Every operator of the graph but the clamp."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node of the graph at work; ``None`` is the input's normalisation."""
+    """One node of the graph at work; ``None`` is the input's normalisation. Clamps are part of what they read."""
 
-    node: Operator | None
+    node: Worker | None
     reads: tuple[Slot, ...]
     results: tuple[Result, ...]
 
@@ -151,6 +168,8 @@ class Draft:
 
     def params(self, slot: Slot) -> QuantParams:
         """Return how a slot is stored."""
+        if slot == self.pixels:
+            return entry_params(self.request.settings.input)
         if slot.target is not None:
             return _int32(self.params(slot.target).scale)
         if slot.bits == 32:

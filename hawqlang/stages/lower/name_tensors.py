@@ -20,14 +20,12 @@ def name_tensors(draft: Draft) -> Draft:
     source = draft.request.settings.input
     kind = "pixels" if isinstance(source, ImageInput) else "codes"
     names: dict[Slot, str] = {pixels: f"{pixels.value}:{kind}"}
-    slots = [slot for slot in draft.slots() if slot != pixels]
     names |= dict.fromkeys(_same_as_input(draft), names[pixels])
-    slots = [slot for slot in slots if slot not in names]
     for form in (_short, _long, _numbered):
-        candidates = {slot: form(slot, draft, i) for i, slot in enumerate(slots)}
+        left = [slot for slot in draft.slots() if slot not in names]
+        candidates = {slot: form(slot, draft, i) for i, slot in enumerate(left)}
         count = Counter([*candidates.values(), *names.values()])
         names |= {slot: name for slot, name in candidates.items() if count[name] == 1}
-        slots = [slot for slot in slots if slot not in names]
     return replace(draft, names=names)
 
 

@@ -8,10 +8,10 @@ A tensor input arrives as uint8 codes; where their grid is that of the calibrate
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 
 from hawqlang.ir.spec import TensorInput
 from hawqlang.stages.lower.draft import Draft
+from hawqlang.stages.lower.entry import code_params
 from hawqlang.stages.lower.errors import missing_range
 from hawqlang.stages.quantize import QuantParams, stored_params
 from hawqlang.stages.structure import Form
@@ -31,13 +31,6 @@ def scale_tensors(draft: Draft) -> Draft:
         if slot.bits <= 8 and slot != draft.pixels and Form(slot.root, slot.bits) not in known:
             raise missing_range(slot.root, slot.bits)
     return replace(draft, forms=known)
-
-
-def code_params(source: TensorInput) -> QuantParams:
-    """Return scale and zero point of a tensor input's uint8 codes; its range is widened to include 0."""
-    low, high = min(source.low, Fraction(0)), max(source.high, Fraction(0))
-    scale = (high - low) / 255
-    return QuantParams(float(scale), min(max(round(-low / scale), 0), 255), 0, 255, signed=False)
 
 
 def _same_grid(codes: QuantParams, stored: QuantParams) -> bool:

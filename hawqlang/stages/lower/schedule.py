@@ -26,7 +26,7 @@ from hawqlang.ir.graph import (
     Pad,
     Slice,
 )
-from hawqlang.stages.lower.draft import Draft, Request, Result, Slot, Step
+from hawqlang.stages.lower.draft import Draft, Request, Result, Slot, Step, Worker
 from hawqlang.stages.lower.errors import clamp_across_padding, unsupported_width
 from hawqlang.stages.structure import (
     LOGITS_BITS,
@@ -138,7 +138,7 @@ def _joined(plans: Iterable[_Plan]) -> _Plan:
     )
 
 
-def _single(node: Operator, value: str, slot: Slot, results: tuple[Result, ...]) -> _Plan:
+def _single(node: Worker, value: str, slot: Slot, results: tuple[Result, ...]) -> _Plan:
     return _Plan((Step(node, (slot,), results),), ((value, Result(slot)),))
 
 

@@ -7,7 +7,7 @@ from hawqlang.ir.scales import ScaleTable, TensorScale
 from hawqlang.ir.spec import ImageInput
 from hawqlang.stages.lower.draft import Draft, Slot
 from hawqlang.stages.lower.dyadic_requantize import channels_last
-from hawqlang.stages.lower.scale_tensors import code_params
+from hawqlang.stages.lower.entry import entry_params
 from hawqlang.stages.structure import LOGITS_BITS
 
 
@@ -30,7 +30,7 @@ def write_scales(draft: Draft) -> ScaleTable:
     scales = [_scale(draft, slot) for slot in _own(draft)]
     source = draft.request.settings.input
     if not isinstance(source, ImageInput):
-        codes = code_params(source)
+        codes = entry_params(source)
         name = draft.names[draft.pixels]
         value = draft.request.graph.input.name
         first = TensorScale(
@@ -47,8 +47,7 @@ def _own(draft: Draft) -> list[Slot]:
 
 
 def _input(draft: Draft) -> QTensor:
-    source = draft.request.settings.input
-    zero_point = 0 if isinstance(source, ImageInput) else code_params(source).zero_point
+    zero_point = draft.params(draft.pixels).zero_point
     shape = channels_last(draft.request.graph.input.shape)
     name = draft.names[draft.pixels]
     return QTensor(name=name, shape=shape, bits=8, signed=False, zero_point=zero_point)
