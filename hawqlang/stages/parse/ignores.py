@@ -36,9 +36,7 @@ def ignore_comments(
         line, last_line = _reach(comment, tokens, bisect_left(starts, comment.start))
         codes = tuple(code.strip() for code in readable[1].split(","))
         found.append(
-            IgnoreComment(
-                codes=codes, line=line, last_line=last_line, span=findings.span(comment)
-            )
+            IgnoreComment(codes=codes, line=line, last_line=last_line, span=findings.span(comment))
         )
     return tuple(found)
 
