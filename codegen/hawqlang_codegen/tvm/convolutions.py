@@ -1,0 +1,120 @@
+"""Convolutions and linear layers as calls of kernels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from hawqlang.arith import pack
+from hawqlang.ops import Conv2d, Linear
+from hawqlang_codegen.tvm.context import Conv, plane
+from hawqlang_codegen.tvm.layout import LANES, WORD, Layout, round_up
+from hawqlang_codegen.tvm.packing import dense_weights, group_windows, padded_bias
+from hawqlang_codegen.tvm.select import Tile, choose_avx2_tile, choose_tile
+from hawqlang_codegen.tvm.site import BuiltStore, Call, Pointer, Site, build_store
+
+Int8 = npt.NDArray[np.int8]
+RESIDENT = 32 * 1024
+"""Weights up to this many bytes stay in the first-level cache while the pixels stream past."""
+
+
+def conv2d(op: Conv2d, site: Site) -> list[Call]:
+    """Return the call that computes a convolution."""
+    packed = site.constant(op.weight).astype(np.uint8)
+    weights = pack.unpack_weights(packed, op.weight_bits, op.weight_shape)
+    x = site.layout(op.x)
+    out = site.layout(op.stores[0].output)
+    bias = site.constant(op.bias).astype(np.int64)
+    bias = bias - x.bias * weights.astype(np.int64).reshape(weights.shape[0], -1).sum(axis=1)
+    geometry = _Geometry(
+        x=x,
+        size=(out.height, out.width),
+        stride=op.stride,
+        dilation=op.dilation,
+        before=(op.padding[0], op.padding[1]),
+    )
+    return [_call(op, geometry, weights, bias, site)]
+
+
+def linear(op: Linear, site: Site) -> list[Call]:
+    """Return the call that computes a linear layer: a convolution whose window is the whole input."""
+    x = site.layout(op.x)
+    packed = site.constant(op.weight).astype(np.uint8)
+    rows = pack.unpack_weights(packed, op.weight_bits, op.weight_shape)
+    weights = rows.reshape(rows.shape[0], x.height, x.width, x.channels)
+    bias = site.constant(op.bias).astype(np.int64)
+    bias = bias - x.bias * rows.astype(np.int64).sum(axis=1)
+    geometry = _Geometry(x=x, size=(1, 1), stride=(1, 1), dilation=(1, 1), before=(0, 0))
+    return [_call(op, geometry, weights, bias, site)]
+
+
+class _Geometry:
+    """How output pixels and taps map to the input's words."""
+
+    def __init__(
+        self,
+        *,
+        x: Layout,
+        size: tuple[int, int],
+        stride: tuple[int, int],
+        dilation: tuple[int, int],
+        before: tuple[int, int],
+    ) -> None:
+        self.layout = x
+        self.size = size
+        row, pixel = x.row // WORD, x.pixel // WORD
+        self.step = (stride[0] * row, stride[1] * pixel)
+        self.dilation = (dilation[0] * row, dilation[1] * pixel)
+        origin = x.origin // WORD - before[0] * row - before[1] * pixel
+        self.plane = replace(
+            plane(x), dtype="int32", elements=x.size // WORD, origin=origin, row=row, pixel=pixel
+        )
+
+
+def _call(
+    op: Conv2d | Linear,
+    geometry: _Geometry,
+    weights: Int8,
+    bias: npt.NDArray[np.int64],
+    site: Site,
+) -> Call:
+    groups = op.groups if isinstance(op, Conv2d) else 1
+    channels, tall, wide, depth = weights.shape
+    height, width = geometry.size
+    tile = choose_tile(height, width, channels, tall * wide * -(-depth // WORD))
+    table: tuple[Pointer, ...] = ()
+    if groups > 1:
+        tile = replace(tile, vectors=1)
+        windows = group_windows(weights, groups, LANES, geometry.layout.pixel)
+        weights, table = windows.weights, (site.data(windows.start),)
+    words = -(-weights.shape[3] // WORD)
+    joined = geometry.dilation[1] == words
+    packed = dense_weights(weights, tile.vectors)
+    blocks = packed.shape[0]
+    padded = blocks * tile.vectors * LANES
+    built = [build_store(store, site, padded) for store in op.stores]
+    kernel = Conv(
+        height=height,
+        width=width,
+        vectors=round_up(channels, LANES) // LANES,
+        blocks=blocks,
+        kernel=(tall, wide),
+        words=words * wide if joined else words,
+        taps=1 if joined else wide,
+        x=geometry.plane,
+        step=geometry.step,
+        dilation=geometry.dilation,
+        windowed=groups > 1,
+        tile=tile,
+        avx2=choose_avx2_tile(height, width),
+        pixels_outside=packed.size <= RESIDENT,
+        stores=tuple(b.form for b in built),
+    )
+    constants = (site.data(packed), site.data(padded_bias(bias, padded)))
+    return Call(kernel, (site.tensor(op.x), *constants, *table, *_flat(built)))
+
+
+def _flat(built: list[BuiltStore]) -> tuple[Pointer, ...]:
+    return tuple(pointer for store in built for pointer in store.pointers)

@@ -1,0 +1,79 @@
+"""Which register tile a convolution uses: pixels by vectors of 16 output channels.
+
+The cost is that of the inner loop per step over four input channels: products are issued two per cycle, loads two per
+cycle, and an accumulator can be used again only after the latency of a product.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+from hawqlang_codegen.tvm.layout import LANES, round_up
+
+REGISTERS = 32
+"""Vector registers of AVX-512."""
+LATENCY = 4
+"""Cycles until the result of a product can be accumulated onto."""
+EPILOGUE = 4
+"""Cycles to requantize and store one vector."""
+AVX2_PIXELS = 3
+"""Pixels of 16 channels that fit AVX2's 16 registers: four accumulators each, a product, a weight, an activation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """Output pixels computed together; ``vectors`` of 16 output channels each."""
+
+    rows: int
+    columns: int
+    vectors: int
+
+    @property
+    def pixels(self) -> int:
+        """Return the pixels of the tile."""
+        return self.rows * self.columns
+
+
+def choose_tile(height: int, width: int, channels: int, words: int) -> Tile:
+    """Return the tile with the least estimated cycles for AVX-512.
+
+    Args:
+        height: Output rows.
+        width: Output columns.
+        channels: Output channels.
+        words: Steps of four input channels per output, over all taps.
+    """
+    vectors = round_up(channels, LANES) // LANES
+    tiles = (
+        Tile(rows, columns, v)
+        for v, rows, columns in product(
+            range(1, min(vectors, 16) + 1), range(1, height + 1), range(1, min(width, 14) + 1)
+        )
+        if rows * columns <= 14 and _fits(rows * columns, v)
+    )
+    return min(tiles, key=lambda t: (_cost(t, height, width, vectors, words), -t.columns, t.rows))
+
+
+def choose_avx2_tile(height: int, width: int) -> Tile:
+    """Return the pixels computed together on AVX2, always for one vector of 16 channels."""
+    tiles = (
+        Tile(rows, columns, 1)
+        for rows, columns in product(range(1, height + 1), range(1, width + 1))
+        if rows * columns <= AVX2_PIXELS
+    ) if height * width > 1 else (Tile(1, 1, 1),)
+    return min(
+        tiles,
+        key=lambda t: (-(-height // t.rows) * -(-width // t.columns) * (t.pixels + 1), -t.columns),
+    )
+
+
+def _fits(pixels: int, vectors: int) -> bool:
+    return pixels * vectors + vectors + 1 <= REGISTERS + 1
+
+
+def _cost(tile: Tile, height: int, width: int, vectors: int, words: int) -> int:
+    work = tile.pixels * tile.vectors
+    step = max(work, tile.pixels + tile.vectors, 2 * LATENCY)
+    count = -(-height // tile.rows) * -(-width // tile.columns) * -(-vectors // tile.vectors)
+    return count * (words * step + 2 * EPILOGUE * work + 40)
