@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from hawqlang.base import Frozen, Precision, Span
+from hawqlang.diagnostics.model import Diagnostic
 
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
 
@@ -22,6 +23,8 @@ class LayerChoice(Frozen):
     latency_us: tuple[tuple[Precision, float], ...]
     dropped: tuple[tuple[Precision, str], ...] = ()
     """Candidates that were not legal, with the reason."""
+    rule: Span | None = None
+    """The ``layer`` block that set the candidates; ``None`` where the build's own list stands."""
 
 
 class ConstraintResult(Frozen):
@@ -70,6 +73,12 @@ class BitPlan(Frozen):
     conflict: tuple[ConflictMember, ...] = ()
     suggestions: tuple[Suggestion, ...] = ()
     notes: tuple[str, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    """Why there is no allocation (errors), and what the reader should know (warnings)."""
+
+    def allocation(self) -> dict[str, Precision]:
+        """Return the precision of every layer, in execution order."""
+        return {choice.name: choice.precision for choice in self.layers}
 
     def precision(self, layer: str) -> Precision:
         """Return the precision of the layer called ``layer``."""

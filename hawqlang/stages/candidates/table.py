@@ -207,7 +207,7 @@ def _notes(table: LayerTable, layers: list[LayerCandidates]) -> tuple[str, ...]:
     ]
     if not blind:
         return ()
+    count = len(blind)
     return (
-        f"the modelled latency of {len(blind)} layers counts no activation bytes: "
-        "the table gives no shapes",
+        f"no shapes are known: the modelled latency of {count} layers counts weight bytes only",
     )
