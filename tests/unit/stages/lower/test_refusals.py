@@ -266,4 +266,4 @@ def test_logits_use_the_whole_of_int32_at_one_scale() -> None:
     m, s = found.store.get(store.multiplier), found.store.get(store.shift)
     top = max((bound.largest * int(a)) >> int(b) for a, b in zip(m, s, strict=True))
     assert (store.lo, store.hi) == (width.INT32_MIN, width.INT32_MAX)
-    assert 2**30 < top
+    assert top > 2**30
