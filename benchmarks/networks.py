@@ -23,10 +23,11 @@ import numpy.typing as npt
 import onnxruntime as ort
 import torch
 from common import ROOT, hawqc, show, write_results
-from hawqlang.runtime import Model
 from nets import NETS, Net, Pixels
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from hawqlang.runtime import Model
 
 Floats = npt.NDArray[np.float32]
 Program = Callable[[Pixels], npt.NDArray[Any]]
