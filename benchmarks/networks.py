@@ -10,6 +10,7 @@ program's logits and those of the float network: it shows that all of them ran t
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 import warnings
@@ -22,10 +23,11 @@ import numpy.typing as npt
 import onnxruntime as ort
 import torch
 from common import ROOT, hawqc, show, write_results
-from hawqlang.runtime import load
 from nets import NETS, Net, Pixels
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from hawqlang.runtime import Model
 
 Floats = npt.NDArray[np.float32]
 Program = Callable[[Pixels], npt.NDArray[Any]]
@@ -84,6 +86,12 @@ def quantized(source: Path, images: Floats) -> Path:
     return path
 
 
+def opened(artifact: Path) -> Model:
+    """Return the artifact's library."""
+    manifest = json.loads((artifact / "manifest.json").read_text(encoding="utf-8"))
+    return Model(artifact / manifest["backends"][0]["folder"])
+
+
 def session(path: Path) -> Callable[[Floats], npt.NDArray[Any]]:
     """Return an ONNX Runtime session of one thread that does not spin between runs."""
     options = ort.SessionOptions()
@@ -135,7 +143,7 @@ def measure(net: Net, precision: str, seconds: float, work: Path) -> list[dict[s
     floats = net.preprocess(pixels)
     float_file = export(net, folder)
     calibration = net.preprocess(np.load(folder / "calibration.npz")["x"])
-    own = load(built["builds"][0]["dir"])
+    own = opened(Path(built["builds"][0]["dir"]))
     fp32, int8 = session(float_file), session(quantized(float_file, calibration))
     reference = logits(fp32, floats)
     found = {OWN: own.run(pixels), INT8: logits(int8, floats), FP32: reference}
