@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hawqlang.diagnostics import Diagnostic, ToolError
+from hawqlang.diagnostics import Diagnostic
+from hawqlang.diagnostics.model import ToolError
 from hawqlang.ir import syntax
 from hawqlang.resources import data_dir
 from hawqlang.stages.parse import parse_text
-from hawqlang.stages.resolve.report import RejectedError, Sink, error
+from hawqlang.stages.resolve.nesting import prune
+from hawqlang.stages.resolve.report import RejectedError, Sink, error, nearest
 
 MAX_DEPTH = 64
 """How many imports may lead from one to the next."""
@@ -126,6 +128,7 @@ class _Loader:
     ) -> SourceFile:
         """Return a parsed file, its imports loaded."""
         tree, diagnostics = parse_text(text, shown)
+        tree = prune(tree, self.sink)
         for diagnostic in diagnostics:
             self.sink.add(diagnostic)
         if tree.partial or any(d.severity == "error" for d in diagnostics):
@@ -205,8 +208,6 @@ class _Loader:
     def _absent(self, path: syntax.String, shipped: bool) -> RejectedError:
         if not shipped:
             return error("HQ222", f'"{path.value}" is not there', path.span)
-        from hawqlang.stages.resolve.report import nearest
-
         known = [f"std/{p.relative_to(self.std).as_posix()}" for p in self.std.rglob("*.hawq")]
         guess = nearest(path.value, known)
         help_ = f'did you mean "{guess}"?' if guess else None

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import get_args
 
-from hawqlang.base import NOWHERE, Precision, Span
-from hawqlang.diagnostics import Diagnostic, ToolError
+from hawqlang.base import Precision, Span
+from hawqlang.diagnostics import Diagnostic
+from hawqlang.diagnostics.model import ToolError
 from hawqlang.ir import spec, syntax
 from hawqlang.stages.resolve.amounts import Amount, missing_unit, negate
 from hawqlang.stages.resolve.constants import describe, kind_of, literal
-from hawqlang.stages.resolve.report import RejectedError, choices, error, nearest, unknown
+from hawqlang.stages.resolve.report import choices, error, nearest, unknown
 from hawqlang.stages.resolve.scope import Constant, precision_word
 from hawqlang.stages.resolve.units import WORDS, Dim, quantity_text
 
@@ -207,14 +208,3 @@ def _fitting(found: Amount, kind: str, override: str | None, span: Span) -> Amou
     message = f"the param is of type `{kind}`, the value is {WORDS[found.dim]}"
     raise error("HQ216", message, span, help=f"write {_ARTICLES[kind]}")
 
-
-__all__ = [
-    "NOWHERE",
-    "TYPES",
-    "RejectedError",
-    "Resolved",
-    "check_overrides",
-    "param",
-    "string_text",
-    "text_of",
-]
