@@ -246,7 +246,10 @@ class IgnoreComment(Frozen):
 
     codes: tuple[str, ...]
     line: int
+    """0 where no statement follows."""
     span: Span
+    last_line: int = 0
+    """The last line it speaks of, where a statement's head has several."""
 
 
 class SyntaxTree(Frozen):

@@ -26,6 +26,7 @@ STATEMENT_WORDS = ITEM_WORDS | {"minimize", "maximize", "subject", "layer", "emi
 
 def balance(tokens: list[Token], findings: Findings) -> list[Token]:
     """Return the tokens with all brackets matched and only those newlines that end a statement."""
+    tokens = list(_hanging(tokens, findings))
     return list(_newlines(_braces(_round(tokens, findings), findings)))
 
 
@@ -57,6 +58,42 @@ def starts_statement(tokens: list[Token], at: int) -> bool:
     follower = tokens[at + 1].kind
     return follower in {"EQUAL", "COLON", "LBRACE"} or (
         tokens[at].text in STATEMENT_WORDS and follower in {"NAME", "STRING", "DOTTED"}
+    )
+
+
+def _hanging(tokens: list[Token], findings: Findings) -> Iterator[Token]:
+    """Put a ``{`` that starts a line on the line of what it opens."""
+    for index, token in enumerate(tokens):
+        if token.kind == "_NL" and _hangs(tokens, index):
+            continue
+        if (
+            token.kind == "LBRACE"
+            and index
+            and tokens[index - 1].kind == "_NL"
+            and _hangs(tokens, index - 1)
+        ):
+            findings.error(
+                "HQ123",
+                "an opening brace stands on the line of what it opens",
+                token,
+                help_="move it to the end of the line above",
+                repaired=True,
+            )
+        yield token
+
+
+def _hangs(tokens: list[Token], newline: int) -> bool:
+    """Return whether newlines from ``newline`` on lead to a ``{`` that what stands before them lacks."""
+    after = before = newline
+    while after < len(tokens) and tokens[after].kind == "_NL":
+        after += 1
+    while before >= 0 and tokens[before].kind == "_NL":
+        before -= 1
+    return (
+        after < len(tokens)
+        and tokens[after].kind == "LBRACE"
+        and before >= 0
+        and tokens[before].kind in {"NAME", "DOTTED", "STRING", "RPAR"}
     )
 
 
@@ -97,13 +134,18 @@ class _Round:
     def _limit(self, token: Token, braces: int) -> None:
         if len(self.open) + braces == MAX_NESTING + 1:
             self.findings.error(
-                "HQ108", f"brackets are nested deeper than {MAX_NESTING}", token, label="this one is too deep"
+                "HQ108",
+                f"brackets are nested deeper than {MAX_NESTING}",
+                token,
+                label="this one is too deep",
             )
 
     def _close(self, index: int, token: Token) -> None:
         wanted = OPENER[token.kind]
         if not self.open:
-            self.findings.error("HQ122", f"this `{token.text}` closes nothing", token, help_="delete it")
+            self.findings.error(
+                "HQ122", f"this `{token.text}` closes nothing", token, help_="delete it"
+            )
             self.replaced[index] = None
             return
         if all(opened.token.kind != wanted for opened in self.open):
@@ -155,13 +197,15 @@ class _Round:
             f"this `{inner.token.text}` is never closed",
             inner.token,
             labels=tuple(
-                Label(span=self.findings.span(o.token), message=f"nor is this `{o.token.text}`") for o in outer
+                Label(span=self.findings.span(o.token), message=f"nor is this `{o.token.text}`")
+                for o in outer
             ),
             help_=f"add the `{SIGN[CLOSER[inner.token.kind]]}`",
         )
         at = self.tokens[before - 1]
         closers = [
-            Token(CLOSER[o.token.kind], "", at.line, at.end_column, at.end, at.end) for o in reversed(opened)
+            Token(CLOSER[o.token.kind], "", at.line, at.end_column, at.end, at.end)
+            for o in reversed(opened)
         ]
         self.insertions.setdefault(before, []).extend(closers)
 

@@ -57,7 +57,9 @@ class Builder:
 
     # ---- files and declarations --------------------------------------------------------------------------------------
 
-    def _start(self, children: Children, _: Span) -> tuple[syntax.Quantity, tuple[syntax.Item, ...]]:
+    def _start(
+        self, children: Children, _: Span
+    ) -> tuple[syntax.Quantity, tuple[syntax.Item, ...]]:
         version, *items = children
         return version, tuple(_kept(items))
 
@@ -72,7 +74,9 @@ class Builder:
         )
 
     def _import(self, children: Children, span: Span) -> syntax.Import:
-        return syntax.Import(path=self._string(children, self.findings.span(children[0])), span=span)
+        return syntax.Import(
+            path=self._string(children, self.findings.span(children[0])), span=span
+        )
 
     def _param(self, children: Children, span: Span) -> syntax.Param:
         name, type_, *default = children
@@ -175,7 +179,9 @@ class Builder:
 
     def _chain(self, children: Children, span: Span) -> syntax.Chain:
         return syntax.Chain(
-            operands=tuple(children[::2]), operators=tuple(o.text for o in children[1::2]), span=span
+            operands=tuple(children[::2]),
+            operators=tuple(o.text for o in children[1::2]),
+            span=span,
         )
 
     def _string(self, children: Children, span: Span) -> syntax.String:

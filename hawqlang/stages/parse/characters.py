@@ -39,10 +39,6 @@ WRITTEN: dict[str, str] = {
     "||": "or",
     "|": "or",
     "!": "not",
-    "=>": "implies",
-    "->": "implies",
-    "=<": "<=",
-    "<>": "!=",
     "\u00a0": " ",
     "，": ",",
     "：": ":",
@@ -57,6 +53,16 @@ WRITTEN: dict[str, str] = {
     "＋": "+",
 }
 """Signs that other languages or editors put where this one has another: sign → what is written here."""
+
+
+PAIRS: dict[str, str] = {
+    "=>": ">=",
+    "->": "implies",
+    "=<": "<=",
+    "<>": "!=",
+    ":=": "=",
+}
+"""Pairs of signs that never stand side by side here, and what is written instead."""
 
 
 def code_point(character: str) -> str:

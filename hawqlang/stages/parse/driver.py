@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from hawqlang.diagnostics.model import Label
 from hawqlang.diagnostics.suggest import nearest
 from hawqlang.stages.parse.brackets import STATEMENT_WORDS, starts_statement
 from hawqlang.stages.parse.build import Builder
-from hawqlang.stages.parse.machine import Machine, TooDeepError
+from hawqlang.stages.parse.machine import Machine, Mark, TooDeepError
 from hawqlang.stages.parse.tables import END, Tables
 from hawqlang.stages.parse.tokens import Findings, Token
 
@@ -25,7 +26,9 @@ _HEADS = {
 """What stands between a statement's first word and its ``{``: enough to enter a block whose head is wrong."""
 
 _PLACES = {
-    **dict.fromkeys(("model", "dataset", "target", "quantize", "import", "param"), "at the top of a file"),
+    **dict.fromkeys(
+        ("model", "dataset", "target", "quantize", "import", "param"), "at the top of a file"
+    ),
     **dict.fromkeys(("minimize", "maximize", "subject", "layer", "emit"), "in a `quantize` block"),
 }
 """Where each statement may stand."""
@@ -35,8 +38,8 @@ _PLACES = {
 class Trouble:
     """A token that may not stand where it does."""
 
-    machine: Machine
-    terminal: str
+    key: tuple[int, frozenset[str], str]
+    """The parser's state, the terminals that may stand here, and the one that does."""
     token: Token
     previous: Token
     first: Token
@@ -60,6 +63,10 @@ class Driver:
             t.pattern: t.name for t in tables.terminals if t.literal and t.pattern.isidentifier()
         }
         self.tokens: list[Token] = []
+        self._begun = 0
+        """Index of the first token of the current statement."""
+        self._mark: Mark = []
+        """The state before it."""
         self._fresh = False
         """Whether the next token starts a statement though no newline stands before it."""
         self._mended: set[int] = set()
@@ -70,14 +77,11 @@ class Driver:
     def run(self, tokens: list[Token]) -> Any:
         """Return the value of a file whose tokens end with ``END``, ``None`` if there is none."""
         self.tokens = tokens.copy()
-        at, begun, mark = 0, 0, self.machine.mark()
+        at = 0
         while at < len(self.tokens):
-            if self._fresh or (at and self.tokens[at - 1].kind in {"_NL", "LBRACE"}):
-                begun, mark, self._fresh = at, self.machine.mark(), False
-            if self._feed(at):
-                at += 1
-            else:
-                at = self._recover(begun, at, mark)
+            if at == 0 or self._fresh or self.tokens[at - 1].kind in {"_NL", "LBRACE"}:
+                self._begun, self._mark, self._fresh = at, self.machine.mark(), False
+            at = at + 1 if self._feed(at) else self._recover(at)
         return self.machine.stack[-1].value if self.machine.finished else None
 
     def terminal(self, at: int) -> str:
@@ -106,27 +110,30 @@ class Driver:
     def _unit(self, at: int) -> bool:
         """Return whether a name behind a number is its unit: on its line, and not the start of what follows."""
         follower = self.tokens[at + 1].kind
-        starts = follower == "EQUAL" or (follower == "COLON" and not self.machine.accepts("COLON"))
-        return self.tokens[at - 1].line == self.tokens[at].line and not starts
+        starts = follower in {"EQUAL", "COLON"} and follower == self.tokens[self._begun + 1].kind
+        return self.tokens[at - 1].line == self.tokens[at].line and not (
+            starts and not self.machine.accepts(follower)
+        )
 
     # ---- recovery ----------------------------------------------------------------------------------------------------
 
-    def _recover(self, begun: int, at: int, mark: list[Any]) -> int:
+    def _recover(self, at: int) -> int:
         """Report the token at index ``at``, put the machine right, and return the index to go on with."""
-        first, token = self.tokens[begun], self.tokens[at]
+        begun, token = self._begun, self.tokens[at]
+        first = self.tokens[begun]
         quiet = self.findings.full or self._reported(first, at)
         if at > begun and self.machine.accepts("_NL") and starts_statement(self.tokens, at):
             self._separate(token, quiet=quiet)
             return at
-        if not quiet and self._mend(begun, at, mark):
+        if not quiet and self._mend(at):
             return begun
         if not quiet:
-            self._report(begun, at, mark)
+            self._report(at)
         end = self._end(at)
         self.findings.take_harmful(first.start, self.tokens[end].start)
         if begun == 0 or self.tokens[at - 1].kind == "RBRACE":
             return self._past(self._skip(end), at)  # what stands before the error is whole
-        self.machine.reset(mark)
+        self.machine.reset(self._mark)
         if self.tokens[end].kind == "LBRACE" and self._enter(first, self.tokens[end]):
             return end + 1
         end = self._skip(end)
@@ -170,20 +177,21 @@ class Driver:
         self.machine.feed("_NL", token.virtual("_NL"))
         self._fresh = True
 
-    def _words(self, mark: list[Any]) -> list[str]:
-        """Return the words that can start a statement in the marked state."""
+    def _words(self) -> list[str]:
+        """Return the words that can start a statement where the current one does."""
         now = self.machine.mark()
-        self.machine.reset(mark)
+        self.machine.reset(self._mark)
         words = [w for w in sorted(STATEMENT_WORDS) if self.machine.accepts(self.keywords[w])]
         self.machine.reset(now)
         return words
 
-    def _mend(self, begun: int, at: int, mark: list[Any]) -> bool:
+    def _mend(self, at: int) -> bool:
         """Replace a misspelled first word and go back to the start of the statement; return whether it was one."""
+        begun = self._begun
         first = self.tokens[begun]
         if first.kind != "NAME" or at > begun + 1 or first.start in self._mended:
             return False
-        words = self._words(mark)
+        words = self._words()
         meant = () if first.text in words else nearest(first.text, words, 1)
         if not meant:
             return False
@@ -197,21 +205,57 @@ class Driver:
         )
         self._mended.add(first.start)
         self.tokens[begun] = first._replace(text=meant[0])
-        self.machine.reset(mark)
+        self.machine.reset(self._mark)
         return True
 
-    def _report(self, begun: int, at: int, mark: list[Any]) -> None:
+    def _report(self, at: int) -> None:
+        begun = self._begun
         first = self.tokens[begun]
         place = _PLACES.get(first.text) if first.kind == "NAME" and at <= begun + 1 else None
-        if place is not None and first.text not in self._words(mark):
-            self.findings.error("HQ131", f"`{first.text}` may not stand here", first, help_=f"it stands {place}")
+        if place is not None and first.text not in self._words():
+            self.findings.error(
+                "HQ131", f"`{first.text}` may not stand here", first, help_=f"it stands {place}"
+            )
             return
-        self.explain(Trouble(self.machine, self.terminal(at), self.tokens[at], self.tokens[at - 1], first))
+        token, previous = self.tokens[at], self.tokens[at - 1]
+        unclosed = self._unclosed(at)
+        if unclosed is not None:
+            self.findings.error(
+                "HQ120",
+                f"this `{unclosed.text}` is never closed",
+                unclosed,
+                labels=(Label(span=self.findings.span(token), message="starts another statement"),),
+            )
+            return
+        key = (self.machine.state, self.machine.expected(), self.terminal(at))
+        self.explain(Trouble(key, token, previous, first))
+
+    def _unclosed(self, at: int) -> Token | None:
+        """Return the bracket that is still open where a line starts that looks like the next statement."""
+        token, start = self.tokens[at], self._begun
+        while start and self.tokens[start - 1].line == self.tokens[start].line:
+            start -= 1
+        lines_up = (
+            token.line > self.tokens[at - 1].line and token.column <= self.tokens[start].column
+        )
+        if not lines_up or not starts_statement(self.tokens, at):
+            return None
+        opened: list[Token] = []
+        for earlier in self.tokens[self._begun : at]:
+            if earlier.kind in {"LPAR", "LSQB"}:
+                opened.append(earlier)
+            elif earlier.kind in {"RPAR", "RSQB"} and opened:
+                opened.pop()
+        return opened[-1] if opened else None
 
     def _enter(self, first: Token, brace: Token) -> bool:
         """Enter the block that ``brace`` opens, under a head that stands in for the wrong one."""
         mark = self.machine.mark()
-        for word, kinds in ((first.text, _HEADS.get(first.text, ())), ("_", ()), ("quantize", _HEADS["quantize"])):
+        for word, kinds in (
+            (first.text, _HEADS.get(first.text, ())),
+            ("_", ()),
+            ("quantize", _HEADS["quantize"]),
+        ):
             keyword = self.keywords.get(word, "NAME")
             head = [(kind, brace.virtual(kind, "_")) for kind in kinds]
             fed = [(keyword, first._replace(text=word)), *head, ("LBRACE", brace)]

@@ -62,8 +62,11 @@ class Lexer:
                 at = self._stray(at)
                 continue
             kind, end = match.lastgroup or "", match.end()
-            if kind == "MUL" and self.text.startswith(("//", "/*"), at):
+            if self.text[at : at + 2] in {"//", "/*"}:
                 at = self._foreign_comment(at)
+                continue
+            if self.text[at : at + 2] in characters.PAIRS:
+                at = self._written(at, self.text[at : at + 2], characters.PAIRS)
                 continue
             if kind in {"NAME", "DOTTED"}:
                 kind, end = self._rate_or(kind, at, end)
@@ -105,7 +108,9 @@ class Lexer:
     def _number(self, token: Token) -> Token:
         problem = literals.number_value(token.text)
         if isinstance(problem, str):
-            self.findings.error("HQ107", "this number is too large or too small", token, label=problem)
+            self.findings.error(
+                "HQ107", "this number is too large or too small", token, label=problem
+            )
         return token
 
     def _string(self, token: Token) -> Token:
@@ -145,21 +150,26 @@ class Lexer:
         for length in (2, 1):
             sign = self.text[at : at + length]
             if sign in characters.WRITTEN:
-                return self._written(at, sign)
+                return self._written(at, sign, characters.WRITTEN)
         if character == ";":
             return self._semicolon(at)
         return self._unknown(at)
 
     def _invisible(self, at: int) -> int:
         character = self.text[at]
-        what = "controls the writing direction" if characters.BIDIRECTIONAL.match(character) else "is invisible"
+        what = (
+            "controls the writing direction"
+            if characters.BIDIRECTIONAL.match(character)
+            else "is invisible"
+        )
         self.findings.error(
             "HQ103",
             f"the character {characters.code_point(character)} may not stand in a spec",
             self.token("", at, at + 1),
             label=what if character not in "\r\f\v" else "",
-            help_="delete it; in a string it can be written as "
-            f"`\\u{{{ord(character):X}}}`" if not 0xD800 <= ord(character) <= 0xDFFF else "delete it",
+            help_=f"delete it; in a string it can be written as `\\u{{{ord(character):X}}}`"
+            if not 0xD800 <= ord(character) <= 0xDFFF
+            else "delete it",
             replacement="",
             repaired=True,
         )
@@ -201,10 +211,15 @@ class Lexer:
         previous = self._previous()
         end = max(at + 1, _FRACTION.match(self.text, at).end())  # pyright: ignore[reportOptionalMemberAccess]
         if previous is not None and previous.kind == "NUMBER" and previous.end == at:
-            self._malformed(previous, end, "a point stands between digits", f"write `{previous.text}.0`")
+            self._malformed(
+                previous, end, "a point stands between digits", f"write `{previous.text}.0`"
+            )
         elif end > at + 1:
             self._malformed(
-                self.token("NUMBER", at, at), end, "a point stands between digits", f"write `0{self.text[at:end]}`"
+                self.token("NUMBER", at, at),
+                end,
+                "a point stands between digits",
+                f"write `0{self.text[at:end]}`",
             )
             self.tokens.append(self.token("NUMBER", at, end)._replace(text="0"))
         else:
@@ -213,7 +228,9 @@ class Lexer:
 
     def _malformed(self, first: Token, end: int, label: str, help_: str | None) -> None:
         token = self.token("NUMBER", first.start, end)
-        self.findings.error("HQ106", f"`{token.text}` is no number", token, label=label, help_=help_)
+        self.findings.error(
+            "HQ106", f"`{token.text}` is no number", token, label=label, help_=help_
+        )
 
     def _quoted(self, at: int, end: int) -> int:
         token = self.token("STRING", at, end)
@@ -228,8 +245,8 @@ class Lexer:
         self.tokens.append(token)
         return end
 
-    def _written(self, at: int, sign: str) -> int:
-        written = characters.WRITTEN[sign]
+    def _written(self, at: int, sign: str, meanings: dict[str, str]) -> int:
+        written = meanings[sign]
         token = self.token("", at, at + len(sign))
         self.findings.error(
             "HQ103",

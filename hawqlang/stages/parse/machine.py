@@ -26,7 +26,7 @@ class TooDeepError(Exception):
 
 
 @dataclass(slots=True)
-class _Entry:
+class Entry:
     """One element of the stack: the state it leads to, and what was read to get there."""
 
     state: int
@@ -36,13 +36,17 @@ class _Entry:
     depth: int
 
 
+Mark = list[Entry]
+"""A copy of the stack, to come back to."""
+
+
 @dataclass(slots=True)
 class Machine:
     """The automaton in one state. A failed ``feed`` leaves it where the error was found; ``reset`` goes back."""
 
     tables: Tables
     reduce: Reduce
-    stack: list[_Entry] = field(default_factory=list[_Entry])
+    stack: list[Entry] = field(default_factory=list[Entry])
     finished: bool = False
     """Whether the end of the input was accepted."""
 
@@ -59,7 +63,7 @@ class Machine:
             if move is None:
                 return False
             if move >= 0:
-                self.stack.append(_Entry(move, token, token, token, 0))
+                self.stack.append(Entry(move, token, token, token, 0))
                 return True
             self._reduce(self.tables.rules[-1 - move])
             if kind == END and self.state == self.tables.end:
@@ -83,11 +87,11 @@ class Machine:
         row = self.tables.moves[self.state]
         return frozenset(kind for kind in row if is_terminal(kind) and self.accepts(kind))
 
-    def mark(self) -> list[_Entry]:
+    def mark(self) -> Mark:
         """Return what ``reset`` needs to come back to this state."""
         return self.stack.copy()
 
-    def reset(self, mark: list[_Entry]) -> None:
+    def reset(self, mark: Mark) -> None:
         """Go back to a marked state."""
         self.stack = mark.copy()
 
@@ -116,4 +120,4 @@ class Machine:
         if depth > MAX_DEPTH:
             raise TooDeepError
         state = self.tables.moves[self.state][rule.origin]
-        self.stack.append(_Entry(state, value, first, last, depth))
+        self.stack.append(Entry(state, value, first, last, depth))

@@ -94,6 +94,15 @@ class Findings:
         if not repaired:
             insort(self.harmful, at.start)
 
+    def warning(self, code: str, message: str, at: Token, *, help_: str) -> None:
+        """Record a warning."""
+        if len(self.diagnostics) < MAX_ERRORS:
+            self.diagnostics.append(
+                Diagnostic(
+                    code=code, severity="warning", message=message, span=self.span(at), help=help_
+                )
+            )
+
     def reported_in(self, start: int, end: int) -> bool:
         """Return whether an error was reported at an offset from ``start`` up to, without, ``end``."""
         return bisect_left(self.reported, start) < bisect_left(self.reported, end)
@@ -112,3 +121,17 @@ class Findings:
     def full(self) -> bool:
         """Whether so many errors were found that looking on helps nobody."""
         return len(self.diagnostics) >= MAX_ERRORS
+
+    def sorted(self) -> tuple[Diagnostic, ...]:
+        """Return the diagnostics in the order of the text."""
+        ordered = sorted(self.diagnostics, key=_position)
+        if self.cut:
+            last = ordered[-1]
+            note = f"after {MAX_ERRORS} errors the rest of the file was not looked at"
+            ordered[-1] = last.replace(notes=(*last.notes, note))
+        return tuple(ordered)
+
+
+def _position(diagnostic: Diagnostic) -> tuple[int, int]:
+    span = diagnostic.span
+    return (0, 0) if span is None else (span.line, span.column)
