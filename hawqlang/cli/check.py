@@ -80,11 +80,12 @@ def _check_file(file: str, settings: list[str] | None, *, trust: bool) -> Iterat
 
 def _check_builds(spec: Spec, name: str | None) -> Iterator[Diagnostic]:
     from hawqlang.cli.specs import chosen_builds
+    from hawqlang.stages.deferred import deferred
     from hawqlang.stages.feasibility import feasibility
 
     if spec.builds or name is not None:
         for build in chosen_builds(spec, name):
-            yield from (_deferred(d.what, d) for d in spec.deferred if d.build == build.name)
+            yield from deferred(spec, build, "note")
             yield from feasibility(build)
 
 
