@@ -13,9 +13,9 @@ import pytest
 import typer.main
 from hawqlang.diagnostics.catalogue import entries
 from hawqlang.stages.resolve import resolve_file
+from typer.testing import CliRunner
 
-from hawqlang.cli.app import appfrom typer.testing import CliRunner
-
+from hawqlang.cli.app import app
 from tests.docs.markdown import DOCUMENTS, ROOT, Block, blocks
 
 PROGRAM: Any = typer.main.get_command(app)
