@@ -100,8 +100,22 @@ def show(diagnostics: Iterable[Diagnostic]) -> None:
     """Print findings for people, on standard error."""
     from hawqlang.diagnostics.render import render_text
 
-    for diagnostic in diagnostics:
-        stderr.print(render_text(diagnostic), markup=False, soft_wrap=True)
+    found = tuple(diagnostics)
+    if found:
+        text = render_text(found, quotable(found), color=stderr.is_terminal and not stderr.no_color)
+        sys.stderr.write(text if text.endswith("\n") else text + "\n")
+
+
+def quotable(diagnostics: Iterable[Diagnostic]) -> dict[str, str]:
+    """Return the text of every spec that the diagnostics point into; no other file is ever quoted."""
+    spans = [span for d in diagnostics for span in (d.span, *(label.span for label in d.labels))]
+    texts: dict[str, str] = {}
+    for name in {span.file for span in spans if span is not None and span.file.endswith(".hawq")}:
+        try:
+            texts[name] = Path(name).read_bytes().decode("utf-8-sig", errors="replace")
+        except OSError:
+            continue
+    return texts
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:

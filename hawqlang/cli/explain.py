@@ -8,7 +8,7 @@ import typer
 
 from hawqlang.cli.common import guarded, stdout
 from hawqlang.diagnostics import Diagnostic, ToolError
-from hawqlang.diagnostics.catalogue import entries
+from hawqlang.diagnostics.catalogue import entries, entry
 from hawqlang.diagnostics.suggest import nearest
 
 
@@ -19,14 +19,13 @@ def explain(
     ] = None,
 ) -> None:
     """Explain a diagnostic: why it is one, a spec that causes it, the same spec mended."""
-    known = entries()
     if code is None:
-        for entry in known.values():
-            stdout.print(f"{entry.code}  {entry.title}", markup=False)
+        for known in entries():
+            stdout.print(f"{known.code}  {known.title}", markup=False)
         return
-    entry = known.get(code.upper())
-    if entry is None:
-        near = ", ".join(nearest(code.upper(), list(known)))
+    found = entry(code.upper())
+    if found is None:
+        near = ", ".join(nearest(code.upper(), [known.code for known in entries()]))
         raise ToolError(
             Diagnostic(
                 code="HQ826",
@@ -35,9 +34,9 @@ def explain(
                 help=f"near it: {near}" if near else "`hawqc explain` lists all",
             )
         )
-    stdout.print(f"[bold]{entry.code}[/bold]: {entry.title}\n")
-    stdout.print(entry.cause.strip() + "\n", markup=False)
-    for title, text in (("Wrong", entry.example), ("Right", entry.mended)):
+    stdout.print(f"[bold]{found.code}[/bold]: {found.title}\n")
+    stdout.print(found.cause.strip() + "\n", markup=False)
+    for title, text in (("Wrong", found.example), ("Right", found.mended)):
         if text.strip():
             stdout.print(f"[bold]{title}[/bold]\n")
             stdout.print(

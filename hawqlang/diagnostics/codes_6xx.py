@@ -98,7 +98,8 @@ model m {
         code="HQ608",
         title="a parameter is infinite or not a number",
         cause="""\
-Such a value has no integer. It usually comes from a training run that diverged, or from a variance of 0 with epsilon 0.""",
+Such a value has no integer. It usually comes from a training run that diverged, or from a variance of 0 with
+epsilon 0.""",
         example='weights = file("diverged.safetensors")\n',
         mended='weights = file("epoch_90.safetensors")\n',
     ),
@@ -106,8 +107,8 @@ Such a value has no integer. It usually comes from a training run that diverged,
         code="HQ609",
         title="a weight setting has no integer form in this version",
         cause="""\
-Weights are symmetric, with one scale per output channel or one per tensor. Groups of input channels and zero points of
-weights are part of the language, but this version has no kernels for them.""",
+Weights are symmetric, with one scale per output channel or one per tensor. Groups of input channels and zero points
+of weights are part of the language, but this version has no kernels for them.""",
         example="weights { granularity = group(64) }\n",
         mended="weights { granularity = per_channel }\n",
     ),

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hawqlang.ir.integer import IntegerOp, IntegerProgram, QTensor
-from hawqlang.ops import Affine, AvgPool2d, Conv2d, Linear, Reshape, reads
+from hawqlang.ops import Affine, Conv2d, Linear, Reshape, reads
 
 LANES = 16
 """Channels are padded to this many, so that a vector of 16 never leaves its pixel."""
@@ -114,9 +114,9 @@ def choose_layouts(program: IntegerProgram) -> Layouts:
         for name in reads(op):
             readers[name].append(op)
     of: dict[str, Layout] = {}
-    producers = {name: op for op in program.ops for name in _image_outputs(op, program)}
+    pixels = _pixel_outputs(program, readers[program.input])
     for tensor in program.tensors:
-        of[tensor.name] = _layout(program, tensor, readers[tensor.name], tensor.name in producers)
+        of[tensor.name] = _layout(program, tensor, readers[tensor.name], tensor.name in pixels)
     buffer = {tensor.name: tensor.name for tensor in program.tensors}
     for op in program.ops:
         if isinstance(op, Reshape):
@@ -127,12 +127,12 @@ def choose_layouts(program: IntegerProgram) -> Layouts:
     return Layouts(of=of, buffer=buffer)
 
 
-def _image_outputs(op: IntegerOp, program: IntegerProgram) -> tuple[str, ...]:
-    """Return the output of an affine map of the input's few-channel pixels."""
-    if isinstance(op, Affine) and op.x == program.input:
-        if extent(program.tensor(op.x).shape)[2] <= WORD:
-            return (op.output,)
-    return ()
+def _pixel_outputs(program: IntegerProgram, readers: list[IntegerOp]) -> frozenset[str]:
+    """Return the outputs of affine maps of a few-channel image that nothing else reads."""
+    if extent(program.tensor(program.input).shape)[2] > WORD:
+        return frozenset()
+    maps = [op for op in readers if isinstance(op, Affine)]
+    return frozenset(op.output for op in maps if len(maps) == len(readers))
 
 
 def _layout(
@@ -143,7 +143,7 @@ def _layout(
     pixel = round_up(channels, LANES)
     if is_input and all(isinstance(op, Affine) for op in readers):
         pixel = channels
-    elif from_pixels and all(_reads_words(op, tensor.name) for op in readers):
+    elif from_pixels and tensor.bits <= 8 and all(_reads_words(op, tensor.name) for op in readers):
         pixel = WORD
     bias = 1 << (tensor.bits - 1) if tensor.signed and tensor.bits <= 8 else 0
     plain = Layout(
@@ -190,8 +190,3 @@ def _shared(x: Layout, y: Layout, readers: list[IntegerOp]) -> Layout | None:
     if flat and readers and all(isinstance(op, Linear) for op in readers):
         return x
     return None
-
-
-def is_global_mean(op: AvgPool2d, layout: Layout) -> bool:
-    """Return whether the window is the whole map."""
-    return op.kernel == (layout.height, layout.width) and not any(op.padding)

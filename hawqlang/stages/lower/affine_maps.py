@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hawqlang.arith import dyadic
+from hawqlang.arith.width import INT32_MAX
 from hawqlang.ir.graph import BatchNorm
 from hawqlang.ir.spec import ImageInput
 from hawqlang.stages.lower.draft import Draft, Order, scale_of
@@ -93,10 +94,10 @@ def integer_map(name: str, real: RealMap, y: QuantParams) -> IntegerMap:
 
 
 def _row(name: str, ratio: Fraction, offset: Fraction, zero_point: int) -> tuple[int, int, int]:
-    room = SUM_BITS - int(abs(offset)).bit_length()
-    if room < 32:
-        raise result_overflow(name, name, int(abs(offset)), 2**28)
-    chosen = dyadic.choose(ratio, max_shift=min(dyadic.MAX_SHIFT, room))
+    whole = int(abs(offset))
+    if whole > INT32_MAX:
+        raise result_overflow(name, name, whole, INT32_MAX)
+    chosen = dyadic.choose(ratio, max_shift=SUM_BITS - whole.bit_length())
     m, s = chosen.multiplier, chosen.shift
     return m, s, round(offset * (1 << s)) - m * zero_point + (1 << (s - 1))
 

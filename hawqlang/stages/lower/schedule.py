@@ -26,13 +26,13 @@ from hawqlang.ir.graph import (
     Pad,
     Slice,
 )
+from hawqlang.ir.operands import inputs
 from hawqlang.stages.lower.draft import Draft, Request, Result, Slot, Step, Worker
 from hawqlang.stages.lower.errors import clamp_across_padding, unsupported_width
 from hawqlang.stages.structure import (
     LOGITS_BITS,
     TAIL_BITS,
     enters_unrounded,
-    inputs_of,
     range_root,
 )
 
@@ -91,7 +91,7 @@ def residual_fusions(graph: Graph) -> dict[str, str]:
     """
     uses: dict[str, int] = {graph.output: 1}
     for node in graph.nodes:
-        for name in inputs_of(node):
+        for name in inputs(node):
             uses[name] = uses.get(name, 0) + 1
     position = {node.output: index for index, node in enumerate(graph.nodes)}
     unrounded = enters_unrounded(graph)
@@ -172,7 +172,7 @@ def _moved(node: MaxPool2d | Slice | Pad | Flatten | Concat, result: Result) -> 
     if isinstance(node, Pad) and ((low or 0) > 0 or (high or 0) < 0):
         raise clamp_across_padding(node.name)
     reads = tuple(
-        Slot(value, result.slot.root, result.slot.bits, low, high) for value in inputs_of(node)
+        Slot(value, result.slot.root, result.slot.bits, low, high) for value in inputs(node)
     )
     demands = tuple((slot.value, Result(slot, low, high)) for slot in reads)
     return _Plan((Step(node, reads, (Result(result.slot),)),), demands)

@@ -110,12 +110,12 @@ class Builder:
         model, target, *clauses = words
         named: dict[str, syntax.Name] = {}
         for word, name in zip(clauses[::2], clauses[1::2], strict=True):
-            named[word.kind] = name if isinstance(name, syntax.Name) else self.name(name)
+            named[word.text] = name if isinstance(name, syntax.Name) else self.name(name)
         return syntax.QuantizeDecl(
             model=model,
             target=target,
-            dataset=named.get("WITH"),
-            alias=named.get("AS"),
+            dataset=named.get("with"),
+            alias=named.get("as"),
             statements=statements,
             span=span,
             head=head,
