@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import typer.main
-from hawqlang.diagnostics.catalogue import entries
+from hawqlang.diagnostics.catalogue import entry
 from hawqlang.stages.resolve import resolve_file
 from typer.testing import CliRunner
 
@@ -112,7 +112,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_codes_in_a_document_are_in_the_catalogue(path: Path) -> None:
     named = set(re.findall(r"\bHQ\d{3}\b", path.read_text(encoding="utf-8")))
-    assert named <= set(entries())
+    assert {code for code in named if entry(code) is None} == set()
 
 
 def test_every_command_stands_in_the_reference() -> None:
