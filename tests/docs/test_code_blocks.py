@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import typer.main
-from hawqlang.diagnostics.catalogue import entry
-from hawqlang.stages.resolve import resolve_file
 from typer.testing import CliRunner
 
 from hawqlang.cli.app import app
+from hawqlang.diagnostics.catalogue import entry
+from hawqlang.stages.resolve import resolve_file
 from tests.docs.markdown import DOCUMENTS, ROOT, Block, blocks
 
 PROGRAM: Any = typer.main.get_command(app)
@@ -101,6 +104,51 @@ def test_make_target_in_a_document_exists(block: Block, line: str) -> None:
 @pytest.mark.parametrize("block", blocks("python"), ids=str)
 def test_python_in_a_document_compiles(block: Block) -> None:
     compile(block.text, str(block), "exec")
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with `specs`, and with `build/digits` as the documents make it."""
+    folder = tmp_path_factory.mktemp("workplace")
+    (folder / "specs").symlink_to(ROOT / "specs")
+    done = run([sys.executable, "-m", "hawqlang", "build", "specs/examples/digits.hawq"], folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join((str(ROOT), str(ROOT / "codegen")))
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "block", [b for b in blocks("python") if b.marker == "run: digits"], ids=str
+)
+def test_python_in_a_document_runs(block: Block, workplace: Path) -> None:
+    done = run([sys.executable, "-c", block.text], workplace)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [b for b in blocks("c") if b.marker == "run: digits"], ids=str)
+def test_c_in_a_document_compiles_and_runs(block: Block, workplace: Path) -> None:
+    (workplace / "digits.c").write_text(block.text, encoding="utf-8")
+    compile_line = next(line for _, line in commands() if line.startswith("cc "))
+    built = run(["bash", "-c", compile_line.replace("cc ", "cc -Wall -Werror ", 1)], workplace)
+    assert built.returncode == 0, built.stderr
+    done = run(["./digits"], workplace)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("kernels for ")
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.relative_to(ROOT).as_posix())

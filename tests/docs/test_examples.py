@@ -8,8 +8,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from hawqlang.stages.resolve import MISSING_FILE_CODES, resolve_file
 
+from hawqlang.stages.resolve import MISSING_FILE_CODES, resolve_file
 from tests.docs.markdown import ROOT
 
 EXAMPLES = ROOT / "specs" / "examples"
