@@ -636,5 +636,17 @@ class Spec(Frozen):
     """``# hawq: ignore`` comments whose codes belong to later steps."""
 
 
-for _model in (Union, Intersection, Difference, CountTerm, Each, And, Or, Not, Implies, Target, Spec):
+for _model in (
+    Union,
+    Intersection,
+    Difference,
+    CountTerm,
+    Each,
+    And,
+    Or,
+    Not,
+    Implies,
+    Target,
+    Spec,
+):
     _model.model_rebuild()
