@@ -1,9 +1,10 @@
 """Exact arithmetic on quantities and linear expressions of metrics.
 
-An ``Amount`` is ``(constant + Σ coefficient · metric) / divisor``. Without terms and divisor it is a plain quantity. The
-divisor is ``None`` or a positive combination of *baselines* (``size(fp32)``): numbers the compiler knows before it
-allocates anything, so ``X / Y <= r`` is read as ``X <= r · Y`` and stays linear. That is its meaning also where a
-baseline happens to be zero. Any other quotient or product of metrics is refused.
+An ``Amount`` is ``(constant + Σ coefficient · metric) / divisor``. Without terms and divisor it is
+a plain quantity. The divisor is ``None`` or a positive combination of *baselines* (``size(fp32)``):
+numbers the compiler knows before it allocates anything, so ``X / Y <= r`` is read as ``X <= r · Y``
+and stays linear. That is its meaning also where a baseline happens to be zero. Any other quotient
+or product of metrics is refused.
 """
 
 from __future__ import annotations
@@ -108,9 +109,9 @@ def sides(left: Operand, right: Operand, span: Span) -> tuple[spec.Linear, spec.
     dim = common_dimension(left, right, span)
     a, b = left.amount, right.amount
     if a.divisor is not None and b.divisor is None:
-        a, b = a, _over(b, a.divisor, span)
+        b = _over(b, a.divisor, span)
     elif b.divisor is not None and a.divisor is None:
-        a, b = _over(a, b.divisor, span), b
+        a = _over(a, b.divisor, span)
     elif a.divisor != b.divisor:
         raise _two_divisors(span)
     return _linear(a, dim, span), _linear(b, dim, span)
@@ -156,12 +157,14 @@ def _offer(amount: Amount, text: str, units: tuple[str, ...]) -> str:
 def _linear(amount: Amount, dim: Dim, span: Span) -> spec.Linear:
     """Return the numerator as a linear expression of the specification."""
     dimension = dim if amount.divisor is None else amount.divisor.dim
-    if dimension in SCALARS:
-        return spec.Linear(dimension="number", constant=amount.constant, terms=amount.terms)
-    if dimension in ("size/s", "macs/s"):
-        message = f"{WORDS[dimension]} is no metric of a model"
-        raise error("HQ216", message, span, help="rates stand in a `device` block")
-    return spec.Linear(dimension=dimension, constant=amount.constant, terms=amount.terms)
+    match dimension:
+        case "number" | "ratio" | "share":
+            return spec.Linear(dimension="number", constant=amount.constant, terms=amount.terms)
+        case "size/s" | "macs/s":
+            message = f"{WORDS[dimension]} is no metric of a model"
+            raise error("HQ216", message, span, help="rates stand in a `device` block")
+        case "size" | "time" | "macs" | "bops":
+            return spec.Linear(dimension=dimension, constant=amount.constant, terms=amount.terms)
 
 
 def _over(amount: Amount, divisor: Amount, span: Span) -> Amount:
@@ -213,7 +216,7 @@ def _quotient_dimension(left: Operand, right: Operand, span: Span) -> Dim:
 
 
 def _is_positive_baseline(amount: Amount) -> bool:
-    """Whether every term is a baseline with a positive coefficient, so that multiplying by it keeps ``<=``."""
+    """Return whether it is a positive sum of baselines, so that multiplying by it keeps ``<=``."""
     return (
         amount.divisor is None
         and amount.constant >= 0

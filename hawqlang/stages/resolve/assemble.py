@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from hawqlang.base import Span
 from hawqlang.ir import spec, syntax
+from hawqlang.stages.resolve.bind import same_name
 from hawqlang.stages.resolve.datasets import dataset
 from hawqlang.stages.resolve.existence import (
     missing_files,
@@ -19,10 +21,12 @@ from hawqlang.stages.resolve.files import SourceFile
 from hawqlang.stages.resolve.models import model
 from hawqlang.stages.resolve.namespace import Namespace, namespace, warn_unused
 from hawqlang.stages.resolve.params import Resolved, check_overrides, param
-from hawqlang.stages.resolve.quantize import Declarations, build, build_name, twice_named
+from hawqlang.stages.resolve.quantize import Declarations, build, build_name
 from hawqlang.stages.resolve.report import Sink
-from hawqlang.stages.resolve.scope import Context
+from hawqlang.stages.resolve.scope import Constant, Context
 from hawqlang.stages.resolve.targets import target
+
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -85,9 +89,7 @@ def assemble(
     )
 
 
-def _params(
-    spaces: Namespace, overrides: Mapping[str, str], sink: Sink
-) -> dict[str, Resolved]:
+def _params(spaces: Namespace, overrides: Mapping[str, str], sink: Sink) -> dict[str, Resolved]:
     nodes = {name: node for name, node in spaces.nodes.items() if isinstance(node, syntax.Param)}
     if not sink.partial:
         check_overrides(overrides, nodes)
@@ -99,7 +101,7 @@ def _params(
     return found
 
 
-def _constant(params: Mapping[str, Resolved], name: str):
+def _constant(params: Mapping[str, Resolved], name: str) -> Constant | None:
     resolved = params.get(name)
     return resolved.constant if resolved is not None else None
 
@@ -119,7 +121,7 @@ def _declare(item: syntax.Declaration, file: SourceFile, run: _Run) -> None:
     run.deferrals[name] = ctx.deferrals
 
 
-def _keep(table, name, value):
+def _keep(table: dict[str, _T], name: str, value: _T | None) -> None:
     if value is not None:
         table[name] = value
 
@@ -140,8 +142,7 @@ def _builds(main: SourceFile, run: _Run) -> None:
         name = build_name(node)
         if name.text in places:
             message = f"two builds are called `{name.text}`"
-            rejection = twice_named(message, name.span, places[name.text])
-            run.sink.reject(rejection)
+            run.sink.reject(same_name(message, name.span, places[name.text]))
         places.setdefault(name.text, name.span)
         ctx = run.contexts[main.real].collecting()
         found = run.sink.attempt(build, node, ctx, declared)

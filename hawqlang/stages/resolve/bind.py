@@ -19,7 +19,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 
-# ---- bodies --------------------------------------------------------------------------------------------------------
+# ---- bodies ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Fields:
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _T | _D:
-        """Return a setting's value, ``default`` where it is not set or wrong (the error is collected)."""
+        """Return a setting's value, ``default`` where it is not set or (reported) wrong."""
         setting = self.settings.get(name)
         if setting is None:
             return default
@@ -87,6 +87,11 @@ def twice(thing: str, what: str, span: Span, first: Span) -> RejectedError:
     return error("HQ206", f"{thing} stands in {what} twice", span, labels=labels)
 
 
+def same_name(message: str, span: Span, first: Span) -> RejectedError:
+    """Return the error for a name that two things of one kind carry."""
+    return error("HQ202", message, span, labels=(Label(span=first, message="first here"),))
+
+
 def _misplaced(
     entry: syntax.Setting | syntax.Block,
     what: str,
@@ -111,7 +116,7 @@ def _misplaced(
     return unknown("HQ205", message, name, entry.name.span, blocks or settings)
 
 
-# ---- calls ---------------------------------------------------------------------------------------------------------
+# ---- calls -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,7 @@ class Arguments:
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _T | _D:
-        """Return an argument's value, ``default`` where it is not given or wrong (the error is collected)."""
+        """Return an argument's value, ``default`` where it is absent or (reported) wrong."""
         expr = self.values.get(name)
         if expr is None:
             return default
@@ -162,10 +167,10 @@ class Arguments:
 
 
 def call(expr: syntax.Expr, ctx: Context, what: str, table: Mapping[str, Signature]) -> Arguments:
-    """Return the bound arguments of a function of ``table``; a bare name is a call without arguments.
+    """Return the bound arguments of a function of ``table``; a bare name is a call without any.
 
     Raises:
-        RejectedError: HQ211 where it is none of these functions, HQ212 where the arguments do not fit.
+        RejectedError: HQ211 for any other function, HQ212 where the arguments do not fit.
     """
     expr = ungroup(expr)
     match expr:
@@ -217,7 +222,7 @@ def _bind(
     return Arguments(ctx, function.text, span, values, extra)
 
 
-def _place(  # noqa: PLR0913 - the state of one binding
+def _place(
     position: int,
     argument: syntax.Argument,
     function: str,

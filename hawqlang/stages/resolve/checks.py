@@ -11,9 +11,7 @@ from hawqlang.stages.resolve.restrictions import metrics_of
 from hawqlang.stages.resolve.scope import Context
 
 
-def check_build(
-    build: spec.Build, node: syntax.QuantizeDecl, body: Fields, ctx: Context
-) -> None:
+def check_build(build: spec.Build, node: syntax.QuantizeDecl, body: Fields, ctx: Context) -> None:
     """Report what does not fit together."""
     if build.model.source.kind == "layers":
         _check_table(build, node, body, ctx)
@@ -29,9 +27,7 @@ def metrics_used(build: spec.Build) -> set[str]:
     return used.union(*(metrics_of(constraint.predicate) for constraint in build.constraints))
 
 
-def _check_table(
-    build: spec.Build, node: syntax.QuantizeDecl, body: Fields, ctx: Context
-) -> None:
+def _check_table(build: spec.Build, node: syntax.QuantizeDecl, body: Fields, ctx: Context) -> None:
     """A table of layers has its own sensitivities and nothing to run."""
     name = build.model.name
     if node.dataset is not None:
@@ -104,8 +100,8 @@ def _check_sizes(build: spec.Build, ctx: Context) -> None:
             continue
         if (data.crop, data.crop) != (entering.height, entering.width):
             message = (
-                f"`{dataset.name}` gives images of {data.crop}×{data.crop},"
-                f" `{build.model.name}` takes {entering.height}×{entering.width}"
+                f"`{dataset.name}` gives images of {data.crop}x{data.crop},"
+                f" `{build.model.name}` takes {entering.height}x{entering.width}"
             )
             ctx.sink.reject(error("HQ236", message, data.span))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TypeAlias
 
-from hawqlang.base import Precision, Span
+from hawqlang.base import Precision
 from hawqlang.ir import syntax
 from hawqlang.stages.resolve.amounts import (
     Amount,
@@ -26,11 +27,23 @@ from hawqlang.stages.resolve.scope import (
     param_value,
     precision_word,
 )
-from hawqlang.stages.resolve.units import OFFERED, UNITS, WORDS
+from hawqlang.stages.resolve.units import UNITS, WORDS
 
 Leaf: TypeAlias = Callable[[syntax.Name | syntax.Call], Amount | None]
 """Gives a metric its meaning where metrics may stand; ``None`` for anything else."""
 
+_KINDS: Mapping[type[syntax.Expr], str] = MappingProxyType(
+    {
+        syntax.String: "a string",
+        syntax.Boolean: "a truth value",
+        syntax.Name: "a name",
+        syntax.ListExpr: "a list",
+        syntax.Call: "a call",
+        syntax.Group: "a list of layers",
+        syntax.Chain: "a comparison",
+        syntax.Tie: "a condition",
+    }
+)
 _ARITHMETIC = frozenset(("+", "-", "*", "/", "of"))
 
 
@@ -92,7 +105,7 @@ def amount(expr: syntax.Expr, ctx: Context, leaf: Leaf | None = None) -> Amount:
     """Return the value of an arithmetic expression; ``leaf`` gives metrics their meaning.
 
     Raises:
-        RejectedError: HQ208 where the expression is no number, HQ216 or HQ217 where units do not fit.
+        RejectedError: HQ208 where it is no number, HQ216 or HQ217 where units do not fit.
     """
     expr = ungroup(expr)
     match expr:
@@ -119,27 +132,14 @@ def kind_of(expr: syntax.Expr) -> str:
     """Return what an expression is, in the reader's words."""
     match expr:
         case syntax.Quantity():
-            return "a number" if expr.unit not in UNITS else WORDS[UNITS[expr.unit][0]]
-        case syntax.String():
-            return "a string"
-        case syntax.Boolean():
-            return "a truth value"
-        case syntax.Name():
-            return "a name"
-        case syntax.ListExpr():
-            return "a list"
-        case syntax.Call():
-            return "a call"
-        case syntax.Group():
-            return "a list of layers"
-        case syntax.Binary(op="and" | "or" | "implies") | syntax.Unary(op="not"):
-            return "a condition"
-        case syntax.Chain():
-            return "a comparison"
-        case syntax.Tie():
-            return "a condition"
-        case syntax.Binary() | syntax.Unary():
-            return "a calculation"
+            known = UNITS.get(expr.unit) if expr.unit is not None else None
+            return "a number" if known is None else WORDS[known[0]]
+        case syntax.Binary():
+            return "a condition" if expr.op in ("and", "or", "implies") else "a calculation"
+        case syntax.Unary():
+            return "a condition" if expr.op == "not" else "a calculation"
+        case _:
+            return _KINDS[type(expr)]
 
 
 def describe(value: Constant) -> str:
@@ -156,7 +156,7 @@ def describe(value: Constant) -> str:
 
 
 def _named(name: syntax.Name, ctx: Context) -> Constant:
-    """Return the value of a name in a constant expression: a param, or an error that knows the other words."""
+    """Return the value of a param; every other word gets an error that knows it."""
     if name.text not in ctx.names:
         if name.text == "fp32":
             message = "`fp32` stands only where a baseline is meant, as in `size(fp32)`"
@@ -248,22 +248,3 @@ def _sum(expr: syntax.Binary, ctx: Context) -> Constant:
             raise error("HQ208", message, operation.right.span)
         parts.append(part)
     return "".join(parts)
-
-
-def span_of(expr: syntax.Expr) -> Span:
-    """Return the place of an expression without its parentheses."""
-    return ungroup(expr).span
-
-
-__all__ = [
-    "OFFERED",
-    "Leaf",
-    "amount",
-    "describe",
-    "evaluate",
-    "kind_of",
-    "literal",
-    "not_a_number",
-    "span_of",
-    "ungroup",
-]

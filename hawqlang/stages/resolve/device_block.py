@@ -21,8 +21,8 @@ _DEVICE_SETTINGS = ("native", "bandwidth", "cache", "launch", "arch")
 def device_block(block: syntax.Block, ctx: Context) -> spec.Device:
     """Return the device a ``device { … }`` block describes.
 
-    ``arch`` (``sm_75``, or a CPU name such as ``x86_64``) says what a back end compiles for; without it the family is
-    ``custom``.
+    ``arch`` (``sm_75``, or a CPU name such as ``x86_64``) says what a back end compiles for;
+    without it the family is ``custom``.
     """
     before = ctx.sink.errors
     body = fields(
@@ -87,9 +87,7 @@ def _rates(
         if key is None or value is None:
             broken = True
         elif key in found:
-            ctx.sink.reject(
-                twice(f"`{key}`", "`rates`", entry.name.span, places[key].name.span)
-            )
+            ctx.sink.reject(twice(f"`{key}`", "`rates`", entry.name.span, places[key].name.span))
         else:
             found[key], places[key] = value, entry
     missing = [str(key) for key in native if key not in found]

@@ -1,7 +1,7 @@
 """The device catalogue: ``specs/std/targets/*.hawq``, one file per device.
 
-A file ``nvidia_t4.hawq`` describes ``nvidia.t4`` (the first underscore stands for the dot) and declares one target that
-holds its ``device { … }`` block. Listing the names parses nothing.
+A file ``nvidia_t4.hawq`` describes ``nvidia.t4`` (the first underscore stands for the dot) and
+declares one target that holds its ``device { … }`` block. Listing the names parses nothing.
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ def device(name: str) -> spec.Device:
 def rate(found: spec.Device, precision: Precision) -> Fraction:
     """Return the MACs per second at which a device computes a precision.
 
-    A precision with a rate of its own has that one. Any other runs at the narrowest native one that holds both its
-    operands; where none is wide enough, the operands are split into native pieces and each pair of pieces is a pass.
+    A precision with a rate of its own has that one. Any other runs at the narrowest native one that
+    holds both its operands; where none is wide enough, the operands are split into native pieces
+    and each pair of pieces is a pass.
     """
     rates = dict(found.rates)
     if precision in rates:

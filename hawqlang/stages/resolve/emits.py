@@ -34,7 +34,7 @@ _OLDEST_OPSET = 13
 def emits(
     statements: tuple[syntax.Emit, ...], ctx: Context, device: spec.Device | None, head: Span
 ) -> tuple[spec.Emit, ...]:
-    """Return what is to be generated; without code among it, the back end of the device comes first."""
+    """Return what to generate; without code among it, the back end of the device comes first."""
     found: dict[What, spec.Emit] = {}
     places: dict[What, Span] = {}
     for statement in statements:
@@ -135,15 +135,16 @@ def _warn(emit: spec.Emit, body: Fields, device: spec.Device, ctx: Context, span
     if device.family == "cpu":
         message = f"`emit cuda` generates GPU code, which cannot run on {shown}"
         ctx.sink.add(warning("HQ254", message, span, help="write `emit tvm`"))
-    elif device.family == "nvidia" and device.arch is not None and "arch" in body.settings:
-        if not any(_runs(arch, device.arch) for arch in emit.arch):
-            message = f"none of these architectures runs on {shown}, which is {device.arch}"
-            where = body.settings["arch"].span
-            ctx.sink.add(warning("HQ254", message, where, help=f"add `{device.arch}`"))
+    setting, present = body.settings.get("arch"), device.arch
+    if device.family != "nvidia" or setting is None or present is None:
+        return
+    if not any(_runs(arch, present) for arch in emit.arch):
+        message = f"none of these architectures runs on {shown}, which is {present}"
+        ctx.sink.add(warning("HQ254", message, setting.span, help=f"add `{present}`"))
 
 
 def _runs(arch: str, device_arch: str) -> bool:
-    """Return whether a binary for ``arch`` runs on a device: the same major version, no newer minor."""
+    """Return whether a binary for ``arch`` runs on a device: same major version, no newer minor."""
     built, present = _SM.fullmatch(arch), _SM.fullmatch(device_arch)
     if built is None or present is None:
         return False

@@ -1,4 +1,4 @@
-"""Files a spec names that are not there: warnings for ``check``, errors for the commands that read them."""
+"""Files a spec names that are not there: a warning for ``check``, an error for other commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main file and everything it imports, read safely: nothing outside the project, nothing that is no spec."""
+"""The main file and all it imports, read safely: nothing outside the project, only specs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,12 @@ from hawqlang.diagnostics import Diagnostic
 from hawqlang.diagnostics.model import ToolError
 from hawqlang.ir import syntax
 from hawqlang.resources import data_dir
-from hawqlang.stages.parse import parse_text
+from hawqlang.stages.parse import parse_file
 from hawqlang.stages.resolve.nesting import prune
 from hawqlang.stages.resolve.report import RejectedError, Sink, error, nearest
 
 MAX_DEPTH = 64
 """How many imports may lead from one to the next."""
-
-MAX_BYTES = 2**20
-"""The largest file that is read at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +31,7 @@ class SourceFile:
     """The path as the spec records it: relative to the project, or ``std/…``."""
     tree: syntax.SyntaxTree
     digest: str
+    """The sha256 of its text as UTF-8, without a byte order mark."""
     imports: tuple[tuple[syntax.Import, SourceFile | None], ...]
     """``None`` where the import failed and is reported."""
     std: bool
@@ -83,31 +81,9 @@ def load(path: Path, root: Path | None, sink: Sink) -> tuple[SourceFile, Path]:
         raise _unreadable(f"`{path}` leads outside the project", "name the project with `--root`")
     if real.suffix != ".hawq":
         raise _unreadable(f"`{path}` is not a `.hawq` file", "specs end in `.hawq`")
-    try:
-        text, digest = _read(real)
-    except _UnfitError as problem:
-        raise _unreadable(f"`{path}` {problem}", None) from None
-    return loader.parse(real, str(path), text, digest, ()), home
-
-
-class _UnfitError(Exception):
-    """A file that cannot be read as a spec; the message continues "the file …"."""
-
-
-def _read(real: Path) -> tuple[str, str]:
-    """Return a file's text and the sha256 of its bytes."""
-    try:
-        if not real.is_file():
-            raise _UnfitError("is not a file")
-        if real.stat().st_size > MAX_BYTES:
-            raise _UnfitError("is larger than 1 MiB")
-        data = real.read_bytes()
-    except OSError:
-        raise _UnfitError("cannot be read") from None
-    try:
-        return data.decode("utf-8"), hashlib.sha256(data).hexdigest()
-    except UnicodeDecodeError:
-        raise _UnfitError("is not UTF-8 text") from None
+    if not real.is_file():
+        raise _unreadable(f"`{path}` is not a file", None)
+    return loader.parse(real, str(path), ()), home
 
 
 def _unreadable(message: str, help_: str | None) -> ToolError:
@@ -123,11 +99,9 @@ class _Loader:
         self.done: dict[Path, SourceFile] = {}
         self.std = std_folder()
 
-    def parse(
-        self, real: Path, shown: str, text: str, digest: str, chain: tuple[SourcePlace, ...]
-    ) -> SourceFile:
+    def parse(self, real: Path, shown: str, chain: tuple[SourcePlace, ...]) -> SourceFile:
         """Return a parsed file, its imports loaded."""
-        tree, diagnostics = parse_text(text, shown)
+        tree, diagnostics = parse_file(real, shown)
         tree = prune(tree, self.sink)
         for diagnostic in diagnostics:
             self.sink.add(diagnostic)
@@ -143,6 +117,7 @@ class _Loader:
             self.sink.partial = True
         std = real.is_relative_to(self.std)
         recorded = f"std/{real.relative_to(self.std).as_posix()}" if std else self._recorded(real)
+        digest = hashlib.sha256(tree.text.encode("utf-8", "surrogatepass")).hexdigest()
         file = SourceFile(real, shown, recorded, tree, digest, tuple(imports), std)
         self.done[real] = file
         return file
@@ -165,11 +140,13 @@ class _Loader:
         if len(chain) > MAX_DEPTH:
             message = f"more than {MAX_DEPTH} imports lead from one to the next"
             raise error("HQ225", message, item.span)
+        if not real.is_file():
+            raise error("HQ222", f'"{item.path.value}" is not a file', item.path.span)
         try:
-            text, digest = _read(real)
-        except _UnfitError as problem:
-            raise error("HQ222", f'"{item.path.value}" {problem}', item.path.span) from None
-        return self.parse(real, shown, text, digest, chain)
+            return self.parse(real, shown, chain)
+        except ToolError:
+            message = f'"{item.path.value}" cannot be opened'
+            raise error("HQ222", message, item.path.span) from None
 
     def _locate(self, path: syntax.String, here: SourcePlace) -> tuple[Path, str]:
         """Return where an import leads, after resolving links, and how to show it."""

@@ -47,7 +47,7 @@ def _metric(
 
 
 def _called(expr: syntax.Call, ctx: Context) -> spec.MetricTerm:
-    """Return ``size(w4a4, all except first, last)``: a baseline, a selector, or both in this order."""
+    """Return ``size(w4a4, all except first)``: a baseline, a selector, or both in this order."""
     name = expr.function.text
     if expr.where is not None:
         message = f"`where` belongs to `count(…)`, not to `{name}`"

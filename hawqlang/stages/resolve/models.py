@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from hawqlang.ir import spec, syntax
 from hawqlang.stages.resolve.bind import Arguments, Fields, Signature, call, fields
@@ -22,6 +22,8 @@ from hawqlang.stages.resolve.read import (
 from hawqlang.stages.resolve.report import RejectedError, error
 from hawqlang.stages.resolve.scope import Context
 
+Order: TypeAlias = Literal["rgb", "bgr"]
+_RGB: Order = "rgb"
 SOURCES: Mapping[str, Signature] = {
     "onnx": Signature(("path",), required=("path",), example='onnx("net.onnx")'),
     "pt2": Signature(("path",), required=("path",), example='pt2("net.pt2")'),
@@ -175,13 +177,14 @@ def _image(arguments: Arguments, ctx: Context) -> spec.ImageInput | None:
     mean = arguments.read("mean", listed, (Fraction(0),) * channels, "numbers", number)
     std = arguments.read("std", listed, (Fraction(1),) * channels, "numbers", positive)
     scale = arguments.read("scale", positive, Fraction(1, 255))
-    orders: tuple[Literal["rgb", "bgr"], ...] = ("rgb", "bgr")
-    order = arguments.read("order", word, orders[0], orders, "channel order")
+    order: Order = arguments.read("order", _order, _RGB)
     if ctx.sink.errors > before:
         return None
     for key, values in (("mean", mean), ("std", std)):
         if len(values) != channels:
-            message = f"`{key}` has {_count(len(values), 'value')} for {_count(channels, 'channel')}"
+            message = (
+                f"`{key}` has {_count(len(values), 'value')} for {_count(channels, 'channel')}"
+            )
             expr = arguments.values[key]
             ctx.sink.reject(error("HQ209", message, expr.span, help="give one per channel"))
     if order == "bgr" and channels != 3:
@@ -196,6 +199,11 @@ def _image(arguments: Arguments, ctx: Context) -> spec.ImageInput | None:
         scale=scale,
         order=order,
     )
+
+
+def _order(expr: syntax.Expr, ctx: Context) -> Order:
+    orders: tuple[Order, ...] = ("rgb", "bgr")
+    return word(expr, ctx, orders, "channel order")
 
 
 def _count(n: int, noun: str) -> str:

@@ -35,13 +35,12 @@ def _too_deep(item: syntax.Item) -> Span | None:
         if depth > MAX_NESTING:
             span = getattr(node, "span", None)
             return span if isinstance(span, Span) else item.span
-        for child in _children(node):
-            stack.append((child, depth + _step(node, child)))
+        stack.extend((child, depth + _step(node, child)) for child in _children(node))
     return None
 
 
 def _step(node: Frozen, child: Frozen) -> int:
-    """Return how much deeper a child is: nothing along a run of one operator and through parentheses."""
+    """Return how much deeper a child is: nothing along a run and through parentheses."""
     if isinstance(node, syntax.Binary) and child is node.left and isinstance(child, syntax.Binary):
         return 0 if any(node.op in run and child.op in run for run in _FLAT) else 1
     if isinstance(node, syntax.Group | syntax.Selection | syntax.Argument):

@@ -76,7 +76,7 @@ def param(node: syntax.Param, override: str | None) -> Resolved:
     """Return the value of a param: its override, else its default.
 
     Raises:
-        RejectedError: HQ210 for an unknown type, HQ227 without a value, HQ208 and others for a wrong one.
+        RejectedError: HQ210 for an unknown type, HQ227 without a value, else for a wrong one.
     """
     kind = node.type_.text
     if kind not in TYPES:
@@ -207,4 +207,3 @@ def _fitting(found: Amount, kind: str, override: str | None, span: Span) -> Amou
         raise missing_unit(found, text, wanted[0], span)
     message = f"the param is of type `{kind}`, the value is {WORDS[found.dim]}"
     raise error("HQ216", message, span, help=f"write {_ARTICLES[kind]}")
-

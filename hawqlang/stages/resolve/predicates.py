@@ -5,8 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
-from hawqlang.base import Precision, Span
-from hawqlang.diagnostics import Fix
+from hawqlang.base import Precision
 from hawqlang.ir import spec, syntax
 from hawqlang.stages.resolve.amounts import Amount, Operand, sides
 from hawqlang.stages.resolve.constants import amount, evaluate, kind_of, ungroup
@@ -18,6 +17,7 @@ from hawqlang.stages.resolve.scope import (
     SELECTOR_FORMS,
     SELECTOR_WORDS,
     Context,
+    look_up,
     precision_word,
 )
 from hawqlang.stages.resolve.selectors import selected, selection
@@ -37,26 +37,29 @@ def predicate(expr: syntax.Expr, ctx: Context, inside: Inside) -> spec.Predicate
     match expr:
         case syntax.Chain():
             return _chain(expr, ctx, inside)
-        case syntax.Binary(op="and"):
-            return spec.And(items=_flat(expr, "and", ctx, inside), span=expr.span)
-        case syntax.Binary(op="or"):
-            return spec.Or(items=_flat(expr, "or", ctx, inside), span=expr.span)
-        case syntax.Binary(op="implies"):
-            left, right = _both(expr.left, expr.right, ctx, inside)
-            return spec.Implies(left=left, right=right, span=expr.span)
+        case syntax.Binary(op="and" | "or" | "implies"):
+            return _logic(expr, ctx, inside)
         case syntax.Unary(op="not"):
             return spec.Not(item=predicate(expr.operand, ctx, inside), span=expr.span)
         case syntax.Tie():
             return _tie(expr, ctx, inside)
         case syntax.Boolean():
             return spec.Truth(value=expr.value, span=expr.span)
-        case syntax.Name() if expr.text in ctx.names:
-            value = evaluate(expr, ctx)
-            if isinstance(value, bool):
-                return spec.Truth(value=value, span=expr.span)
-            raise _not_a_condition(expr, ctx)
+        case syntax.Name() if isinstance(ctx.params.get(expr.text), bool):
+            return spec.Truth(value=evaluate(expr, ctx) is True, span=expr.span)
         case _:
             raise _not_a_condition(expr, ctx)
+
+
+def _logic(expr: syntax.Binary, ctx: Context, inside: Inside) -> spec.Predicate:
+    match expr.op:
+        case "and":
+            return spec.And(items=_flat(expr, "and", ctx, inside), span=expr.span)
+        case "or":
+            return spec.Or(items=_flat(expr, "or", ctx, inside), span=expr.span)
+        case _:
+            left, right = _both(expr.left, expr.right, ctx, inside)
+            return spec.Implies(left=left, right=right, span=expr.span)
 
 
 def _not_a_condition(expr: syntax.Expr, ctx: Context) -> RejectedError:
@@ -64,6 +67,9 @@ def _not_a_condition(expr: syntax.Expr, ctx: Context) -> RejectedError:
     help_ = f"compare it: `{text} <= …`"
     message = f"`{text}` is {kind_of(expr)}, a condition is wanted here"
     match expr:
+        case syntax.Name() if expr.text in ctx.names and ctx.params.get(expr.text) is None:
+            look_up(expr, ctx, "param")
+            return RejectedError()
         case syntax.Name() if expr.text in METRICS:
             message = f"`{text}` is a metric, a condition is wanted here"
         case syntax.Name() if expr.text in PROPERTIES:
@@ -126,7 +132,7 @@ def _tie(expr: syntax.Tie, ctx: Context, inside: Inside) -> spec.Same:
     )
 
 
-# ---- comparisons ---------------------------------------------------------------------------------------------------
+# ---- comparisons -------------------------------------------------------------------------------
 
 
 def _chain(expr: syntax.Chain, ctx: Context, inside: Inside) -> spec.Predicate:
@@ -281,7 +287,7 @@ def _is_precision(expr: syntax.Expr, ctx: Context) -> bool:
     return expr.text not in METRICS and precision_word(expr.text, expr.span) is not None
 
 
-# ---- metrics in comparisons ----------------------------------------------------------------------------------------
+# ---- metrics in comparisons --------------------------------------------------------------------
 
 
 def metric_amount(expr: syntax.Expr, ctx: Context, inside: Inside) -> Amount:

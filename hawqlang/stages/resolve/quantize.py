@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from hawqlang.base import Precision, Span
+from hawqlang.base import Span
 from hawqlang.ir import spec, syntax
-from hawqlang.stages.resolve import settings
-from hawqlang.stages.resolve.bind import Fields, fields, twice
+from hawqlang.stages.resolve.bind import Fields, fields, same_name, twice
 from hawqlang.stages.resolve.checks import check_build
 from hawqlang.stages.resolve.devices import device_names
 from hawqlang.stages.resolve.emits import emits
@@ -17,8 +17,19 @@ from hawqlang.stages.resolve.predicates import predicate
 from hawqlang.stages.resolve.read import boolean, precisions, whole
 from hawqlang.stages.resolve.report import RejectedError, error, joined
 from hawqlang.stages.resolve.restrictions import check
-from hawqlang.stages.resolve.scope import Context, look_up
+from hawqlang.stages.resolve.scope import Context, Declared, look_up
 from hawqlang.stages.resolve.selectors import selection
+from hawqlang.stages.resolve.settings import (
+    ActivationChanges,
+    WeightChanges,
+    accumulator,
+    activation_block,
+    effort,
+    finetune,
+    residual,
+    sensitivity,
+    weight_block,
+)
 
 _SETTINGS = (
     "precision",
@@ -33,6 +44,9 @@ _SETTINGS = (
 )
 _BLOCKS = ("weights", "activations")
 _LAYER_SETTINGS = ("precision", "accumulator", "bias_correction", "finetune")
+
+
+_Statement = TypeVar("_Statement", bound=syntax.Statement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +84,17 @@ def build(node: syntax.QuantizeDecl, ctx: Context, declared: Declarations) -> sp
     body = _body(node, ctx)
     weights, activations = _blocks(body, ctx)
     rules = _rules(node, ctx)
-    tuned = body.read("finetune", settings.finetune, "none")
+    tuned = body.read("finetune", finetune, "none")
     candidates = body.read("precision", precisions, ())
     _check_precision(node, body, rules, ctx)
     device = head.target.device if head.target is not None else None
     written = {
         "precision": candidates,
-        "residual": body.read("residual", settings.residual, 8),
-        "accumulator": body.read("accumulator", settings.accumulator, "int32"),
+        "residual": body.read("residual", residual, 8),
+        "accumulator": body.read("accumulator", accumulator, "int32"),
         "bias_correction": body.read("bias_correction", boolean, True),
-        "sensitivity": body.read(
-            "sensitivity", settings.sensitivity, spec.HessianSensitivity()
-        ),
-        "effort": body.read("effort", settings.effort, "fast"),
+        "sensitivity": body.read("sensitivity", sensitivity, spec.HessianSensitivity()),
+        "effort": body.read("effort", effort, "fast"),
         "finetune": None if tuned == "none" else tuned,
         "objective": objective(_of(node, syntax.Objective), ctx),
         "attempts": body.read("attempts", whole, 8),
@@ -117,7 +129,7 @@ def _of(node: syntax.QuantizeDecl, kind: type[_Statement]) -> tuple[_Statement, 
     return tuple(statement for statement in node.statements if isinstance(statement, kind))
 
 
-# ---- head ----------------------------------------------------------------------------------------------------------
+# ---- head --------------------------------------------------------------------------------------
 
 
 def _head(node: syntax.QuantizeDecl, ctx: Context, declared: Declarations) -> _Head:
@@ -136,7 +148,7 @@ def _head(node: syntax.QuantizeDecl, ctx: Context, declared: Declarations) -> _H
     )
 
 
-def _target_name(name: syntax.Name, ctx: Context):
+def _target_name(name: syntax.Name, ctx: Context) -> Declared:
     if name.text not in ctx.names and name.text in device_names():
         message = f"`{name.text}` is a device of the catalogue, a target is wanted here"
         short = name.text.partition(".")[2]
@@ -145,7 +157,7 @@ def _target_name(name: syntax.Name, ctx: Context):
     return look_up(name, ctx, "target")
 
 
-# ---- body ----------------------------------------------------------------------------------------------------------
+# ---- body --------------------------------------------------------------------------------------
 
 
 def _body(node: syntax.QuantizeDecl, ctx: Context) -> Fields:
@@ -160,15 +172,15 @@ def _body(node: syntax.QuantizeDecl, ctx: Context) -> Fields:
 def _blocks(body: Fields, ctx: Context) -> tuple[spec.WeightSettings, spec.ActivationSettings]:
     weights, activations = spec.WeightSettings(), spec.ActivationSettings()
     if "weights" in body.blocks:
-        changes = settings.weight_block(body.blocks["weights"], ctx)
+        changes = weight_block(body.blocks["weights"], ctx)
         weights = weights.replace(**_set(changes))
     if "activations" in body.blocks:
-        changed = settings.activation_block(body.blocks["activations"], ctx)
+        changed = activation_block(body.blocks["activations"], ctx)
         activations = activations.replace(**_set(changed))
     return weights, activations
 
 
-def _set(changes: settings.WeightChanges | settings.ActivationChanges) -> dict[str, object]:
+def _set(changes: WeightChanges | ActivationChanges) -> dict[str, object]:
     """Return the fields that a block sets."""
     found = {name: getattr(changes, name) for name in type(changes).model_fields}
     return {name: value for name, value in found.items() if value is not None}
@@ -197,63 +209,54 @@ def _rule(block: syntax.LayerBlock, ctx: Context) -> spec.LayerRule:
     before = ctx.sink.errors
     chosen = ctx.sink.attempt(selection, block.selection, ctx)
     where = block.selection.span
-    body = fields(
-        block.body.entries, ctx, "the `layer` block", where, _LAYER_SETTINGS, _BLOCKS
-    )
-    weights, activations = settings.WeightChanges(), settings.ActivationChanges()
+    body = fields(block.body.entries, ctx, "the `layer` block", where, _LAYER_SETTINGS, _BLOCKS)
+    weights, activations = WeightChanges(), ActivationChanges()
     if "weights" in body.blocks:
-        weights = settings.weight_block(body.blocks["weights"], ctx)
+        weights = weight_block(body.blocks["weights"], ctx)
     if "activations" in body.blocks:
-        activations = settings.activation_block(body.blocks["activations"], ctx)
+        activations = activation_block(body.blocks["activations"], ctx)
     rule = {
         "precision": body.read("precision", precisions, None),
-        "accumulator": body.read("accumulator", settings.accumulator, None),
+        "accumulator": body.read("accumulator", accumulator, None),
         "bias_correction": body.read("bias_correction", boolean, None),
-        "finetune": body.read("finetune", settings.finetune, None),
+        "finetune": body.read("finetune", finetune, None),
     }
     if chosen is None or ctx.sink.errors > before:
         raise RejectedError
-    return spec.LayerRule(
-        selector=chosen,
-        granularity=weights.granularity,
-        weight_scheme=weights.scheme,
-        weight_range=weights.range,
-        rounding=weights.rounding,
-        activation_scheme=activations.scheme,
-        activation_range=activations.range,
-        span=block.span,
-        **rule,
+    return spec.LayerRule.model_validate(
+        {
+            "selector": chosen,
+            "granularity": weights.granularity,
+            "weight_scheme": weights.scheme,
+            "weight_range": weights.range,
+            "rounding": weights.rounding,
+            "activation_scheme": activations.scheme,
+            "activation_range": activations.range,
+            "span": block.span,
+            **rule,
+        }
     )
 
 
-# ---- constraints ---------------------------------------------------------------------------------------------------
+# ---- constraints -------------------------------------------------------------------------------
 
 
 def _constraints(node: syntax.QuantizeDecl, ctx: Context) -> tuple[spec.Constraint, ...]:
     subjects = _of(node, syntax.Subject)
     for again in subjects[1:]:
-        ctx.sink.reject(
-            twice("`subject to`", "the `quantize` block", again.span, subjects[0].span)
-        )
+        ctx.sink.reject(twice("`subject to`", "the `quantize` block", again.span, subjects[0].span))
     places: dict[str, Span] = {}
     found: list[spec.Constraint] = []
     for written in (item for subject in subjects for item in subject.constraints):
         name = written.name.text
         if name in places:
             message = f"two constraints are called `{name}`"
-            ctx.sink.reject(twice_named(message, written.name.span, places[name]))
+            ctx.sink.reject(same_name(message, written.name.span, places[name]))
         places.setdefault(name, written.name.span)
         constraint = ctx.sink.attempt(_constraint, written, ctx)
         if constraint is not None:
             found.append(constraint)
     return tuple(found)
-
-
-def twice_named(message: str, span: Span, first: Span) -> RejectedError:
-    """Return the error for a name that two things of one kind carry."""
-    from hawqlang.diagnostics import Label
-
-    return error("HQ202", message, span, labels=(Label(span=first, message="first here"),))
 
 
 def _constraint(written: syntax.Constraint, ctx: Context) -> spec.Constraint:
@@ -272,8 +275,3 @@ def _constraint(written: syntax.Constraint, ctx: Context) -> spec.Constraint:
     return spec.Constraint(
         name=written.name.text, predicate=statement, text=text, span=written.span
     )
-
-
-def candidates_of(build: spec.Build) -> set[Precision]:
-    """Return every precision some layer may take."""
-    return {*build.precision, *(p for rule in build.layer_rules for p in rule.precision or ())}

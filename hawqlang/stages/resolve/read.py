@@ -1,4 +1,4 @@
-"""Typed readers: each turns the value of a setting or an argument into what the setting takes, or says why not."""
+"""Typed readers: each turns a written value into what a setting takes, or says why not."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ def ratio(
     """Return a ratio from ``low`` to ``high``; a plain number is offered a ``%``."""
     value = quantity(expr, ctx, "ratio")
     if value < low or (high is not None and value > high):
-        bounds = f"{quantity_text(Fraction(low), 'ratio')} or more"
-        if high is not None:
-            bounds = f"from {quantity_text(Fraction(low), 'ratio')} to {quantity_text(Fraction(high), 'ratio')}"
+        bounds = f"at least {quantity_text(Fraction(low), 'ratio')}"
+        if high is not None and value > high:
+            bounds = f"at most {quantity_text(Fraction(high), 'ratio')}"
         message = f"`{ctx.quote(expr.span)}` is out of range, it must be {bounds}"
         raise error("HQ209", message, expr.span)
     return value

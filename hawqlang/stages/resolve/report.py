@@ -1,17 +1,17 @@
-"""How resolving reports: errors leave a unit of the spec as an exception and are collected at its border.
+"""How resolving reports: errors leave a unit of the spec and are collected at its border.
 
-A *unit* is whatever can be judged by itself: a setting, an argument, a constraint. A unit that leans on something
-already reported leaves with an empty exception, so one mistake is one diagnostic and never a cascade.
+A *unit* is whatever can be judged by itself: a setting, an argument, a constraint. A unit that
+leans on something already reported leaves with an empty exception, so one mistake is one diagnostic and
+never a cascade.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 from hawqlang.base import Span
-from hawqlang.diagnostics import Diagnostic, Fix, Label
+from hawqlang.diagnostics import Diagnostic, Fix, Label, suggest
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -134,12 +134,8 @@ def warning(
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate that ``name`` most likely stands for, if one is close enough."""
-    known = sorted(set(candidates))
-    folded = [candidate for candidate in known if candidate.casefold() == name.casefold()]
-    if folded:
-        return folded[0]
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return close[0] if close else None
+    found = suggest.nearest(name, candidates, limit=1)
+    return found[0] if found else None
 
 
 def choices(candidates: Iterable[str]) -> str:
@@ -153,7 +149,7 @@ def choices(candidates: Iterable[str]) -> str:
 def unknown(
     code: str, message: str, name: str, span: Span, candidates: Iterable[str]
 ) -> RejectedError:
-    """Return the error for a word that is none of ``candidates``, with the nearest one as its fix."""
+    """Return the error for a word that is none of ``candidates``; the nearest one is its fix."""
     known = tuple(candidates)
     guess = nearest(name, known)
     if guess is not None:

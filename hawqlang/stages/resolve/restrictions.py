@@ -16,7 +16,7 @@ from hawqlang.stages.resolve.selectors import is_single
 def comparisons(
     predicate: spec.Predicate, positive: bool = True
 ) -> Iterator[tuple[spec.Compare | spec.PropertyCompare, bool]]:
-    """Yield every comparison in a predicate, with whether it counts for the whole (and not against it)."""
+    """Yield every comparison in a predicate, and whether the whole grows with it."""
     match predicate:
         case spec.Compare() | spec.PropertyCompare():
             yield predicate, positive
@@ -103,7 +103,7 @@ def _check_peak_memory(compare: spec.Compare, positive: bool) -> None:
 
 
 def _doubtful(predicate: spec.Predicate, ctx: Context) -> Iterator[Diagnostic]:
-    """Yield a warning for every comparison over several layers that a `not` or a premise turns round."""
+    """Yield a warning for every comparison over several layers that stands in a premise."""
     for premise in _premises(predicate):
         for compare, _ in comparisons(premise):
             if not isinstance(compare, spec.PropertyCompare):

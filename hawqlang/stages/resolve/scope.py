@@ -1,4 +1,4 @@
-"""What a name stands for: the namespace of a spec, and the context in which one file is resolved."""
+"""What a name stands for, and the context in which one file is resolved."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def look_up(name: syntax.Name, ctx: Context, *kinds: Kind) -> Declared:
     """Return what ``name`` declares, one of ``kinds``.
 
     Raises:
-        RejectedError: HQ201 where nothing has that name, HQ204 where something of another kind has it.
+        RejectedError: HQ201 where nothing has that name, HQ204 where another kind of thing has.
     """
     declared = ctx.names.get(name.text)
     if declared is None:

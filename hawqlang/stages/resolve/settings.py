@@ -1,4 +1,4 @@
-"""Settings of a quantize block and of its layer blocks: how weights and activations become integers."""
+"""Settings of ``quantize`` and ``layer`` blocks: how weights and activations become integers."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
     body = fields(block.body.entries, ctx, "the `weights` block", block.name.span, names)
     found = WeightChanges(
         granularity=body.read("granularity", _granularity, None),
-        scheme=body.read("scheme", word, None, SCHEMES, "scheme of weights"),
+        scheme=body.read("scheme", _scheme, None),
         range=body.read("range", _weight_range, None),
-        rounding=body.read("rounding", word, None, ROUNDINGS, "rounding"),
+        rounding=body.read("rounding", _rounding, None),
     )
     if isinstance(found.granularity, spec.GroupSize):
         _defer(ctx, body.settings["granularity"])
@@ -107,12 +107,9 @@ def activation_block(block: syntax.Block, ctx: Context) -> ActivationChanges:
     """Return what an ``activations { … }`` block sets."""
     names = ("granularity", "scheme", "range")
     body = fields(block.body.entries, ctx, "the `activations` block", block.name.span, names)
-    per_tensor: tuple[Literal["per_tensor"], ...] = ("per_tensor",)
     found = ActivationChanges(
-        granularity=body.read(
-            "granularity", word, None, per_tensor, "granularity of activations"
-        ),
-        scheme=body.read("scheme", word, None, SCHEMES[::-1], "scheme of activations"),
+        granularity=body.read("granularity", _per_tensor, None),
+        scheme=body.read("scheme", _scheme, None),
         range=body.read("range", _activation_range, None),
     )
     if isinstance(found.range, spec.Entropy | spec.Ema):
@@ -126,7 +123,7 @@ def _defer(ctx: Context, setting: syntax.Setting) -> None:
 
 def accumulator(expr: syntax.Expr, ctx: Context) -> Accumulator:
     """Return the type of sums."""
-    found = word(expr, ctx, ACCUMULATORS, "accumulator")
+    found: Accumulator = word(expr, ctx, ACCUMULATORS, "accumulator")
     if found != "int32":
         ctx.defer(f"accumulator = {found}", expr.span)
     return found
@@ -134,7 +131,7 @@ def accumulator(expr: syntax.Expr, ctx: Context) -> Accumulator:
 
 def effort(expr: syntax.Expr, ctx: Context) -> Effort:
     """Return how hard ranges and rounding are optimised."""
-    found = word(expr, ctx, EFFORTS, "level of effort")
+    found: Effort = word(expr, ctx, EFFORTS, "level of effort")
     if found != "fast":
         ctx.defer(f"effort = {found}", expr.span)
     return found
@@ -161,6 +158,19 @@ def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
             raise RejectedError
         return spec.GroupSize(size=size)
     return "per_channel" if arguments.function == "per_channel" else "per_tensor"
+
+
+def _scheme(expr: syntax.Expr, ctx: Context) -> Scheme:
+    return word(expr, ctx, SCHEMES, "scheme")
+
+
+def _rounding(expr: syntax.Expr, ctx: Context) -> Rounding:
+    return word(expr, ctx, ROUNDINGS, "rounding")
+
+
+def _per_tensor(expr: syntax.Expr, ctx: Context) -> Literal["per_tensor"]:
+    only: tuple[Literal["per_tensor"], ...] = ("per_tensor",)
+    return word(expr, ctx, only, "granularity of activations")
 
 
 def _weight_range(expr: syntax.Expr, ctx: Context) -> spec.Range:

@@ -1,9 +1,9 @@
-"""``target``: hardware from the catalogue or described in place, batch, threads and how latency is known."""
+"""``target``: hardware of the catalogue or described in place, and how its latency is known."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from hawqlang.ir import spec, syntax
 from hawqlang.stages.resolve.bind import Fields, Signature, call, fields
@@ -14,6 +14,8 @@ from hawqlang.stages.resolve.read import path, text, whole
 from hawqlang.stages.resolve.report import RejectedError, error, unknown
 from hawqlang.stages.resolve.scope import Context
 
+Latency: TypeAlias = Literal["modelled", "measured"] | spec.ProfileLatency
+_MODELLED: Latency = "modelled"
 _LATENCY: Mapping[str, Signature] = {
     "modelled": Signature(example="modelled"),
     "measured": Signature(example="measured"),
@@ -44,7 +46,7 @@ def target(node: syntax.Declaration, ctx: Context, catalogue: str | None) -> spe
     if setting is not None and found is not None and found.family == "nvidia":
         message = f"`threads` is for CPUs, `{name}` is {_shown(found)}"
         ctx.sink.reject(error("HQ260", message, setting.span, help="leave it out"))
-    latency = body.read("latency", _latency, "modelled")
+    latency: Latency = body.read("latency", _latency, _MODELLED)
     if ctx.sink.errors > before or found is None:
         raise RejectedError
     return spec.Target(
@@ -88,9 +90,7 @@ def _catalogue_device(expr: syntax.Expr, ctx: Context) -> spec.Device:
     return device(name)
 
 
-def _latency(
-    expr: syntax.Expr, ctx: Context
-) -> Literal["modelled", "measured"] | spec.ProfileLatency:
+def _latency(expr: syntax.Expr, ctx: Context) -> Latency:
     arguments = call(expr, ctx, "source of latencies", _LATENCY)
     match arguments.function:
         case "profile":

@@ -1,6 +1,7 @@
 """Units, dimensions and exact texts of quantities.
 
-Everything is an exact ``Fraction`` in the base unit of its dimension: bytes, seconds, MACs, BOPS, bytes/s, MACs/s.
+Everything is an exact ``Fraction`` in the base unit of its dimension: bytes, seconds, MACs, BOPS,
+bytes/s, MACs/s.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal, TypeAlias
 Dim: TypeAlias = Literal[
     "number", "ratio", "share", "size", "time", "macs", "bops", "size/s", "macs/s"
 ]
-"""``share`` is what a quotient of like quantities gives: it compares with a ratio and with a plain number."""
+"""``share`` is a quotient of like quantities: it compares with a ratio and with a plain number."""
 
 SCALARS: frozenset[Dim] = frozenset(("number", "ratio", "share"))
 
@@ -107,7 +108,7 @@ def decimal_text(value: Fraction) -> str | None:
 
 
 def number_text(value: Fraction) -> str:
-    """Return an expression that evaluates to exactly ``value``: ``0.485``, ``1 / 255``, ``1e-30``."""
+    """Return an expression that evaluates to exactly ``value``: ``0.485``, ``1 / 255``."""
     text = decimal_text(value)
     if text is not None:
         return text
@@ -122,7 +123,7 @@ def _integer_text(value: int) -> str:
 
 
 def quantity_text(value: Fraction, dim: Dim) -> str:
-    """Return the shortest exact text of a quantity with its unit: ``6 MiB``, ``99.99%``, ``1 s / 3``."""
+    """Return the shortest exact text of a quantity: ``6 MiB``, ``99.99%``, ``1 s / 3``."""
     if dim in ("number", "share"):
         return number_text(value)
     texts = [(decimal_text(value / UNITS[unit][1]), unit) for unit in _PRINTED[dim]]
