@@ -109,23 +109,45 @@ class Conv:
 
 @dataclass(frozen=True, slots=True)
 class Depthwise:
-    """A convolution of every channel with itself, 16, 32 or 64 channels at a time, four taps of a column a step."""
+    """A convolution of every channel with itself, 16, 32 or 64 channels at a time, four taps of a column a step.
+
+    A column of the input is interleaved once and used by every output pixel of the tile whose window it lies in.
+    """
 
     height: int
     width: int
-    chunks: int
+    vectors: int
+    """Vectors of 16 channels."""
     lanes: int
-    """Channels of a chunk."""
+    """Channels computed together on AVX-512, and the unit of the packed weights."""
     kernel: tuple[int, int]
     quads: int
     """Groups of four tap rows."""
     x: Plane
+    """The origin is that of the first tap of output pixel (0, 0)."""
     step: tuple[int, int]
+    """Elements from one output row, column to the next."""
     dilation: tuple[int, int]
+    """Elements from one tap row, column to the next."""
     columns: int
-    """Output pixels of a row computed together."""
+    """Output pixels of a row computed together on AVX-512."""
+    avx2_columns: int
     stores: tuple[StoreForm, ...]
     kind: Literal["depthwise"] = "depthwise"
+
+    def taps(self, columns: int) -> tuple[tuple[int, tuple[tuple[int, int], ...]], ...]:
+        """Return each input column's offset, with the pairs (output pixel, tap column) that use it."""
+        uses: dict[int, list[tuple[int, int]]] = {}
+        for pixel in range(columns):
+            for tap in range(self.kernel[1]):
+                offset = pixel * self.step[1] + tap * self.dilation[1]
+                uses.setdefault(offset, []).append((pixel, tap))
+        return tuple((offset, tuple(pairs)) for offset, pairs in sorted(uses.items()))
+
+    @property
+    def weight_bytes(self) -> int:
+        """Return the bytes of the packed weights."""
+        return self.vectors * LANES * self.quads * self.kernel[1] * 4
 
 
 @dataclass(frozen=True, slots=True)

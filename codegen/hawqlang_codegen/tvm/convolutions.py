@@ -9,13 +9,20 @@ import numpy.typing as npt
 
 from hawqlang.arith import pack
 from hawqlang.ops import Conv2d, Linear
-from hawqlang_codegen.tvm.context import Conv, plane
+from hawqlang_codegen.tvm.context import Conv, Depthwise, plane
 from hawqlang_codegen.tvm.layout import LANES, WORD, Layout, round_up
-from hawqlang_codegen.tvm.packing import dense_weights, group_windows, padded_bias
-from hawqlang_codegen.tvm.select import Tile, choose_avx2_tile, choose_tile
+from hawqlang_codegen.tvm.packing import (
+    dense_weights,
+    depthwise_weights,
+    group_windows,
+    padded_bias,
+)
+from hawqlang_codegen.tvm.select import choose_avx2_tile, choose_columns, choose_tile
 from hawqlang_codegen.tvm.site import BuiltStore, Call, Pointer, Site, build_store
 
 Int8 = npt.NDArray[np.int8]
+DEPTHWISE_LANES = (64, 32, 16)
+"""Channels a depthwise kernel may compute together."""
 RESIDENT = 32 * 1024
 """Weights up to this many bytes stay in the first-level cache while the pixels stream past."""
 
@@ -35,6 +42,8 @@ def conv2d(op: Conv2d, site: Site) -> list[Call]:
         dilation=op.dilation,
         before=(op.padding[0], op.padding[1]),
     )
+    if op.groups > 1 and op.weight_shape[0] == op.groups == x.channels:
+        return [_depthwise(op, geometry, weights, bias, site)]
     return [_call(op, geometry, weights, bias, site)]
 
 
@@ -71,6 +80,33 @@ class _Geometry:
         self.plane = replace(
             plane(x), dtype="int32", elements=x.size // WORD, origin=origin, row=row, pixel=pixel
         )
+
+
+def _depthwise(
+    op: Conv2d, geometry: _Geometry, weights: Int8, bias: npt.NDArray[np.int64], site: Site
+) -> Call:
+    x = geometry.layout
+    lanes = next(n for n in DEPTHWISE_LANES if x.pixel % n == 0)
+    height, width = geometry.size
+    _, tall, wide, _ = weights.shape
+    built = [build_store(store, site, x.pixel) for store in op.stores]
+    kernel = Depthwise(
+        height=height,
+        width=width,
+        vectors=x.pixel // LANES,
+        lanes=lanes,
+        kernel=(tall, wide),
+        quads=-(-tall // WORD),
+        x=replace(plane(x), origin=geometry.plane.origin * WORD),
+        step=(geometry.step[0] * WORD, geometry.step[1] * WORD),
+        dilation=(geometry.dilation[0] * WORD, geometry.dilation[1] * WORD),
+        columns=choose_columns(width, 4),
+        avx2_columns=choose_columns(width, 2),
+        stores=tuple(b.form for b in built),
+    )
+    packed = depthwise_weights(weights, lanes, x.pixel)
+    constants = (site.data(packed), site.data(padded_bias(bias, x.pixel)))
+    return Call(kernel, (site.tensor(op.x), *constants, *_flat(built)))
 
 
 def _call(

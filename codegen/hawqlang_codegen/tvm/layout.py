@@ -162,6 +162,8 @@ def _reads_words(op: IntegerOp, name: str) -> bool:
     """Return whether ``op`` reads ``name`` in words of four channels only."""
     if not isinstance(op, Conv2d | Linear) or op.x != name:
         return False
+    if isinstance(op, Conv2d) and op.groups > 1:
+        return False
     return all(store.addend is None or store.addend.x != name for store in op.stores)
 
 

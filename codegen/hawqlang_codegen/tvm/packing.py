@@ -103,6 +103,20 @@ def dense_weights(weights: Int8, vectors: int) -> Int8:
     return np.ascontiguousarray(split.transpose(0, 3, 4, 5, 1, 2, 6))
 
 
+def depthwise_weights(weights: Int8, lanes: int, pixel: int) -> Int8:
+    """Return weights ``[C/lanes][quads][KW][4][lanes/16][4][4]`` of ``(C, KH, KW, 1)``.
+
+    The last axis is four tap rows; the three before it are channel ``16·l + 4·j + i`` as ``[j][l][i]``, the order in
+    which interleaving bytes, then words, of vectors of ``lanes`` bytes leaves them.
+    """
+    channels, tall, wide, _ = weights.shape
+    quads = -(-tall // WORD)
+    full = np.zeros((pixel, quads * WORD, wide), dtype=np.int8)
+    full[:channels, :tall] = weights[:, :, :, 0]
+    split = full.reshape(pixel // lanes, lanes // LANES, WORD, WORD, quads, WORD, wide)
+    return np.ascontiguousarray(split.transpose(0, 4, 6, 2, 1, 3, 5))
+
+
 def padded_bias(bias: npt.NDArray[np.int64], channels: int) -> Int32:
     """Return biases padded to ``channels``, modulo 2^32: the finished sum is within int32, so wrapping is exact."""
     result = np.zeros(channels, dtype=np.uint32)

@@ -17,6 +17,8 @@ LATENCY = 4
 """Cycles until the result of a product can be accumulated onto."""
 EPILOGUE = 4
 """Cycles to requantize and store one vector."""
+DEPTHWISE_EXTRA = 3
+"""Cost of a depthwise tile's extra input columns, in half pixels."""
 AVX2_PIXELS = 3
 """Pixels of 16 channels that fit AVX2's 16 registers: four accumulators each, a product, a weight, an activation."""
 
@@ -65,6 +67,13 @@ def choose_avx2_tile(height: int, width: int) -> Tile:
     return min(
         tiles,
         key=lambda t: (-(-height // t.rows) * -(-width // t.columns) * (t.pixels + 1), -t.columns),
+    )
+
+
+def choose_columns(width: int, most: int) -> int:
+    """Return how many pixels of a row of ``width`` a depthwise kernel computes together, at most ``most``."""
+    return min(
+        range(1, min(width, most) + 1), key=lambda n: (-(-width // n) * (2 * n + DEPTHWISE_EXTRA), -n)
     )
 
 

@@ -132,6 +132,20 @@ def linear(where: Space, expression: Linear) -> Form:
     return total((Form(expression.constant), *terms))
 
 
+def largest_of(where: Space, expression: Linear) -> tuple[Form, ...]:
+    """Return the forms whose largest an expression is; several where it speaks of peak memory.
+
+    The factor of peak memory, if any, must be positive.
+    """
+    rest, factor = _split(where, expression)
+    if factor == 0:
+        return (rest,)
+    if factor < 0:
+        message = "a peak memory with a minus is a smallest"
+        raise ValueError(message)
+    return tuple(rest + form.scaled(factor) for form in peaks(where))
+
+
 def metric(where: Space, term: MetricTerm) -> Form:
     """Return a metric over the choices; ``peak_memory`` only at a baseline."""
     if term.at is not None:

@@ -12,6 +12,7 @@ from hawqlang.ir.candidates import CandidateTable
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.spec import Build, MetricTerm
+from hawqlang.stages.allocate.advice import advice
 from hawqlang.stages.allocate.encode import Space, metric, space
 from hawqlang.stages.allocate.encoding import (
     Encoded,
@@ -22,6 +23,7 @@ from hawqlang.stages.allocate.encoding import (
     goal_name,
     objective,
 )
+from hawqlang.stages.allocate.explain import Case, Explained, why
 from hawqlang.stages.allocate.goals import Goal, Optimum, Reached, optimise
 from hawqlang.stages.allocate.limits import NORMAL, Limits
 from hawqlang.stages.allocate.problem import Row
@@ -51,6 +53,11 @@ def allocate(
             (every layer at equal or lower precision).
         limits: the work allowed to one minimisation.
 
+    Returns:
+        A plan whose ``status`` is ``optimal``, ``feasible`` (the best found, with the gap proven),
+        ``infeasible`` (with ``conflict``, ``suggestions`` and an HQ501 for each conflict) or
+        ``unknown`` (HQ509). Nothing is raised for a spec that cannot be met.
+
     Raises:
         HawqError: a selector matches nothing, or a metric is not known for these layers.
     """
@@ -64,7 +71,8 @@ def allocate(
     goals[-1] = replace(goals[-1], within=Fraction(0))
     found = _solve(where, constraints, refused, goals, limits)
     if found.point is None:
-        return _without_allocation(known, found)
+        case = Case(where, constraints, refused, limits)
+        return _without_allocation(known, found, why(case) if found.status == "infeasible" else ())
     allocation = where.allocation(found.point)
     _judge(known, allocation)
     return _plan(known, allocation, found)
@@ -117,7 +125,26 @@ def _plan(known: Facts, allocation: Allocation, found: Optimum) -> BitPlan:
         layers=choices(known, allocation),
         constraints=results(known, allocation),
         notes=(*known.candidates.notes, *_notes(found)),
-        diagnostics=known.candidates.warnings,
+        diagnostics=(*_unproven(known, found), *advice(known), *known.candidates.warnings),
+    )
+
+
+def _unproven(known: Facts, found: Optimum) -> tuple[Diagnostic, ...]:
+    if found.status == "optimal":
+        return ()
+    first = next(one for one in found.reached if not one.proven)
+    return (
+        Diagnostic(
+            code="HQ511",
+            severity="warning",
+            message=(
+                f"the allocation is the best found; `{first.name}` is proven to be within "
+                f"{_gap((first,)):.2%} of the best"
+            ),
+            span=known.build.span,
+            label="the solver's limits were reached",
+            help="fewer candidates or more ties make the problem smaller",
+        ),
     )
 
 
@@ -127,9 +154,13 @@ def _gap(reached: Sequence[Reached]) -> float:
     return float(max(gaps, default=Fraction(0)))
 
 
+def _relative(one: Reached) -> float:
+    return float(one.error / (abs(one.value) or Fraction(1)))
+
+
 def _notes(found: Optimum) -> tuple[str, ...]:
     notes = [
-        f"{one.name}: optimal to within {float(one.error):.1e}, the resolution of the integers"
+        f"{one.name}: optimal to within {_relative(one):.0e} of it, the solver's resolution"
         for one in found.reached
         if one.proven and one.error
     ]
@@ -138,13 +169,14 @@ def _notes(found: Optimum) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _without_allocation(known: Facts, found: Optimum) -> BitPlan:
-    infeasible = found.status == "infeasible"
-    diagnostic = Diagnostic(
-        code="HQ501" if infeasible else "HQ509",
+def _without_allocation(known: Facts, found: Optimum, reasons: Sequence[Explained]) -> BitPlan:
+    unknown = Diagnostic(
+        code="HQ509",
         severity="error",
-        message="no allocation satisfies the constraints",
+        message="the solver ran out of work before it found an allocation",
         span=known.build.span,
+        label="neither an allocation nor a conflict was found",
+        help="relax a bound, or tie layers together, and try again",
     )
     return BitPlan(
         build=known.build.name,
@@ -154,5 +186,9 @@ def _without_allocation(known: Facts, found: Optimum) -> BitPlan:
         metrics=(),
         layers=(),
         constraints=(),
-        diagnostics=(diagnostic,),
+        conflict=tuple(member for one in reasons for member in one.members),
+        suggestions=tuple(suggestion for one in reasons for suggestion in one.suggestions),
+        diagnostics=(*(one.diagnostic for one in reasons), *known.candidates.warnings)
+        if found.status == "infeasible"
+        else (unknown, *known.candidates.warnings),
     )
