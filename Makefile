@@ -37,7 +37,7 @@ check: .venv/.installed-dev ## lint, format, types, layers, module lengths
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/module_length.py hawqlang codegen tests benchmarks tools
 	$(BIN)/lint-imports
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 fix: .venv/.installed-dev ## apply the linter's fixes and the formatters
 	$(BIN)/ruff check --fix .
