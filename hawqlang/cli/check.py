@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -93,4 +92,6 @@ def _summary(files: int, errors: int, others: int) -> str:
     what = f"{files} file{'s' * (files != 1)} checked"
     if not errors and not others:
         return f"{what}: no findings"
-    return f"{what}: {errors} error{'s' * (errors != 1)}, {others} other finding{'s' * (others != 1)}"
+    return (
+        f"{what}: {errors} error{'s' * (errors != 1)}, {others} other finding{'s' * (others != 1)}"
+    )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import math
 
 import torch
 
@@ -165,7 +164,9 @@ def _legality(network: Network, layers: dict[str, LayerSettings]) -> Legality:
             method=own.weights.range,
         )
         worst = int(accumulator_bound(quantized.q, precision.abits, signed=signed).max())
-        return None if worst <= limit else f"its sums reach {worst}, {own.accumulator} ends at {limit}"
+        return (
+            None if worst <= limit else f"its sums reach {worst}, {own.accumulator} ends at {limit}"
+        )
 
     return reason
 

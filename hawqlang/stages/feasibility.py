@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.layers import LayerTable
-from hawqlang.ir.spec import Build, LayersSource, OnnxSource, PythonCall, Pt2Source
+from hawqlang.ir.spec import Build, LayersSource, OnnxSource, Pt2Source, PythonCall
 from hawqlang.stages.allocate.feasibility import feasible
 from hawqlang.stages.candidates import candidates
 from hawqlang.stages.import_model import import_structure

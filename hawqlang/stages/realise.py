@@ -22,8 +22,8 @@ from hawqlang.ir.plan import BitPlan, ConstraintResult
 from hawqlang.ir.printer import print_program
 from hawqlang.ir.printer_spec import print_spec
 from hawqlang.ir.scales import ScaleTable
-from hawqlang.ir.tuning import Tuning
 from hawqlang.ir.spec import Build, ImageInput, Input, Spec
+from hawqlang.ir.tuning import Tuning
 from hawqlang.ir.verdict import Verdict
 from hawqlang.ops import Add, Affine, AvgPool2d, Conv2d, Linear, Op
 from hawqlang.progress import Silent
@@ -166,11 +166,17 @@ def _generate(
 
 
 def _evaluate(
-    analysis: Analysis, network: Network, folder: Path, kernels: tuple[KernelSet, ...], session: Session
+    analysis: Analysis,
+    network: Network,
+    folder: Path,
+    kernels: tuple[KernelSet, ...],
+    session: Session,
 ) -> Evaluation | None:
     """Return integer and float accuracy where the spec asks for them and has the data."""
     build = analysis.build
-    wanted = bool(accuracy_constraints(build)) or any(e.what in ("card", "report") for e in build.emits)
+    wanted = bool(accuracy_constraints(build)) or any(
+        e.what in ("card", "report") for e in build.emits
+    )
     data = None if build.dataset is None else build.dataset.evaluation
     if data is None or not wanted or not kernels:
         return None
@@ -231,13 +237,14 @@ def _manifest(
         sources=tuple((Path(path).name, sha) for path, sha in spec.sources),
         inputs=(("graph", digest(network.graph)), ("calibration", network.samples.digest)),
         model=relocate(build.model, base, to_relative=True),
-        dataset=None
-        if build.dataset is None
-        else relocate(build.dataset, base, to_relative=True),
+        dataset=None if build.dataset is None else relocate(build.dataset, base, to_relative=True),
         target=relocate(build.target, base, to_relative=True),
         network_input=network.input,
         input=Port(
-            shape=pixels.shape, dtype="uint8", scale=_input_scale(network.input), zero_point=pixels.zero_point
+            shape=pixels.shape,
+            dtype="uint8",
+            scale=_input_scale(network.input),
+            zero_point=pixels.zero_point,
         ),
         output=Port(
             shape=program.tensor(program.output).shape,

@@ -260,8 +260,7 @@ class Builder:
 
 
 _STATEMENTS = frozenset(
-    "import param declaration setting block quantize objective layer emit emit_with subject "
-    "constraint constraint_each".split()
+    ["import", "param", "declaration", "setting", "block", "quantize", "objective", "layer", "emit", "emit_with", "subject", "constraint", "constraint_each"]
 )
 _BODIES = frozenset({"body", "quantize_body", "constraints"})
 
