@@ -14,8 +14,8 @@ from fractions import Fraction
 
 from hawqlang.base import Span
 from hawqlang.ir import spec
+from hawqlang.ir.units import OFFERED, SCALARS, WORDS, Dim
 from hawqlang.stages.resolve.report import RejectedError, error
-from hawqlang.stages.resolve.units import OFFERED, SCALARS, WORDS, Dim
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from hawqlang.base import Precision
 from hawqlang.ir import syntax
+from hawqlang.ir.units import UNITS, WORDS
 from hawqlang.stages.resolve.amounts import (
     Amount,
     Operand,
@@ -27,7 +28,6 @@ from hawqlang.stages.resolve.scope import (
     param_value,
     precision_word,
 )
-from hawqlang.stages.resolve.units import UNITS, WORDS
 
 Leaf: TypeAlias = Callable[[syntax.Name | syntax.Call], Amount | None]
 """Gives a metric its meaning where metrics may stand; ``None`` for anything else."""

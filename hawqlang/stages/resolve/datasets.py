@@ -95,10 +95,10 @@ def _data(expr: syntax.Expr, ctx: Context) -> spec.Data:
                 steps=arguments.read("steps", whole, DEFAULT_STEPS),
                 span=expr.span,
             )
-            ctx.defer(ctx.quote(expr.span), expr.span)
+            ctx.defer("zero_shot(…)", expr.span)
         case _:
             found = spec.PythonData(call=python_call(arguments, ctx), span=expr.span)
-            ctx.defer(ctx.quote(expr.span), expr.span)
+            ctx.defer("python(…) as data", expr.span)
     if ctx.sink.errors > before:
         raise RejectedError
     return found

@@ -119,7 +119,7 @@ def _arch(expr: syntax.Expr, ctx: Context) -> str:
 def _implied(device: spec.Device, ctx: Context, head: Span) -> spec.Emit:
     what: What = "cuda" if device.family == "nvidia" else "tvm"
     if what in _DEFERRED:
-        ctx.defer(f"emit {what}, the back end of {device.name}", head)
+        ctx.defer(f"emit {what}", head)
     cpu, arch, opset = _defaults(what, device)
     return spec.Emit(what=what, cpu=cpu, arch=arch, opset=opset, span=None)
 

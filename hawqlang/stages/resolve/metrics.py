@@ -6,11 +6,11 @@ from typing import Literal
 
 from hawqlang.base import Precision
 from hawqlang.ir import spec, syntax
+from hawqlang.ir.units import Dim
 from hawqlang.stages.resolve.constants import ungroup
 from hawqlang.stages.resolve.report import error
 from hawqlang.stages.resolve.scope import METRICS, Context, param_value, precision_word
 from hawqlang.stages.resolve.selectors import selected
-from hawqlang.stages.resolve.units import Dim
 
 DIMENSIONS: dict[str, Dim] = {
     "size": "size",

@@ -23,7 +23,6 @@ from hawqlang.stages.resolve.report import RejectedError, error
 from hawqlang.stages.resolve.scope import Context
 
 Order: TypeAlias = Literal["rgb", "bgr"]
-_RGB: Order = "rgb"
 SOURCES: Mapping[str, Signature] = {
     "onnx": Signature(("path",), required=("path",), example='onnx("net.onnx")'),
     "pt2": Signature(("path",), required=("path",), example='pt2("net.pt2")'),
@@ -110,13 +109,13 @@ def _source(expr: syntax.Expr, ctx: Context) -> spec.Source:
             found = spec.OnnxSource(path=arguments.read("path", path, ""))
         case "pt2":
             found = spec.Pt2Source(path=arguments.read("path", path, ""))
-            ctx.defer(f"source = {ctx.quote(expr.span)}", expr.span)
+            ctx.defer("source = pt2(…)", expr.span)
         case "zoo":
             name = arguments.read("name", text, "")
             found = spec.ZooSource(name=name, arguments=arguments.extras())
         case "python":
             found = python_call(arguments, ctx)
-            ctx.defer(f"source = {ctx.quote(expr.span)}", expr.span)
+            ctx.defer("source = python(…)", expr.span)
         case _:
             found = spec.LayersSource(path=arguments.read("path", path, ""))
     if ctx.sink.errors > before:
@@ -177,7 +176,7 @@ def _image(arguments: Arguments, ctx: Context) -> spec.ImageInput | None:
     mean = arguments.read("mean", listed, (Fraction(0),) * channels, "numbers", number)
     std = arguments.read("std", listed, (Fraction(1),) * channels, "numbers", positive)
     scale = arguments.read("scale", positive, Fraction(1, 255))
-    order: Order = arguments.read("order", _order, _RGB)
+    order: Order = arguments.read("order", _order, None) or "rgb"
     if ctx.sink.errors > before:
         return None
     for key, values in (("mean", mean), ("std", std)):

@@ -12,11 +12,12 @@ from hawqlang.base import Precision, Span
 from hawqlang.diagnostics import Diagnostic
 from hawqlang.diagnostics.model import ToolError
 from hawqlang.ir import spec, syntax
+from hawqlang.ir.literals import quantity_text, string_text
+from hawqlang.ir.units import WORDS, Dim
 from hawqlang.stages.resolve.amounts import Amount, missing_unit, negate
 from hawqlang.stages.resolve.constants import describe, kind_of, literal
 from hawqlang.stages.resolve.report import choices, error, nearest, unknown
 from hawqlang.stages.resolve.scope import Constant, precision_word
-from hawqlang.stages.resolve.units import WORDS, Dim, quantity_text
 
 TYPES: tuple[str, ...] = get_args(spec.ParamValue.model_fields["type"].annotation)
 
@@ -115,17 +116,6 @@ def text_of(constant: Constant) -> str:
             return string_text(constant)
         case Precision():
             return str(constant)
-
-
-def string_text(value: str) -> str:
-    """Return a string literal with its quotes and escapes."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    escaped = escaped.replace("\n", "\\n").replace("\t", "\\t")
-    return '"' + "".join(_escaped(character) for character in escaped) + '"'
-
-
-def _escaped(character: str) -> str:
-    return character if character.isprintable() else f"\\u{{{ord(character):x}}}"
 
 
 def _literal(expr: syntax.Expr) -> Constant:

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from hawqlang.base import Precision
 from hawqlang.ir import spec, syntax
+from hawqlang.ir.units import Dim
 from hawqlang.stages.resolve.amounts import Amount, Operand, sides
 from hawqlang.stages.resolve.constants import amount, evaluate, kind_of, ungroup
 from hawqlang.stages.resolve.metrics import DIMENSIONS, metric_term, positional
@@ -21,7 +22,6 @@ from hawqlang.stages.resolve.scope import (
     precision_word,
 )
 from hawqlang.stages.resolve.selectors import selected, selection
-from hawqlang.stages.resolve.units import Dim
 
 Inside: TypeAlias = Literal["each", "where"] | None
 """Where an expression stands: ``each`` and ``where`` speak of one layer at a time."""

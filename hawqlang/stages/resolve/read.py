@@ -10,6 +10,8 @@ from typing import TypeVar
 from hawqlang.base import Precision
 from hawqlang.diagnostics import Fix, Label
 from hawqlang.ir import syntax
+from hawqlang.ir.literals import quantity_text
+from hawqlang.ir.units import OFFERED, SCALARS, WORDS, Dim
 from hawqlang.stages.resolve.amounts import Amount, missing_unit
 from hawqlang.stages.resolve.constants import (
     amount,
@@ -21,7 +23,6 @@ from hawqlang.stages.resolve.constants import (
 )
 from hawqlang.stages.resolve.report import RejectedError, choices, error, unknown
 from hawqlang.stages.resolve.scope import Constant, Context, param_value, precision_word
-from hawqlang.stages.resolve.units import OFFERED, SCALARS, WORDS, Dim, quantity_text
 
 _T = TypeVar("_T")
 

@@ -1,8 +1,8 @@
 """How resolving reports: errors leave a unit of the spec and are collected at its border.
 
 A *unit* is whatever can be judged by itself: a setting, an argument, a constraint. A unit that
-leans on something already reported leaves with an empty exception, so one mistake is one diagnostic and
-never a cascade.
+leans on something already reported leaves with an empty exception, so one mistake is one diagnostic
+and never a cascade.
 """
 
 from __future__ import annotations

@@ -95,11 +95,12 @@ def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
         rounding=body.read("rounding", _rounding, None),
     )
     if isinstance(found.granularity, spec.GroupSize):
-        _defer(ctx, body.settings["granularity"])
+        size = found.granularity.size
+        ctx.defer(f"granularity = group({size})", body.settings["granularity"].span)
     if found.scheme == "affine":
         ctx.defer("affine weights (`scheme = affine`)", body.settings["scheme"].span)
     if found.rounding in ("adaptive", "stochastic"):
-        _defer(ctx, body.settings["rounding"])
+        ctx.defer(f"rounding = {found.rounding}", body.settings["rounding"].span)
     return found
 
 
@@ -112,13 +113,11 @@ def activation_block(block: syntax.Block, ctx: Context) -> ActivationChanges:
         scheme=body.read("scheme", _scheme, None),
         range=body.read("range", _activation_range, None),
     )
-    if isinstance(found.range, spec.Entropy | spec.Ema):
-        _defer(ctx, body.settings["range"])
+    if isinstance(found.range, spec.Entropy):
+        ctx.defer("range = entropy", body.settings["range"].span)
+    if isinstance(found.range, spec.Ema):
+        ctx.defer("range = ema(…)", body.settings["range"].span)
     return found
-
-
-def _defer(ctx: Context, setting: syntax.Setting) -> None:
-    ctx.defer(ctx.quote(setting.span), setting.span)
 
 
 def accumulator(expr: syntax.Expr, ctx: Context) -> Accumulator:
@@ -268,7 +267,7 @@ def finetune(expr: syntax.Expr, ctx: Context) -> spec.Finetune | Literal["none"]
     free = _free(arguments)
     if ctx.sink.errors > before:
         raise RejectedError
-    ctx.defer(f"finetune = {ctx.quote(expr.span)}", expr.span)
+    ctx.defer(f"finetune = {method}(…)", expr.span)
     return spec.Finetune(method=method, epochs=epochs, levels=levels, arguments=free)
 
 

@@ -98,7 +98,7 @@ def _latency(expr: syntax.Expr, ctx: Context) -> Latency:
             found = arguments.read("path", path, "")
             if ctx.sink.errors > before:
                 raise RejectedError
-            ctx.defer(f"latency = {ctx.quote(expr.span)}", expr.span)
+            ctx.defer("latency = profile(…)", expr.span)
             return spec.ProfileLatency(path=found)
         case "measured":
             ctx.defer("latency = measured", expr.span)

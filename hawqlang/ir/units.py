@@ -1,4 +1,4 @@
-"""Units, dimensions and exact texts of quantities.
+"""Units and dimensions.
 
 Everything is an exact ``Fraction`` in the base unit of its dimension: bytes, seconds, MACs, BOPS,
 bytes/s, MACs/s.
@@ -73,65 +73,3 @@ OFFERED: Mapping[Dim, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Units offered where one is missing, the likeliest first."""
-
-_PRINTED: Mapping[Dim, tuple[str, ...]] = MappingProxyType(
-    {
-        "ratio": ("%",),
-        "size": ("GiB", "GB", "MiB", "MB", "KiB", "KB", "B"),
-        "time": ("s", "ms", "us", "ns"),
-        "macs": ("TMACs", "GMACs", "MMACs", "KMACs", "MACs"),
-        "bops": ("TBOPS", "GBOPS", "MBOPS", "KBOPS", "BOPS"),
-        "size/s": ("GB/s", "MB/s", "KB/s", "B/s"),
-        "macs/s": ("TMACs/s", "GMACs/s", "MMACs/s", "KMACs/s", "MACs/s"),
-    }
-)
-
-_MAX_DIGITS = 18
-
-
-def decimal_text(value: Fraction) -> str | None:
-    """Return ``value`` as a short exact decimal, or ``None`` where it has none."""
-    scale = 0
-    scaled = value
-    while scaled.denominator != 1:
-        scale += 1
-        scaled = value * 10**scale
-        if scale > _MAX_DIGITS:
-            return None
-    if abs(scaled.numerator) >= 10**_MAX_DIGITS:
-        return None
-    if scale == 0:
-        return str(scaled.numerator)
-    digits = str(abs(scaled.numerator)).rjust(scale + 1, "0")
-    sign = "-" if value < 0 else ""
-    return f"{sign}{digits[:-scale]}.{digits[-scale:]}"
-
-
-def number_text(value: Fraction) -> str:
-    """Return an expression that evaluates to exactly ``value``: ``0.485``, ``1 / 255``."""
-    text = decimal_text(value)
-    if text is not None:
-        return text
-    if value.denominator == 1:
-        return _integer_text(value.numerator)
-    return f"{_integer_text(value.numerator)} / {_integer_text(value.denominator)}"
-
-
-def _integer_text(value: int) -> str:
-    """Return an integer of any size as a literal: beyond 18 digits with an exponent."""
-    return str(value) if abs(value) < 10**_MAX_DIGITS else f"{value}e0"
-
-
-def quantity_text(value: Fraction, dim: Dim) -> str:
-    """Return the shortest exact text of a quantity: ``6 MiB``, ``99.99%``, ``1 s / 3``."""
-    if dim in ("number", "share"):
-        return number_text(value)
-    texts = [(decimal_text(value / UNITS[unit][1]), unit) for unit in _PRINTED[dim]]
-    exact = [(text, unit) for text, unit in texts if text is not None]
-    if exact:
-        text, unit = min(exact, key=lambda candidate: len(candidate[0]))
-        return f"{text}{unit}" if unit == "%" else f"{text} {unit}"
-    unit = _PRINTED[dim][-1]
-    scaled = value / UNITS[unit][1]
-    gap = "" if unit == "%" else " "
-    return f"{_integer_text(scaled.numerator)}{gap}{unit} / {_integer_text(scaled.denominator)}"
