@@ -316,7 +316,7 @@ def _rule(rule: spec.LayerRule) -> Iterator[str]:
     return _block(f"layer {print_selector(rule.selector)}", lines)
 
 
-def _given(settings: Iterable[tuple[str, str | tuple[()] | None]]) -> Iterator[tuple[str, str]]:
+def _given(settings: Iterable[tuple[str, object]]) -> Iterator[tuple[str, str]]:
     """Yield the settings that have a value."""
     for name, value in settings:
         if isinstance(value, str):
