@@ -1,9 +1,9 @@
 """Run a compiled network: NumPy and ctypes alone. This file is copied beside every library.
 
-    from hawq_runtime import Model
+from hawq_runtime import Model
 
-    with Model("folder") as model:
-        logits = model.run(images)  # uint8 (N, H, W, C) in, int32 (N, F) out
+with Model("folder") as model:
+    logits = model.run(images)  # uint8 (N, H, W, C) in, int32 (N, F) out
 """
 
 from __future__ import annotations
