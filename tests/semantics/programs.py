@@ -86,7 +86,9 @@ class Builder:
         m[self.rng.random(count) < 0.05] = 0
         return self.put(m), self.put(shift.astype(np.uint8))
 
-    def stores(self, shape: tuple[int, ...], bound: int, bits: tuple[int, ...]) -> tuple[Store, ...]:
+    def stores(
+        self, shape: tuple[int, ...], bound: int, bits: tuple[int, ...]
+    ) -> tuple[Store, ...]:
         """One store per width; the values spread over the type."""
         return tuple(self.store_one(shape, bound, b) for b in bits)
 
@@ -251,9 +253,7 @@ class Builder:
 
     def like(self, x: str, shape: tuple[int, ...]) -> str:
         tensor = self.tensors[x]
-        return self.tensor(
-            shape, tensor.bits, signed=tensor.signed, zero_point=tensor.zero_point
-        )
+        return self.tensor(shape, tensor.bits, signed=tensor.signed, zero_point=tensor.zero_point)
 
     def max_pool(
         self, x: str, kernel: Pair, *, stride: Pair, padding: Pads, dilation: Pair = (1, 1)

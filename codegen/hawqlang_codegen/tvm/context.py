@@ -73,7 +73,7 @@ class Conv:
     """Blocks of ``tile.vectors`` vectors."""
     kernel: tuple[int, int]
     words: int
-    """Steps of four channels per tap (or per row of taps, where those follow each other)."""
+    """Steps of four channels per tap (or per row of taps, where those follow each other); even with nibbles."""
     taps: int
     """Taps per row; 1 where a row's taps follow each other in memory and count as one."""
     x: Plane
@@ -82,6 +82,8 @@ class Conv:
     """Words from one output row, column to the next."""
     dilation: tuple[int, int]
     """Words from one tap row, column to the next."""
+    nibbles: bool
+    """Whether weights stand two to a byte and are widened to 16 times themselves in registers."""
     windowed: bool
     """Whether each block reads a window of channels of its own (groups), from a table."""
     tile: Tile
@@ -99,7 +101,8 @@ class Conv:
     @property
     def block_bytes(self) -> int:
         """Return the bytes of one block's weights."""
-        return self.kernel[0] * self.taps * self.words * self.tile.vectors * 4 * LANES
+        size = self.kernel[0] * self.taps * self.words * self.tile.vectors * 4 * LANES
+        return size // 2 if self.nibbles else size
 
     @property
     def channels(self) -> int:
@@ -267,7 +270,5 @@ class Renumber:
     kind: Literal["renumber"] = "renumber"
 
 
-Kernel = (
-    Conv | Depthwise | AffineMap | PixelAffine | AddMaps | MaxPool | AvgPool | Move | Renumber
-)
+Kernel = Conv | Depthwise | AffineMap | PixelAffine | AddMaps | MaxPool | AvgPool | Move | Renumber
 """Every kernel context; ``kind`` names the template."""

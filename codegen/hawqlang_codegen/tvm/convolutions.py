@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from hawqlang.arith import pack
+from hawqlang.arith import pack, width
 from hawqlang.ops import Conv2d, Linear
 from hawqlang_codegen.tvm.context import Conv, Depthwise, plane
 from hawqlang_codegen.tvm.layout import LANES, WORD, Layout, round_up
@@ -15,14 +15,18 @@ from hawqlang_codegen.tvm.packing import (
     dense_weights,
     depthwise_weights,
     group_windows,
+    joined_taps,
+    nibbles,
     padded_bias,
 )
 from hawqlang_codegen.tvm.select import choose_avx2_tile, choose_columns, choose_tile
-from hawqlang_codegen.tvm.site import BuiltStore, Call, Pointer, Site, build_store
+from hawqlang_codegen.tvm.site import BuiltStore, Call, Pointer, Site, build_store, store_scale
 
 Int8 = npt.NDArray[np.int8]
 DEPTHWISE_LANES = (64, 32, 16)
 """Channels a depthwise kernel may compute together."""
+NIBBLE_BITS = 4
+"""Weights up to this width stand two to a byte; as the upper half of a byte they count 2^4 times."""
 RESIDENT = 32 * 1024
 """Weights up to this many bytes stay in the first-level cache while the pixels stream past."""
 
@@ -87,12 +91,12 @@ def _depthwise(
 ) -> Call:
     x = geometry.layout
     lanes = next(n for n in DEPTHWISE_LANES if x.pixel % n == 0)
-    height, width = geometry.size
+    height, breadth = geometry.size
     _, tall, wide, _ = weights.shape
     built = [build_store(store, site, x.pixel) for store in op.stores]
     kernel = Depthwise(
         height=height,
-        width=width,
+        width=breadth,
         vectors=x.pixel // LANES,
         lanes=lanes,
         kernel=(tall, wide),
@@ -100,8 +104,8 @@ def _depthwise(
         x=replace(plane(x), origin=geometry.plane.origin * WORD),
         step=(geometry.step[0] * WORD, geometry.step[1] * WORD),
         dilation=(geometry.dilation[0] * WORD, geometry.dilation[1] * WORD),
-        columns=choose_columns(width, 4),
-        avx2_columns=choose_columns(width, 2),
+        columns=choose_columns(breadth, 4),
+        avx2_columns=choose_columns(breadth, 2),
         stores=tuple(b.form for b in built),
     )
     packed = depthwise_weights(weights, lanes, x.pixel)
@@ -118,38 +122,56 @@ def _call(
 ) -> Call:
     groups = op.groups if isinstance(op, Conv2d) else 1
     channels, tall, wide, depth = weights.shape
-    height, width = geometry.size
-    tile = choose_tile(height, width, channels, tall * wide * -(-depth // WORD))
+    height, breadth = geometry.size
+    tile = choose_tile(height, breadth, channels, tall * wide * -(-depth // WORD))
     table: tuple[Pointer, ...] = ()
     if groups > 1:
         tile = replace(tile, vectors=1)
         windows = group_windows(weights, groups, LANES, geometry.layout.pixel)
         weights, table = windows.weights, (site.data(windows.start),)
     words = -(-weights.shape[3] // WORD)
-    joined = geometry.dilation[1] == words
     packed = dense_weights(weights, tile.vectors)
-    blocks = packed.shape[0]
+    if geometry.dilation[1] == words:
+        packed = joined_taps(packed)
+    half = _fits_nibbles(op, weights, site)
+    if half:
+        packed = nibbles(packed).view(np.int8)
+    blocks, _, taps, steps = packed.shape[:4]
     padded = blocks * tile.vectors * LANES
-    built = [build_store(store, site, padded) for store in op.stores]
+    scaled = NIBBLE_BITS if half else 0
+    built = [build_store(store, site, padded, scaled) for store in op.stores]
     kernel = Conv(
         height=height,
-        width=width,
+        width=breadth,
         vectors=round_up(channels, LANES) // LANES,
         blocks=blocks,
         kernel=(tall, wide),
-        words=words * wide if joined else words,
-        taps=1 if joined else wide,
+        words=2 * steps if half else steps,
+        taps=taps,
         x=geometry.plane,
         step=geometry.step,
         dilation=geometry.dilation,
+        nibbles=half,
         windowed=groups > 1,
         tile=tile,
-        avx2=choose_avx2_tile(height, width),
+        avx2=choose_avx2_tile(height, breadth),
         pixels_outside=packed.size <= RESIDENT,
         stores=tuple(b.form for b in built),
     )
-    constants = (site.data(packed), site.data(padded_bias(bias, padded)))
+    constants = (site.data(packed), site.data(padded_bias(bias << scaled, padded)))
     return Call(kernel, (site.tensor(op.x), *constants, *table, *_flat(built)))
+
+
+def _fits_nibbles(op: Conv2d | Linear, weights: Int8, site: Site) -> bool:
+    """Return whether weights can stay two to a byte: 16 times every sum fits int32, and every shift has room."""
+    if op.weight_bits > NIBBLE_BITS:
+        return False
+    x = site.tensors[op.x]
+    bias = site.constant(op.bias)
+    bound = width.accumulator_bound(weights, x.bits, signed=x.signed, bias=bias)
+    if int(bound.max()) << NIBBLE_BITS > width.INT32_MAX:
+        return False
+    return all(store_scale(store, site, NIBBLE_BITS).fits for store in op.stores)
 
 
 def _flat(built: list[BuiltStore]) -> tuple[Pointer, ...]:

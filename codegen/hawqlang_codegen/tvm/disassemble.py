@@ -20,7 +20,9 @@ OPERATIONS = (
     r"|fn?m(?:add|sub|addsub|subadd)\d*|fc?mul|fc?madd|getexp|getmant|scalef|fixupimm|range|reduce|rndscale|fpclass"
     r"|exp2|fmaddc|fcmaddc|fmulc|fcmulc|dpbf16|dpph"
 )
-FLOAT = re.compile(rf"^(?:v?(?:{OPERATIONS}){SUFFIX}|v?cvt\w+|tdp(?:bf16|fp16)\w*|vdpbf16ps|pf\w+|pi2f\w)$")
+FLOAT = re.compile(
+    rf"^(?:v?(?:{OPERATIONS}){SUFFIX}|v?cvt\w+|tdp(?:bf16|fp16)\w*|vdpbf16ps|pf\w+|pi2f\w)$"
+)
 X87 = re.compile(r"^f(?!ence|xsave|xrstor)\w+$")
 EXECUTABLE = 0x4
 
@@ -46,7 +48,10 @@ def float_instructions(library: Path) -> tuple[int, tuple[str, ...]]:
 
 def code_sections(elf: bytes) -> Iterator[tuple[str, int, bytes]]:
     """Yield name, address and bytes of every executable section of a 64-bit little-endian ELF file."""
-    table, size, number, names = *struct.unpack_from("<Q", elf, 40), *struct.unpack_from("<3H", elf, 58)
+    table, size, number, names = (
+        *struct.unpack_from("<Q", elf, 40),
+        *struct.unpack_from("<3H", elf, 58),
+    )
     headers = [struct.unpack_from("<2I4Q2I2Q", elf, table + i * size) for i in range(number)]
     strings = headers[names][4]
     for name, kind, flags, address, offset, length, *_ in headers:

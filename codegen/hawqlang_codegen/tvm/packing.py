@@ -18,6 +18,7 @@ NARROW_SHIFT = 33
 """From this shift on the rounding constant is a multiple of 2^32, so the low half of a product cannot carry."""
 FOLDED_SHIFT = 53
 """Up to this shift an 8-bit zero point fits beside the rounding constant in 32 bits."""
+MAX_SHIFT = 62
 SCALARS = 16
 """Words behind the parameter vectors: lo, hi, zero point, addend multiplier, rounding, shift, zeros."""
 
@@ -35,15 +36,27 @@ class Rescale:
         return bool(np.all(self.shift >= NARROW_SHIFT))
 
     @property
+    def fits(self) -> bool:
+        """Return whether every shift is one that the kernels can do."""
+        return bool(np.all(self.shift <= MAX_SHIFT))
+
+    @property
     def folded(self) -> bool:
         """Return whether the zero point can stand in the rounding constant."""
         return bool(np.all(self.shift <= FOLDED_SHIFT))
 
 
-def rescale(multiplier: IntArray, shift: IntArray, channels: int) -> Rescale:
-    """Return ``(m, s)`` for every channel: ``m·2^k`` and ``s + k`` round alike, so ``k`` is free where ``m`` allows."""
+def rescale(multiplier: IntArray, shift: IntArray, channels: int, scaled: int = 0) -> Rescale:
+    """Return ``(m, s)`` for every channel: ``m·2^k`` and ``s + k`` round alike, so ``k`` is free where ``m`` allows.
+
+    Args:
+        multiplier: Per channel, or one.
+        shift: As ``multiplier``.
+        channels: Number of channels.
+        scaled: The accumulators are ``2^scaled`` times what the program's are.
+    """
     m = np.broadcast_to(multiplier.astype(np.int64), (channels,)).copy()
-    s = np.broadcast_to(shift.astype(np.int64), (channels,)).copy()
+    s = np.broadcast_to(shift.astype(np.int64), (channels,)) + scaled
     s[m == 0] = NARROW_SHIFT
     for _ in range(NARROW_SHIFT):
         up = (s < NARROW_SHIFT) & (np.abs(m) < 1 << 30)
@@ -101,6 +114,24 @@ def dense_weights(weights: Int8, vectors: int) -> Int8:
     full[:channels, :, :, :depth] = weights
     split = full.reshape(blocks, vectors, LANES, tall, wide, words, WORD)
     return np.ascontiguousarray(split.transpose(0, 3, 4, 5, 1, 2, 6))
+
+
+def joined_taps(weights: Int8) -> Int8:
+    """Return dense weights whose taps of a row follow each other as the words of one tap."""
+    blocks, tall, wide, words, *rest = weights.shape
+    return weights.reshape(blocks, tall, 1, wide * words, *rest)
+
+
+def nibbles(weights: Int8) -> npt.NDArray[np.uint8]:
+    """Return dense weights of at most 4 bits two to a byte: words 2k and 2k + 1 as its low and high half.
+
+    An odd last word is paired with zeros, which meet whatever activations follow it.
+    """
+    blocks, tall, wide, words, *rest = weights.shape
+    even = np.zeros((blocks, tall, wide, words + words % 2, *rest), dtype=np.int8)
+    even[:, :, :, :words] = weights
+    codes = even.view(np.uint8) & 0xF
+    return codes[:, :, :, 0::2] | (codes[:, :, :, 1::2] << 4)
 
 
 def depthwise_weights(weights: Int8, lanes: int, pixel: int) -> Int8:

@@ -19,8 +19,8 @@ EPILOGUE = 4
 """Cycles to requantize and store one vector."""
 DEPTHWISE_EXTRA = 3
 """Cost of a depthwise tile's extra input columns, in half pixels."""
-AVX2_PIXELS = 3
-"""Pixels of 16 channels that fit AVX2's 16 registers: four accumulators each, a product, a weight, an activation."""
+AVX2_PIXELS = 6
+"""Pixels of eight channels that fit AVX2's 16 registers: two accumulators each, two weights, an activation, a product."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,14 @@ def choose_tile(height: int, width: int, channels: int, words: int) -> Tile:
 def choose_avx2_tile(height: int, width: int) -> Tile:
     """Return the pixels computed together on AVX2, always for one vector of 16 channels."""
     tiles = (
-        Tile(rows, columns, 1)
-        for rows, columns in product(range(1, height + 1), range(1, width + 1))
-        if rows * columns <= AVX2_PIXELS
-    ) if height * width > 1 else (Tile(1, 1, 1),)
+        (
+            Tile(rows, columns, 1)
+            for rows, columns in product(range(1, height + 1), range(1, width + 1))
+            if rows * columns <= AVX2_PIXELS
+        )
+        if height * width > 1
+        else (Tile(1, 1, 1),)
+    )
     return min(
         tiles,
         key=lambda t: (-(-height // t.rows) * -(-width // t.columns) * (t.pixels + 1), -t.columns),
@@ -73,7 +77,8 @@ def choose_avx2_tile(height: int, width: int) -> Tile:
 def choose_columns(width: int, most: int) -> int:
     """Return how many pixels of a row of ``width`` a depthwise kernel computes together, at most ``most``."""
     return min(
-        range(1, min(width, most) + 1), key=lambda n: (-(-width // n) * (2 * n + DEPTHWISE_EXTRA), -n)
+        range(1, min(width, most) + 1),
+        key=lambda n: (-(-width // n) * (2 * n + DEPTHWISE_EXTRA), -n),
     )
 
 

@@ -72,20 +72,25 @@ class BuiltStore:
     pointers: tuple[Pointer, ...]
 
 
-def build_store(store: Store, site: Site, channels: int, *, wide: bool = False) -> BuiltStore:
+def store_scale(store: Store, site: Site, scaled: int = 0) -> Rescale:
+    """Return a store's dyadic numbers per channel, for accumulators ``2^scaled`` times the program's."""
+    multiplier, shift = site.constant(store.multiplier), site.constant(store.shift)
+    return rescale(multiplier, shift, site.layout(store.output).channels, scaled)
+
+
+def build_store(store: Store, site: Site, channels: int, scaled: int = 0) -> BuiltStore:
     """Return form and arguments of a store whose parameters stand per channel, padded to ``channels``.
 
     Args:
         store: What to store.
         site: The program.
         channels: Length of the parameter vectors in the kernel.
-        wide: Ask for the 64-bit form.
+        scaled: The kernel's accumulators are ``2^scaled`` times the program's.
     """
     layout = site.layout(store.output)
-    multiplier, shift = site.constant(store.multiplier), site.constant(store.shift)
-    scale = rescale(multiplier, shift, layout.channels)
+    scale = store_scale(store, site, scaled)
     kind = addend_kind(store.addend, site)
-    wide = wide or not scale.narrow or (kind == "int32" and layout.element == 4)
+    wide = not scale.narrow or (kind == "int32" and layout.element == 4)
     scalars = store_scalars(store, layout, site)
     block = (wide_block if wide else narrow_block)(scale, scalars, channels)
     return _built(store, site, scale, block, wide=wide, channels=channels)
