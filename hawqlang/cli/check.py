@@ -58,7 +58,8 @@ def check(
 
 
 def _check_file(file: str, settings: list[str] | None, *, trust: bool) -> Iterator[Diagnostic]:
-    from hawqlang.stages.resolve import resolve_file, silence
+    from hawqlang.diagnostics.ignore import apply_ignores
+    from hawqlang.stages.resolve import resolve_file
 
     path, name = split_build(file)
     if not path.is_file():
@@ -73,8 +74,7 @@ def _check_file(file: str, settings: list[str] | None, *, trust: bool) -> Iterat
     spec, diagnostics = resolve_file(path, overrides=overrides(settings), trust=trust)
     yield from diagnostics
     if spec is not None:
-        kept, _ = silence(tuple(_check_builds(spec, name)), spec.ignores)
-        yield from kept
+        yield from apply_ignores(_check_builds(spec, name), spec.ignores, judge="5")
 
 
 def _check_builds(spec: Spec, name: str | None) -> Iterator[Diagnostic]:

@@ -22,6 +22,10 @@ class Terminal:
     def step(self, title: str) -> Generator[Advance]:
         """Show ``title`` until the block ends."""
         begin = time.perf_counter()
+        if not self._console.is_terminal:
+            yield lambda done, total: None
+            self._done(title, begin)
+            return
         columns = (
             TextColumn("  {task.description}"),
             BarColumn(bar_width=24),
@@ -31,6 +35,9 @@ class Terminal:
         with Progress(*columns, console=self._console, transient=True) as bar:
             task = bar.add_task(title, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total or None)
+        self._done(title, begin)
+
+    def _done(self, title: str, begin: float) -> None:
         self._console.print(f"  {title:<44} {time.perf_counter() - begin:7.2f} s", markup=False)
 
     def note(self, text: str) -> None:

@@ -19,7 +19,7 @@ from hawqlang.ir.evaluation import Evaluation
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import KernelSet
 from hawqlang.ir.plan import BitPlan, ConstraintResult
-from hawqlang.ir.printer import print_program
+from hawqlang.ir.printer import program_text
 from hawqlang.ir.printer_spec import print_spec
 from hawqlang.ir.scales import ScaleTable
 from hawqlang.ir.spec import Build, ImageInput, Input, Spec
@@ -201,7 +201,7 @@ def _describe(
     """Write everything but the manifest and the libraries."""
     network = analysis.known()
     write_reference(found.program, store, folder)
-    (folder / "program.txt").write_text(print_program(found.program, store), encoding="utf-8")
+    (folder / "program.txt").write_text(program_text(found.program, store), encoding="utf-8")
     allocation = json.dumps(plan_json(plan), indent=1, ensure_ascii=False) + "\n"
     (folder / "allocation.json").write_text(allocation, encoding="utf-8")
     outcome = Outcome(
