@@ -72,7 +72,7 @@ def resolve(
     files = tuple(main.reached())
     comments = tuple(comment for file in files for comment in file.tree.ignores)
     here, later = _split(comments)
-    kept = apply_ignores(sink.diagnostics, here, judge="" if sink.partial else "12")
+    kept = apply_ignores(sink.diagnostics, here, judge="" if sink.partial or sink.errors else "12")
     order = {file.shown: n for n, file in enumerate((main, *files))}
     return Resolution(
         spec=None if sink.errors else spec.replace(ignores=later),

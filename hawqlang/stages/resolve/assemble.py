@@ -72,7 +72,7 @@ def assemble(
     _builds(main, run)
     library = not any(isinstance(item, syntax.QuantizeDecl) for item in main.tree.items)
     used = run.contexts[main.real].used
-    if not library and not sink.partial:
+    if not library and not sink.partial and not sink.errors:
         warn_unused(main, spaces, used, sink)
     _missing(run, set(spaces.by_file[main.real]) if library else used)
     return spec.Spec(

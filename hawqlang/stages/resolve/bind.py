@@ -186,11 +186,11 @@ def call(expr: syntax.Expr, ctx: Context, what: str, table: Mapping[str, Signatu
                 raise error("HQ212", message, expr.span)
         case _:
             examples = [signature.example for signature in table.values()]
-            message = f"`{ctx.quote(expr.span)}` is {kind_of(expr)}, a {what} is wanted here"
+            message = f"`{ctx.quote(expr.span)}` is {kind_of(expr)}, {what} is wanted here"
             raise error("HQ211", message, expr.span, help=f"write {choices(examples)}")
     signature = table.get(function.text)
     if signature is None:
-        message = f"`{function.text}` is not a {what}"
+        message = f"`{function.text}` is not {what}"
         guess = nearest(function.text, table)
         if guess is not None:
             raise unknown("HQ211", message, function.text, function.span, table)

@@ -9,7 +9,7 @@ from hawqlang.stages.resolve.bind import Arguments, Signature, call, fields
 from hawqlang.stages.resolve.constants import ungroup
 from hawqlang.stages.resolve.models import python_call
 from hawqlang.stages.resolve.read import path, text, whole
-from hawqlang.stages.resolve.report import RejectedError, error
+from hawqlang.stages.resolve.report import RejectedError, error, unknown
 from hawqlang.stages.resolve.scope import Context
 
 DEFAULT_STEPS = 500
@@ -76,7 +76,7 @@ def has_labels(data: spec.Data) -> bool:
 
 def _data(expr: syntax.Expr, ctx: Context) -> spec.Data:
     before = ctx.sink.errors
-    arguments = call(expr, ctx, "source of data", _DATA)
+    arguments = call(expr, ctx, "a source of data", _DATA)
     found: spec.Data
     match arguments.function:
         case "images":
@@ -130,5 +130,9 @@ def _limit(arguments: Arguments) -> int | None:
         return None
     expr = ungroup(expr)
     if isinstance(expr, syntax.Name) and expr.text == "all":
+        return None
+    if isinstance(expr, syntax.Name) and expr.text not in arguments.ctx.names:
+        message = f"`{expr.text}` is no number of samples"
+        arguments.ctx.sink.reject(unknown("HQ210", message, expr.text, expr.span, ("all",)))
         return None
     return arguments.read("count", whole, None)

@@ -102,7 +102,7 @@ def _fit(body: Fields, source: str) -> None:
 
 def _source(expr: syntax.Expr, ctx: Context) -> spec.Source:
     before = ctx.sink.errors
-    arguments = call(expr, ctx, "source of a model", SOURCES)
+    arguments = call(expr, ctx, "a source of a model", SOURCES)
     found: spec.Source
     match arguments.function:
         case "onnx":
@@ -143,7 +143,7 @@ def _factory(expr: syntax.Expr, ctx: Context) -> str:
 
 def _weights(expr: syntax.Expr, ctx: Context) -> spec.WeightFile:
     before = ctx.sink.errors
-    arguments = call(expr, ctx, "source of weights", _WEIGHTS)
+    arguments = call(expr, ctx, "a source of weights", _WEIGHTS)
     where = arguments.read("path", path, "")
     digest = arguments.read("sha256", _sha256, None)
     if ctx.sink.errors > before:
@@ -161,7 +161,7 @@ def _sha256(expr: syntax.Expr, ctx: Context) -> str:
 
 def _input(expr: syntax.Expr, ctx: Context) -> spec.Input:
     before = ctx.sink.errors
-    arguments = call(expr, ctx, "kind of input", _INPUTS)
+    arguments = call(expr, ctx, "a kind of input", _INPUTS)
     found = _tensor(arguments) if arguments.function == "tensor" else _image(arguments, ctx)
     if ctx.sink.errors > before or found is None:
         raise RejectedError
@@ -202,7 +202,7 @@ def _image(arguments: Arguments, ctx: Context) -> spec.ImageInput | None:
 
 def _order(expr: syntax.Expr, ctx: Context) -> Order:
     orders: tuple[Order, ...] = ("rgb", "bgr")
-    return word(expr, ctx, orders, "channel order")
+    return word(expr, ctx, orders, "an order of channels")
 
 
 def _count(n: int, noun: str) -> str:

@@ -135,6 +135,9 @@ def _literal(expr: syntax.Expr) -> Constant:
             precision = precision_word(expr.text, expr.span)
             if precision is not None:
                 return precision
+            message = f"`{expr.text}` is a name, a default is a literal"
+            help_ = "strings stand in double quotes, precisions look like `w4a8`"
+            raise error("HQ208", message, expr.span, help=help_)
         case _:
             pass
     message = f"a default is a literal, not {kind_of(expr)}"

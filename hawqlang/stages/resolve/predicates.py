@@ -20,6 +20,7 @@ from hawqlang.stages.resolve.scope import (
     Context,
     look_up,
     precision_word,
+    unknown_name,
 )
 from hawqlang.stages.resolve.selectors import selected, selection
 
@@ -74,13 +75,12 @@ def _not_a_condition(expr: syntax.Expr, ctx: Context) -> RejectedError:
             message = f"`{text}` is a metric, a condition is wanted here"
         case syntax.Name() if expr.text in PROPERTIES:
             message = f"`{text}` is a property of a layer, a condition is wanted here"
+        case syntax.Name() if expr.text in (*SELECTOR_WORDS, *SELECTOR_FORMS):
+            message = f"`{text}` selects layers, a condition is wanted here"
+            help_ = f"select inside a call: `wbits({text}) == 8`"
         case syntax.Name() if expr.text not in ctx.names:
-            if ctx.sink.partial:
-                return RejectedError()
-            known = (*METRICS, *PROPERTIES, *ctx.names)
-            message = f"no name is called `{text}`"
-            rejection = unknown("HQ201", message, text, expr.span, known)
-            return RejectedError(rejection.diagnostic, key=f"unknown {text}")
+            message = f"no metric or param is called `{text}`"
+            return unknown_name(expr, ctx, message, (*METRICS, *PROPERTIES))
         case syntax.Call(function=syntax.Name(text="same")):
             help_ = "write `same precision across residual`"
         case syntax.Group():
@@ -314,10 +314,18 @@ def _leaf(expr: syntax.Name | syntax.Call, ctx: Context, inside: Inside) -> Amou
         if name == "count":
             message = "`count` needs layers to count"
             raise error("HQ212", message, expr.span, help="write `count(all where wbits == 4)`")
-        return None
+        return _named_amount(expr, ctx)
     if name == "count":
         return _one("number", _count(expr, ctx, inside))
     raise _unknown_function(expr, ctx)
+
+
+def _named_amount(name: syntax.Name, ctx: Context) -> Amount | None:
+    """Return ``None`` for a name that constants understand; others are no metric and no param."""
+    known = name.text in ctx.names or name.text in SELECTOR_WORDS or name.text == "fp32"
+    if known or precision_word(name.text, name.span) is not None:
+        return None
+    raise unknown_name(name, ctx, f"no metric or param is called `{name.text}`", METRICS)
 
 
 def _one(dim: Dim, of: spec.MetricTerm | spec.CountTerm) -> Amount:

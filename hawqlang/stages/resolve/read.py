@@ -129,7 +129,9 @@ def path(expr: syntax.Expr, ctx: Context) -> str:
 def boolean(expr: syntax.Expr, ctx: Context) -> bool:
     """Return a truth value."""
     expr = ungroup(expr)
-    if isinstance(expr, syntax.Boolean | syntax.Name):
+    if isinstance(expr, syntax.Boolean) or (
+        isinstance(expr, syntax.Name) and expr.text in ctx.names
+    ):
         value = evaluate(expr, ctx)
         if isinstance(value, bool):
             return value
@@ -169,13 +171,13 @@ def word(expr: syntax.Expr, ctx: Context, allowed: tuple[_T, ...], what: str) ->
             return known[expr.text]
         if expr.text in ctx.names:
             return _word_of_param(expr, ctx, known, what)
-        message = f"`{expr.text}` is not a {what}"
+        message = f"`{expr.text}` is not {what}"
         raise unknown("HQ210", message, expr.text, expr.span, known)
     if isinstance(expr, syntax.String) and expr.value in known:
         help_ = f"write `{expr.value}` without quotes"
         fix = Fix(span=expr.span, replacement=expr.value)
-        raise error("HQ210", f"a {what} is a word", expr.span, help=help_, fix=fix)
-    message = f"`{ctx.quote(expr.span)}` is not a {what}"
+        raise error("HQ210", f"{what} is a word", expr.span, help=help_, fix=fix)
+    message = f"`{ctx.quote(expr.span)}` is not {what}"
     raise error("HQ210", message, expr.span, help=f"write {choices(known)}")
 
 
@@ -184,7 +186,7 @@ def _word_of_param(name: syntax.Name, ctx: Context, known: Mapping[str, _T], wha
     if isinstance(value, str) and value in known:
         return known[value]
     shown = f'"{value}"' if isinstance(value, str) else describe(value)
-    message = f"`{name.text}` is {shown}, which is not a {what}"
+    message = f"`{name.text}` is {shown}, which is not {what}"
     raise error("HQ210", message, name.span, help=f"it must be {choices(known)}")
 
 

@@ -13,6 +13,9 @@ from typing import ParamSpec, TypeVar
 from hawqlang.base import Span
 from hawqlang.diagnostics import Diagnostic, Fix, Label, suggest
 
+_SHOWN = 8
+"""How many known words a message lists."""
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -140,10 +143,14 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
 
 def choices(candidates: Iterable[str]) -> str:
     """Return the candidates as a phrase: ``a``, ``b`` or ``c``, each in backquotes."""
-    quoted = [f"`{candidate}`" for candidate in candidates]
-    if len(quoted) < 2:
-        return "".join(quoted)
-    return f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+    known = list(candidates)
+    if len(known) < 2:
+        return _listed(known)
+    return f"{_listed(known[:-1])} or `{known[-1]}`"
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
 
 
 def unknown(
@@ -160,7 +167,10 @@ def unknown(
             help=f"did you mean `{guess}`?",
             fix=Fix(span=span, replacement=guess),
         )
-    return error(code, message, span, help=f"known here: {choices(known)}" if known else None)
+    if not known:
+        return error(code, message, span)
+    shown = choices(known) if len(known) <= _SHOWN else f"{_listed(known[:_SHOWN])} and others"
+    return error(code, message, span, help=f"known here: {shown}")
 
 
 def joined(first: Span, last: Span) -> Span:

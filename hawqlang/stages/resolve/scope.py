@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from hawqlang.base import Precision, Span
 from hawqlang.ir import syntax
 from hawqlang.stages.resolve.amounts import Amount
-from hawqlang.stages.resolve.report import RejectedError, Sink, choices, error, unknown
+from hawqlang.stages.resolve.report import RejectedError, Sink, choices, error, nearest, unknown
 
 Kind: TypeAlias = Literal["param", "model", "dataset", "target"]
 Constant: TypeAlias = Amount | str | bool | Precision
@@ -159,7 +159,8 @@ def look_up(name: syntax.Name, ctx: Context, *kinds: Kind) -> Declared:
     """
     declared = ctx.names.get(name.text)
     if declared is None:
-        raise _unknown_name(name, ctx, kinds)
+        what = kinds[0] if len(kinds) == 1 else "name"
+        raise unknown_name(name, ctx, f"no {what} is called `{name.text}`", (), *kinds)
     ctx.used.add(name.text)
     if declared.kind not in kinds:
         wanted = " or ".join(ARTICLES[kind] for kind in kinds)
@@ -179,18 +180,23 @@ def param_value(name: syntax.Name, ctx: Context) -> Constant:
     return value
 
 
-def _unknown_name(name: syntax.Name, ctx: Context, kinds: tuple[Kind, ...]) -> RejectedError:
+def unknown_name(
+    name: syntax.Name, ctx: Context, message: str, words: tuple[str, ...], *kinds: Kind
+) -> RejectedError:
+    """Return the error for a name that nothing declares; ``words`` are known beside ``kinds``."""
+    kinds = kinds or ("param",)
     if ctx.sink.partial:
         return RejectedError()
     if _ALMOST_PRECISION.fullmatch(name.text):
         return error("HQ218", f"`{name.text}` is not a precision", name.span, help=_HOW_PRECISION)
-    what = kinds[0] if len(kinds) == 1 else "name"
-    message = f"no {what} is called `{name.text}`"
     key = f"unknown {name.text}"
     other = ctx.elsewhere.get(name.text)
     if other is not None:
         help_ = f"`{other.file}` declares it; `{ctx.tree.file}` does not import that file"
         return error("HQ201", message, name.span, help=help_, key=key)
     candidates = [known for known, declared in ctx.names.items() if declared.kind in kinds]
-    rejection = unknown("HQ201", message, name.text, name.span, sorted(candidates))
+    candidates = [*words, *sorted(candidates)]
+    if words and nearest(name.text, candidates) is None:
+        return error("HQ201", message, name.span, key=key)
+    rejection = unknown("HQ201", message, name.text, name.span, candidates)
     return RejectedError(rejection.diagnostic, key=key)

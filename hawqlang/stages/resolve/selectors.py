@@ -29,15 +29,19 @@ def selection(chosen: syntax.Selection, ctx: Context) -> spec.Selector:
 
 
 def selected(
-    items: tuple[syntax.Expr, ...], excluded: tuple[syntax.Expr, ...], span: Span, ctx: Context
+    items: tuple[syntax.Expr, ...], excluded: tuple[syntax.Expr, ...], around: Span, ctx: Context
 ) -> spec.Selector:
-    """Return the union of ``items`` without the union of ``excluded``."""
-    base = ctx.sink.attempt(_union, items, span, ctx)
+    """Return the union of ``items`` without the union of ``excluded``; ``around`` holds them."""
+    if not items:
+        help_ = 'write `all` or a `"pattern"`'
+        raise error("HQ249", "no layer is selected", around, help=help_)
+    span = joined(items[0].span, (*items, *excluded)[-1].span)
+    base = ctx.sink.attempt(_union, items, ctx)
     if not excluded:
         if base is None:
             raise RejectedError
         return base
-    minus = ctx.sink.attempt(_union, excluded, joined(excluded[0].span, excluded[-1].span), ctx)
+    minus = ctx.sink.attempt(_union, excluded, ctx)
     if base is None or minus is None:
         raise RejectedError
     return spec.Difference(base=base, minus=minus, span=span)
@@ -58,13 +62,11 @@ def is_single(selector: spec.Selector) -> bool:
             return False
 
 
-def _union(items: tuple[syntax.Expr, ...], span: Span, ctx: Context) -> spec.Selector:
-    if not items:
-        raise error("HQ249", "no layer is selected", span, help='write `all` or a `"pattern"`')
+def _union(items: tuple[syntax.Expr, ...], ctx: Context) -> spec.Selector:
     chosen = ctx.sink.all_of([ctx.sink.attempt(_item, item, ctx) for item in items])
     if len(chosen) == 1:
         return chosen[0]
-    return spec.Union(items=chosen, span=span)
+    return spec.Union(items=chosen, span=joined(items[0].span, items[-1].span))
 
 
 def _item(expr: syntax.Expr, ctx: Context) -> spec.Selector:

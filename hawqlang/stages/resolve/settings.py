@@ -86,7 +86,7 @@ class ActivationChanges(spec.Frozen):
 
 def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
     """Return what a ``weights { … }`` block sets."""
-    names = ("granularity", "scheme", "range", "rounding")
+    names = ("granularity", "a scheme", "range", "a kind of rounding")
     body = fields(block.body.entries, ctx, "the `weights` block", block.name.span, names)
     found = WeightChanges(
         granularity=body.read("granularity", _granularity, None),
@@ -106,7 +106,7 @@ def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
 
 def activation_block(block: syntax.Block, ctx: Context) -> ActivationChanges:
     """Return what an ``activations { … }`` block sets."""
-    names = ("granularity", "scheme", "range")
+    names = ("granularity", "a scheme", "range")
     body = fields(block.body.entries, ctx, "the `activations` block", block.name.span, names)
     found = ActivationChanges(
         granularity=body.read("granularity", _per_tensor, None),
@@ -122,7 +122,7 @@ def activation_block(block: syntax.Block, ctx: Context) -> ActivationChanges:
 
 def accumulator(expr: syntax.Expr, ctx: Context) -> Accumulator:
     """Return the type of sums."""
-    found: Accumulator = word(expr, ctx, ACCUMULATORS, "accumulator")
+    found: Accumulator = word(expr, ctx, ACCUMULATORS, "an accumulator")
     if found != "int32":
         ctx.defer(f"accumulator = {found}", expr.span)
     return found
@@ -130,7 +130,7 @@ def accumulator(expr: syntax.Expr, ctx: Context) -> Accumulator:
 
 def effort(expr: syntax.Expr, ctx: Context) -> Effort:
     """Return how hard ranges and rounding are optimised."""
-    found: Effort = word(expr, ctx, EFFORTS, "level of effort")
+    found: Effort = word(expr, ctx, EFFORTS, "a level of effort")
     if found != "fast":
         ctx.defer(f"effort = {found}", expr.span)
     return found
@@ -150,7 +150,7 @@ def residual(expr: syntax.Expr, ctx: Context) -> Literal[8, 16, 32]:
 
 def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
     before = ctx.sink.errors
-    arguments = call(expr, ctx, "granularity of weights", _GRANULARITIES)
+    arguments = call(expr, ctx, "a granularity of weights", _GRANULARITIES)
     if arguments.function == "group":
         size = arguments.read("n", whole, 1)
         if ctx.sink.errors > before:
@@ -160,24 +160,24 @@ def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
 
 
 def _scheme(expr: syntax.Expr, ctx: Context) -> Scheme:
-    return word(expr, ctx, SCHEMES, "scheme")
+    return word(expr, ctx, SCHEMES, "a scheme")
 
 
 def _rounding(expr: syntax.Expr, ctx: Context) -> Rounding:
-    return word(expr, ctx, ROUNDINGS, "rounding")
+    return word(expr, ctx, ROUNDINGS, "a kind of rounding")
 
 
 def _per_tensor(expr: syntax.Expr, ctx: Context) -> Literal["per_tensor"]:
     only: tuple[Literal["per_tensor"], ...] = ("per_tensor",)
-    return word(expr, ctx, only, "granularity of activations")
+    return word(expr, ctx, only, "a granularity of activations")
 
 
 def _weight_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
-    return _range(expr, ctx, "range of weights", _WEIGHT_RANGES)
+    return _range(expr, ctx, "a range of weights", _WEIGHT_RANGES)
 
 
 def _activation_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
-    return _range(expr, ctx, "range of activations", _ACTIVATION_RANGES)
+    return _range(expr, ctx, "a range of activations", _ACTIVATION_RANGES)
 
 
 def _range(
@@ -230,7 +230,7 @@ def _momentum(expr: syntax.Expr, ctx: Context) -> Fraction:
 def sensitivity(expr: syntax.Expr, ctx: Context) -> spec.Sensitivity:
     """Return how the loss of each choice of precision is estimated."""
     before = ctx.sink.errors
-    arguments = call(expr, ctx, "sensitivity", _SENSITIVITIES)
+    arguments = call(expr, ctx, "a sensitivity", _SENSITIVITIES)
     found: spec.Sensitivity
     match arguments.function:
         case "hessian":
@@ -252,7 +252,7 @@ def sensitivity(expr: syntax.Expr, ctx: Context) -> spec.Sensitivity:
 def finetune(expr: syntax.Expr, ctx: Context) -> spec.Finetune | Literal["none"]:
     """Return how the network is trained after quantization."""
     before = ctx.sink.errors
-    arguments = call(expr, ctx, "method of fine-tuning", _FINETUNES)
+    arguments = call(expr, ctx, "a method of fine-tuning", _FINETUNES)
     match arguments.function:
         case "qat":
             method: Literal["qat", "overflow_aware", "mean_field"] = "qat"

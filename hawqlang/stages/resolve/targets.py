@@ -91,7 +91,7 @@ def _catalogue_device(expr: syntax.Expr, ctx: Context) -> spec.Device:
 
 
 def _latency(expr: syntax.Expr, ctx: Context) -> Latency:
-    arguments = call(expr, ctx, "source of latencies", _LATENCY)
+    arguments = call(expr, ctx, "a source of latencies", _LATENCY)
     match arguments.function:
         case "profile":
             before = ctx.sink.errors
