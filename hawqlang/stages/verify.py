@@ -73,7 +73,7 @@ def verify(
         inputs: real inputs, compared after the adversarial ones.
         progress: shows the inputs as they are done.
     """
-    changed = changed_files(folder, manifest)
+    changed = changed_files(folder)
     program, store = read_reference(folder)
     subjects = [s for entry in manifest.backends for s in _load(folder, entry)]
     adversarial = adversarial_inputs(program.tensor(program.input).shape, manifest.seed)
