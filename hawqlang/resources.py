@@ -1,19 +1,24 @@
-"""Where the data folders (templates, specs, grammar) are: inside a wheel, else in the checkout."""
+"""Where shipped data lies (grammar, templates, specs) and where this user's cache may lie."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parent
 
 
 def data_dir(name: str) -> Path:
-    """Return the folder ``name``: ``hawqlang/_data/<name>`` of a wheel, or ``<name>`` beside the package.
+    """Return the shipped data folder ``name``: inside the wheel, or beside the package in a checkout."""
+    shipped = _PACKAGE / "_data" / name
+    return shipped if shipped.is_dir() else _PACKAGE.parent / name
 
-    Raises:
-        FileNotFoundError: neither is there, so the installation is damaged.
-    """
-    for folder in (PACKAGE / "_data" / name, PACKAGE.parent / name):
-        if folder.is_dir():
-            return folder
-    raise FileNotFoundError(f"the folder {name!r} is missing from this installation")
+
+def cache_dir() -> Path:
+    """Return the user's cache folder, which may not exist yet; ``HAWQ_CACHE`` overrides it."""
+    chosen = os.environ.get("HAWQ_CACHE")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return platformdirs.user_cache_path("hawqc")

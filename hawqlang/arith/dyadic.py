@@ -54,16 +54,17 @@ class Dyadic:
         return Fraction(1, 1 << (self.shift + 1))
 
 
-def choose(ratio: Fraction | float) -> Dyadic:
+def choose(ratio: Fraction | float, *, max_shift: int = MAX_SHIFT) -> Dyadic:
     """Return the dyadic number nearest to ``ratio`` with ``|m| < 2^31`` and ``1 <= s <= 62``.
 
     Args:
         ratio: an exact fraction, or a float64 taken at its exact value. Negative only for affine maps.
+        max_shift: at most 62; less where an offset at the same shift has to fit int64 too.
 
     Raises:
         RatioTooLargeError: ``|ratio|`` is 2^30 or more.
     """
-    return _choose(Fraction(ratio), MULTIPLIER_BITS, MAX_SHIFT)
+    return _choose(Fraction(ratio), MULTIPLIER_BITS, max_shift)
 
 
 def choose_operand(ratio: Fraction | float) -> Dyadic:

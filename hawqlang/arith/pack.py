@@ -1,8 +1,9 @@
 """Sub-byte layouts and their inverses.
 
 Values of ``bits`` bits stand in C order in one dense bit stream, least significant bit first: element ``i`` occupies
-bits ``[i·bits, (i+1)·bits)`` of the stream, bit ``j`` of the stream is bit ``j mod 8`` of byte ``j div 8``, and the last
-byte is filled with zeros. Signed values are two's complement. One-bit weights have no zero: the bit says ``+1`` or ``−1``.
+bits ``[i·bits, (i+1)·bits)`` of the stream, bit ``j`` of the stream is bit ``j mod 8`` of byte ``j div 8``, and the
+last byte is filled with zeros. Signed values are two's complement. One-bit weights have no zero: the bit says ``+1``
+or ``−1``.
 """
 
 from __future__ import annotations

@@ -37,6 +37,11 @@ class QTensor(Frozen):
         """Return the NumPy type of one value: a sub-byte value stands in a byte of its own."""
         return width.storage_dtype(self.bits, signed=self.signed)
 
+    @property
+    def kind(self) -> tuple[int, bool, int]:
+        """Return what two tensors must share for values to move between them: width, sign, zero point."""
+        return self.bits, self.signed, self.zero_point
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:

@@ -44,23 +44,23 @@ def shapes(op: MaxPool2d, frame: Frame) -> dict[str, Shape]:
 
 def problems(op: MaxPool2d, frame: Frame) -> Iterator[str]:
     """Yield what makes ``op`` illegal."""
-    size = shapes(op, frame)[op.output]
-    if min(size) < 1:
+    if frame.tensors[op.x].kind != frame.tensors[op.output].kind:
+        yield f"{op.x} and {op.output} differ in width, sign or zero point"
+    if min(shapes(op, frame)[op.output]) < 1:
         yield "the window does not fit into the padded input"
     height, wide, _ = frame.tensors[op.x].shape
-    empty = _touches(height, op, 0) + _touches(wide, op, 1)
-    if empty:
-        yield f"{empty} windows see padding only"
+    if not (_all_hold(height, op, 0) and _all_hold(wide, op, 1)):
+        yield "a window sees padding only"
 
 
-def _touches(size: int, op: MaxPool2d, axis: int) -> int:
-    """Return how many window positions along an axis hold no element of the input."""
+def _all_hold(size: int, op: MaxPool2d, axis: int) -> bool:
+    """Return whether every window position along an axis holds an element of the input."""
     before, after = op.padding[axis], op.padding[axis + 2]
-    mask = np.zeros(before + size + after, dtype=bool)
-    mask[before : before + size] = True
+    inside = np.zeros(before + size + after, dtype=bool)
+    inside[before : before + size] = True
     extent = op.dilation[axis] * (op.kernel[axis] - 1) + 1
-    starts = range(0, mask.size - extent + 1, op.stride[axis])
-    return sum(not mask[start : start + extent : op.dilation[axis]].any() for start in starts)
+    starts = range(0, inside.size - extent + 1, op.stride[axis])
+    return all(inside[start : start + extent : op.dilation[axis]].any() for start in starts)
 
 
 def evaluate(op: MaxPool2d, frame: Frame) -> dict[str, Array]:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from hawqlang.base import Frozen
-from hawqlang.ops.frame import Array, Frame, QTensor, Shape
+from hawqlang.ops.frame import Array, Frame, Shape
 
 
 class Concat(Frozen):
@@ -89,28 +89,29 @@ def problems(op: Move, frame: Frame) -> Iterator[str]:
     """Yield what makes ``op`` illegal."""
     output = frame.tensors[op.output]
     for name in reads(op):
-        if _kind(frame.tensors[name]) != _kind(output):
+        if frame.tensors[name].kind != output.kind:
             yield f"{name} and {output.name} differ in width, sign or zero point"
     match op:
         case Concat():
             if len({frame.tensors[name].shape[:-1] for name in op.inputs}) != 1:
                 yield "parts differ in height or width"
         case Slice():
-            size = frame.tensors[op.x].shape
-            if not len(op.start) == len(op.stop) == len(op.step) == len(size):
-                yield f"a slice of {len(op.start)} axes for {size}"
-            elif any(stop > n for stop, n in zip(op.stop, size, strict=True)):
-                yield f"stop {op.stop} is beyond {size}"
+            yield from _slice_problems(op, frame.tensors[op.x].shape)
         case Reshape():
             if math.prod(frame.tensors[op.x].shape) != math.prod(output.shape):
                 yield f"{frame.tensors[op.x].shape} does not reshape to {output.shape}"
         case Pad():
-            if output.bits == 32:
-                yield "int32 tensors are not padded"
+            if min(*op.padding, *op.channels) < 0:
+                yield "padding is negative"
 
 
-def _kind(tensor: QTensor) -> tuple[int, bool, int]:
-    return tensor.bits, tensor.signed, tensor.zero_point
+def _slice_problems(op: Slice, size: Shape) -> Iterator[str]:
+    if not len(op.start) == len(op.stop) == len(op.step) == len(size):
+        yield f"a slice of {len(op.start)} axes for {size}"
+    elif any(stop > n for stop, n in zip(op.stop, size, strict=True)):
+        yield f"stop {op.stop} is beyond {size}"
+    elif min(op.start) < 0 or min(op.step) < 1:
+        yield "starts are negative or steps not positive"
 
 
 def evaluate(op: Move, frame: Frame) -> dict[str, Array]:
