@@ -123,7 +123,9 @@ def _call(
     groups = op.groups if isinstance(op, Conv2d) else 1
     channels, tall, wide, depth = weights.shape
     height, breadth = geometry.size
-    tile = choose_tile(height, breadth, channels, tall * wide * -(-depth // WORD))
+    half = _fits_nibbles(op, weights, site)
+    steps = tall * wide * -(-depth // WORD)
+    tile = choose_tile(height, breadth, channels, steps, nibbles=half)
     table: tuple[Pointer, ...] = ()
     if groups > 1:
         tile = replace(tile, vectors=1)
@@ -133,7 +135,6 @@ def _call(
     packed = dense_weights(weights, tile.vectors)
     if geometry.dilation[1] == words:
         packed = joined_taps(packed)
-    half = _fits_nibbles(op, weights, site)
     if half:
         packed = nibbles(packed).view(np.int8)
     blocks, _, taps, steps = packed.shape[:4]

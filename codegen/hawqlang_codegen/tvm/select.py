@@ -13,10 +13,12 @@ from hawqlang_codegen.tvm.layout import LANES, round_up
 
 REGISTERS = 32
 """Vector registers of AVX-512."""
-LATENCY = 4
-"""Cycles until the result of a product can be accumulated onto."""
-EPILOGUE = 4
-"""Cycles to requantize and store one vector."""
+CHAIN = 10
+"""Products in flight that hide the latency of one: two a cycle, five cycles each."""
+EPILOGUE = 8
+"""Half cycles to requantize and store one vector."""
+ENTRY = 6
+"""Half cycles to enter the loops of one tile."""
 DEPTHWISE_EXTRA = 3
 """Cost of a depthwise tile's extra input columns, in half pixels."""
 AVX2_PIXELS = 6
@@ -37,24 +39,31 @@ class Tile:
         return self.rows * self.columns
 
 
-def choose_tile(height: int, width: int, channels: int, words: int) -> Tile:
-    """Return the tile with the least estimated cycles for AVX-512.
+def choose_tile(
+    height: int, width: int, channels: int, words: int, *, nibbles: bool = False
+) -> Tile:
+    """Return the tile with the least estimated time for AVX-512; of equals, the one with the fewest registers.
 
     Args:
         height: Output rows.
         width: Output columns.
         channels: Output channels.
         words: Steps of four input channels per output, over all taps.
+        nibbles: Weights of a step are widened from half of a vector, which takes registers of its own.
     """
     vectors = round_up(channels, LANES) // LANES
+    weights = 2 if nibbles else 1
     tiles = (
         Tile(rows, columns, v)
         for v, rows, columns in product(
-            range(1, min(vectors, 16) + 1), range(1, height + 1), range(1, min(width, 14) + 1)
+            range(1, min(vectors, 16) + 1), range(1, min(height, 14) + 1), range(1, min(width, 14) + 1)
         )
-        if rows * columns <= 14 and _fits(rows * columns, v)
+        if rows * columns <= 14 and rows * columns * v + weights * v + 1 <= REGISTERS
     )
-    return min(tiles, key=lambda t: (_cost(t, height, width, vectors, words), -t.columns, t.rows))
+    return min(
+        tiles,
+        key=lambda t: (_cost(t, height, width, vectors, words), t.pixels * t.vectors, t.rows),
+    )
 
 
 def choose_avx2_tile(height: int, width: int) -> Tile:
@@ -82,12 +91,9 @@ def choose_columns(width: int, most: int) -> int:
     )
 
 
-def _fits(pixels: int, vectors: int) -> bool:
-    return pixels * vectors + vectors + 1 <= REGISTERS + 1
-
-
 def _cost(tile: Tile, height: int, width: int, vectors: int, words: int) -> int:
+    """Return the estimated half cycles of a layer."""
     work = tile.pixels * tile.vectors
-    step = max(work, tile.pixels + tile.vectors, 2 * LATENCY)
+    step = max(work, tile.pixels + tile.vectors, CHAIN)
     count = -(-height // tile.rows) * -(-width // tile.columns) * -(-vectors // tile.vectors)
-    return count * (words * step + 2 * EPILOGUE * work + 40)
+    return count * (words * step + EPILOGUE * work + ENTRY)
