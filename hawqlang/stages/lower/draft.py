@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -99,8 +99,8 @@ class Slot:
     low: float | None = None
     """A clamp of ``value`` that a later operator of the graph asks for and that was moved here."""
     high: float | None = None
-    target: Slot | None = None
-    """The stored sum at whose scale an int32 partial sum is."""
+    sum_bits: int | None = None
+    """Of an int32 partial sum: the width of the sum at whose scale it is; the sum's range is that of ``root``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +169,8 @@ class Draft:
         """Return how a slot is stored."""
         if slot == self.pixels:
             return entry_params(self.request.settings.input)
-        if slot.target is not None:
-            return _int32(self.params(slot.target).scale)
+        if slot.sum_bits is not None:
+            return _int32(self.params(replace(slot, bits=slot.sum_bits, sum_bits=None)).scale)
         if slot.bits == 32:
             return _int32(self.logits_scale)
         return self.forms[Form(slot.root, slot.bits)]

@@ -28,7 +28,7 @@ def scale_logits(draft: Draft) -> Draft:
         bound
         for step in draft.steps
         for result in step.results
-        if result.slot.bits == 32 and result.slot.target is None
+        if result.slot.bits == 32 and result.slot.sum_bits is None
         for bound in _needs(draft, step, result)
     ]
     smallest = float(max(need, default=Fraction(0)))
@@ -41,7 +41,7 @@ def _needs(draft: Draft, step: Step, result: Result) -> Iterator[Fraction]:
     room = INT32_MAX - ROOM
     yield (_reach(draft, step) + sum(_operand_reach(draft, a) for a in result.addends)) / room
     for slot in result.addends:
-        if slot.target is None:
+        if slot.sum_bits is None:
             yield scale_of(draft.params(slot)) / LARGEST_RATIO
 
 
@@ -74,7 +74,7 @@ def layer_reach(draft: Draft, name: str, input_scale: float) -> Fraction:
 
 
 def _operand_reach(draft: Draft, slot: Slot) -> Fraction:
-    if slot.target is None:
+    if slot.sum_bits is None:
         params = draft.params(slot)
         return scale_of(params) * largest(params)
     node = producers(draft.request.graph)[slot.value]

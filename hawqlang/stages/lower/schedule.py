@@ -197,5 +197,5 @@ def _add(node: Add, results: tuple[Result, ...], context: _Context) -> _Plan:
 def _operand(node: Add, value: str, total: Slot, context: _Context) -> Slot:
     """Return how an addition reads an operand: as int32 at the sum's scale, or stored at the residual width."""
     if (node.name, value) in context.unrounded:
-        return Slot(value, total.root, 32, target=total)
+        return Slot(value, total.root, 32, sum_bits=total.bits)
     return context.natural(value, context.request.settings.residual)
