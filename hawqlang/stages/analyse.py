@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 import torch
 
@@ -18,7 +19,14 @@ from hawqlang.ir.graph import Graph
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.sensitivity import SensitivityTable
-from hawqlang.ir.spec import Build, Input, LayersSource
+from hawqlang.ir.spec import (
+    Build,
+    FileSensitivity,
+    HessianSensitivity,
+    Input,
+    LayersSource,
+    NamedSensitivity,
+)
 from hawqlang.session import Session
 from hawqlang.stages.calibrate import calibrate, input_interval, range_requests
 from hawqlang.stages.candidates import candidates, settings
@@ -29,6 +37,8 @@ from hawqlang.stages.float_model import FloatModel, preprocess
 from hawqlang.stages.import_model import import_model
 from hawqlang.stages.import_model.layer_table import layer_table, read_layer_table
 from hawqlang.stages.quantize import quantize_weight
+from hawqlang.stages.sensitivity import Samples as LabelledSamples
+from hawqlang.stages.sensitivity import Subject, read_sensitivities, sensitivity
 from hawqlang.stages.structure import layer_nodes, nonnegative, range_root
 
 Report = Callable[[Diagnostic], None]
@@ -199,4 +209,43 @@ def _sensitivities(
     session: Session,
     report: Report,
 ) -> SensitivityTable:
-    return SensitivityTable(method="none", layers=())
+    """Return what every candidate is expected to cost: read, cached or measured."""
+    choices = {name: own.precision for name, own in layers.items()}
+    match build.sensitivity:
+        case FileSensitivity() as file:
+            return read_sensitivities(Path(file.path), choices, build.span)
+        case HessianSensitivity() as method:
+            key = digest("sensitivity", network.digest(), tuple(layers.values()), method, build.seed)
+        case NamedSensitivity() as named:
+            raise HawqError(_no_engine(build, named.kind))
+        case _:
+            assert_never(build.sensitivity)
+    if all(len(set(own)) == 1 for own in choices.values()):
+        return SensitivityTable(method="not needed: every layer has one candidate", layers=())
+    with session.step("sensitivity", "measure sensitivities") as advance:
+
+        def measure() -> SensitivityTable:
+            subject = Subject(network.model, network.ranges, layers)
+            chosen = _first_samples(network, method.samples)
+            return sensitivity(subject, chosen, method, build.seed, Feedback(advance, report))
+
+        return session.cache.step(key, SensitivityTable, measure)
+
+
+def _first_samples(network: Network, count: int) -> LabelledSamples:
+    """Return the first calibration samples as the network sees them."""
+    count = min(count, len(network.samples))
+    x = preprocess(network.samples.take(range(count)), network.input)
+    labels = network.samples.labels
+    return LabelledSamples(x, None if labels is None else torch.from_numpy(labels[:count].copy()))
+
+
+def _no_engine(build: Build, kind: str) -> Diagnostic:
+    """Return the error of a sensitivity that this version reads but cannot measure."""
+    return Diagnostic(
+        code="HQ830",
+        severity="error",
+        message=f"`sensitivity = {kind}` is understood, but this version cannot measure it yet",
+        span=build.span,
+        help="use `hessian(…)` or `file(…)`",
+    )

@@ -157,9 +157,7 @@ def binaries(
 
 
 def unaries(ops: list[str], operand: st.SearchStrategy[Any]) -> st.SearchStrategy[syntax.Unary]:
-    return st.builds(
-        syntax.Unary, op=st.sampled_from(ops), operand=operand, span=st.just(NOWHERE)
-    )
+    return st.builds(syntax.Unary, op=st.sampled_from(ops), operand=operand, span=st.just(NOWHERE))
 
 
 def compound(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -174,9 +172,7 @@ def compound(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 expressions: st.SearchStrategy[Any] = st.recursive(atoms, compound, max_leaves=8)
-ties = st.builds(
-    syntax.Tie, what=names, selection=selections(expressions), span=st.just(NOWHERE)
-)
+ties = st.builds(syntax.Tie, what=names, selection=selections(expressions), span=st.just(NOWHERE))
 tied: st.SearchStrategy[Any] = st.recursive(
     ties,
     lambda inner: st.one_of(

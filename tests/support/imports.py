@@ -56,7 +56,9 @@ def vector(*dims: int) -> TensorInput:
     return TensorInput(dims=dims, low=Fraction(-1), high=Fraction(1))
 
 
-def model_of(source: Source, kind: Input | None, weights: Path | None = None, sha256: str | None = None) -> Model:
+def model_of(
+    source: Source, kind: Input | None, weights: Path | None = None, sha256: str | None = None
+) -> Model:
     """A model declaration."""
     file = None if weights is None else WeightFile(path=str(weights), sha256=sha256, span=SPAN)
     return Model(

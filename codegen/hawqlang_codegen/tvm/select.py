@@ -56,7 +56,9 @@ def choose_tile(
     tiles = (
         Tile(rows, columns, v)
         for v, rows, columns in product(
-            range(1, min(vectors, 16) + 1), range(1, min(height, 14) + 1), range(1, min(width, 14) + 1)
+            range(1, min(vectors, 16) + 1),
+            range(1, min(height, 14) + 1),
+            range(1, min(width, 14) + 1),
         )
         if rows * columns <= 14 and rows * columns * v + weights * v + 1 <= REGISTERS
     )

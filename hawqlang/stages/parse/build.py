@@ -260,7 +260,21 @@ class Builder:
 
 
 _STATEMENTS = frozenset(
-    ["import", "param", "declaration", "setting", "block", "quantize", "objective", "layer", "emit", "emit_with", "subject", "constraint", "constraint_each"]
+    [
+        "import",
+        "param",
+        "declaration",
+        "setting",
+        "block",
+        "quantize",
+        "objective",
+        "layer",
+        "emit",
+        "emit_with",
+        "subject",
+        "constraint",
+        "constraint_each",
+    ]
 )
 _BODIES = frozenset({"body", "quantize_body", "constraints"})
 

@@ -98,7 +98,10 @@ def test_squeezenet_takes_both_spellings_of_its_tensors(tmp_path: Path) -> None:
     state = randomise(SqueezeNet("1_1", 5)).state_dict()
     torch.save(state, tmp_path / "torchvision.pt")
     places = {"features.0": "conv1", "classifier.1": "conv10"}
-    places |= {f"features.{i}": f"fire{n}" for n, i in zip(range(2, 10), (3, 4, 6, 7, 9, 10, 11, 12), strict=True)}
+    places |= {
+        f"features.{i}": f"fire{n}"
+        for n, i in zip(range(2, 10), (3, 4, 6, 7, 9, 10, 11, 12), strict=True)
+    }
     renamed = {
         key.replace(old, new).replace(".squeeze.", ".squeeze1x1."): value
         for key, value in state.items()
