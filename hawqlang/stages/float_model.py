@@ -36,6 +36,7 @@ from hawqlang.ir.graph import (
 )
 from hawqlang.ir.operands import inputs
 from hawqlang.ir.spec import ImageInput, TensorInput
+from hawqlang.stages.data.samples import Samples
 
 UInt8 = npt.NDArray[np.uint8]
 Intercept = Callable[[str, Tensor], Tensor]
@@ -209,6 +210,18 @@ def code_table(tensor: TensorInput) -> npt.NDArray[np.float32]:
     scale = (high - low) / 255
     zero_point = min(255, max(0, round(-low / scale)))
     return np.array([float(scale * (code - zero_point)) for code in range(256)], dtype=np.float32)
+
+
+def predict(
+    model: FloatModel, samples: Samples, kind: ImageInput | TensorInput, *, batch: int = 16
+) -> npt.NDArray[np.int64]:
+    """Return the top-1 class of every sample; the first of equal logits wins."""
+    with torch.inference_mode():
+        found = [
+            model.forward(preprocess(part, kind)).numpy().argmax(axis=1)
+            for part in samples.batches(batch)
+        ]
+    return np.concatenate(found).astype(np.int64)
 
 
 def preprocess(samples: UInt8, kind: ImageInput | TensorInput) -> Tensor:

@@ -22,7 +22,8 @@ _SUFFIX = ".weight"
 def node_names(nodes: Sequence[OnnxNode], origins: Mapping[str, str]) -> tuple[str, ...]:
     """Return one name per node, all different; ``origins`` are those of ``weight_origins``."""
     scopes = [scope(node.name) for node in nodes]
-    population = Counter(scopes)
+    computed = [any(output not in origins for output in node.outputs) for node in nodes]
+    population = Counter(where for where, own in zip(scopes, computed, strict=True) if own)
     names: list[str | None] = [None] * len(nodes)
     taken = {INPUT}
     weighted = [i for i, node in enumerate(nodes) if _weight(node, origins) is not None]
