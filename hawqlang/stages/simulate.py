@@ -79,6 +79,13 @@ class Deployment:
     """Corrected biases by layer; the others keep their own."""
 
 
+def round_to(x: torch.Tensor, params: QuantParams) -> torch.Tensor:
+    """Return the stored reals nearest to ``x``: ties up, then saturation."""
+    q = x.mul(1 / params.scale).add_(0.5).floor_()
+    q.clamp_(params.qmin - params.zero_point, params.qmax - params.zero_point)
+    return q.mul_(params.scale)
+
+
 class Simulation:
     """A quantized network that runs on batches of float samples."""
 
@@ -159,10 +166,7 @@ class Simulation:
         """Return ``x`` rounded to a form: ties up, then saturation; logits stay as they are."""
         if form.bits == LOGITS_BITS:
             return x
-        params = self.params[form]
-        q = x.mul(1 / params.scale).add_(0.5).floor_()
-        q.clamp_(params.qmin - params.zero_point, params.qmax - params.zero_point)
-        return q.mul_(params.scale)
+        return round_to(x, self.params[form])
 
     def encode(self, x: torch.Tensor, form: Form) -> torch.Tensor:
         """Return stored reals as the integers they stand for, in the narrowest type."""
