@@ -1,6 +1,7 @@
 """The integer operators: one file per op with its type, shape rule, legality, meaning and cost.
 
-Every module has the functions that are dispatched here: ``reads``, ``writes``, ``shapes``, ``problems``, ``evaluate``.
+Every module has the functions that are dispatched here: ``reads``, ``writes``, ``shapes``,
+``problems``, ``evaluate``.
 """
 
 from collections.abc import Iterator

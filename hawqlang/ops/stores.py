@@ -2,7 +2,8 @@
 
     y = clamp(zero_point + R(acc) + A, lo, hi)            R(v) = (int64(v)·m + 2^(s−1)) >> s
 
-``A`` is 0, or ``R`` of a stored operand ``q − z`` with its own ``(m, s)``, or an int32 tensor already at y's scale.
+``A`` is 0, or ``R`` of a stored operand ``q − z`` with its own ``(m, s)``, or an int32 tensor
+already at y's scale.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ INT32_MAX = width.INT32_MAX
 class Addend(Frozen):
     """The second operand of a residual addition.
 
-    ``multiplier`` and ``shift`` scale a stored operand of at most 8 bits (``m < 2^22``, ``1 <= s <= 30``: one 32-bit
-    multiply). An int32 operand is at y's scale already and has ``multiplier = 1``, ``shift = 0``, ``zero_point = 0``.
+    ``multiplier`` and ``shift`` scale a stored operand of at most 8 bits (``m < 2^22``, ``1 <= s
+    <= 30``: one 32-bit
+    multiply). An int32 operand is at y's scale already and has ``multiplier = 1``, ``shift = 0``,
+    ``zero_point = 0``.
     """
 
     x: str
@@ -39,7 +42,8 @@ class Store(Frozen):
 
     output: str
     multiplier: TensorRef
-    """int32 ``[n]``, ``0 <= m < 2^31``; ``n`` is the channels, or 1 (or window populations for average pooling)."""
+    """int32 ``[n]``, ``0 <= m < 2^31``; ``n`` is the channels, or 1 (or window populations for
+    average pooling)."""
     shift: TensorRef
     """uint8 ``[n]``, ``1 <= s <= 62``."""
     zero_point: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, assert_never
+from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ from hawqlang.ir.graph import (
 )
 from hawqlang.ir.operands import inputs
 from hawqlang.ir.spec import ImageInput, TensorInput
+from hawqlang.stages.data.samples import Samples
 
 UInt8 = npt.NDArray[np.uint8]
 Intercept = Callable[[str, Tensor], Tensor]
@@ -103,7 +104,9 @@ class FloatModel:
         return Run(output=alive[self.graph.output], kept=kept)
 
 
-def evaluate(node: Operator, values: Mapping[str, Tensor], parameters: Overrides) -> Tensor:
+def evaluate(  # noqa: PLR0911 - one return an operator
+    node: Operator, values: Mapping[str, Tensor], parameters: Overrides
+) -> Tensor:
     """Return what one operator makes of the values it reads."""
     match node:
         case Conv2d() | Linear() | BatchNorm():
@@ -191,7 +194,7 @@ def _last_readers(graph: Graph) -> dict[str, int]:
 def pixel_table(image: ImageInput) -> npt.NDArray[np.float32]:
     """Return ``(C, 256)``: what the network sees for each pixel value, channels in the network's order.
 
-    ``(pixel · scale − mean) / std`` in exact arithmetic, rounded once.
+    ``(pixel · scale - mean) / std`` in exact arithmetic, rounded once.
     """
     rows = zip(image.mean, image.std, strict=True)
     exact = [[(v * image.scale - mean) / std for v in range(256)] for mean, std in rows]
@@ -201,12 +204,24 @@ def pixel_table(image: ImageInput) -> npt.NDArray[np.float32]:
 def code_table(tensor: TensorInput) -> npt.NDArray[np.float32]:
     """Return ``(256,)``: the real number behind each code of a tensor input.
 
-    The range always includes 0, and 0 is exact: ``scale · (code − zero_point)``.
+    The range always includes 0, and 0 is exact: ``scale · (code - zero_point)``.
     """
     low, high = min(tensor.low, Fraction(0)), max(tensor.high, Fraction(0))
     scale = (high - low) / 255
     zero_point = min(255, max(0, round(-low / scale)))
     return np.array([float(scale * (code - zero_point)) for code in range(256)], dtype=np.float32)
+
+
+def predict(
+    model: FloatModel, samples: Samples, kind: ImageInput | TensorInput, *, batch: int = 16
+) -> npt.NDArray[np.int64]:
+    """Return the top-1 class of every sample; the first of equal logits wins."""
+    with torch.inference_mode():
+        found = [
+            model.forward(preprocess(part, kind)).numpy().argmax(axis=1)
+            for part in samples.batches(batch)
+        ]
+    return np.concatenate(found).astype(np.int64)
 
 
 def preprocess(samples: UInt8, kind: ImageInput | TensorInput) -> Tensor:

@@ -106,7 +106,8 @@ class Simulation:
         self._real: dict[str, tuple[torch.Tensor, torch.Tensor | None]] = {}
         for node in layer_nodes(graph):
             self._quantize(node)
-        self._dead = _dead_after(self)
+        self.dead = _dead_after(self)
+        """By node name, the values that nothing needs once the node has run."""
 
     def input_form(self, node: LayerNode) -> Form:
         """Return the form in which a layer reads its input."""
@@ -121,7 +122,7 @@ class Simulation:
 
         for node in self.graph.nodes:
             state.update(self.compute(node, lookup))
-            for name in self._dead.get(node.name, ()):
+            for name in self.dead.get(node.name, ()):
                 for form in self.forms[name]:
                     state.pop(Key(name, form), None)
         return state[self.logits]
@@ -175,6 +176,15 @@ class Simulation:
         """Return the reals that stored integers stand for."""
         params = self.params[form]
         return q.to(self.dtype).sub_(params.zero_point).mul_(params.scale)
+
+    def weight(self, layer: str) -> torch.Tensor:
+        """Return the real weight that a layer's integers stand for."""
+        return self._real[layer][0]
+
+    def bias(self, layer: str) -> Float64:
+        """Return a layer's bias as its accumulator holds it; zeros where it has none."""
+        weight, bias = self._real[layer]
+        return np.zeros(weight.shape[0]) if bias is None else bias.double().numpy().copy()
 
     def set_bias(self, layer: str, bias: Float64) -> None:
         """Replace a layer's bias, rounded to the scale of its accumulator."""

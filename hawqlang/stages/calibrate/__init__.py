@@ -15,6 +15,7 @@ from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.graph import Clamp, Graph
 from hawqlang.ir.ranges import RangeTable, TensorRange
 from hawqlang.ir.spec import ActivationSettings, Ema, MinMax
+from hawqlang.stages.batches import chunk_size, chunks
 from hawqlang.stages.calibrate.methods import choose_range
 from hawqlang.stages.calibrate.observed import Interval, Observed
 from hawqlang.stages.calibrate.requests import (
@@ -64,9 +65,9 @@ def calibrate(
 
     done = 0
     with torch.inference_mode():
-        for batch in batches:
-            model.run(batch, intercept=see)
-            done += batch.shape[0]
+        for chunk in chunks(batches, chunk_size(graph)):
+            model.run(chunk, intercept=see)
+            done += len(chunk)
             feedback.progress(done, done)
     if done == 0:
         raise HawqError(

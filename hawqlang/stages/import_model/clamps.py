@@ -8,7 +8,7 @@ clamp. An operator is passed only where the clamp is the sole reader of its outp
 from __future__ import annotations
 
 from math import inf
-from typing import TypeGuard, assert_never
+from typing import assert_never
 
 from hawqlang.ir.graph import (
     Add,
@@ -56,21 +56,22 @@ def hoist_clamps(draft: Draft) -> Draft:
 
 def _hoist(rewriter: Rewriter, clamp: Clamp) -> None:
     while rewriter.read_once(clamp.x):
-        above = rewriter.producer(clamp.x)
-        if above is None or not _commutes(clamp, above) or not rewriter.read_once(above.x):
+        above = _passable(clamp, rewriter.producer(clamp.x))
+        if above is None or not rewriter.read_once(above.x):
             return
         rewriter.swap(above, clamp)
         clamp = clamp.replace(x=above.x)
 
 
-def _commutes(clamp: Clamp, above: Operator) -> TypeGuard[MaxPool2d | Flatten | Slice | Pad]:
+def _passable(clamp: Clamp, above: Operator | None) -> MaxPool2d | Flatten | Slice | Pad | None:
+    """Return the operator above where it commutes with the clamp."""
     match above:
         case MaxPool2d() | Flatten() | Slice():
-            return True
+            return above
         case Pad():
-            return (clamp.low or 0.0) <= 0.0 <= (clamp.high or 0.0)
-        case Conv2d() | Linear() | BatchNorm() | Clamp() | Add() | Concat() | AvgPool2d():
-            return False
+            return above if (clamp.low or 0.0) <= 0.0 <= (clamp.high or 0.0) else None
+        case Conv2d() | Linear() | BatchNorm() | Clamp() | Add() | Concat() | AvgPool2d() | None:
+            return None
         case _:
             assert_never(above)
 

@@ -106,6 +106,24 @@ def ceil_padding(size: int, window: tuple[int, int, int], before: int, after: in
     return max(0, (count - 1) * stride + reach - size - before)
 
 
+def same_padding(
+    size: Sequence[int], kernel: Pair, stride: Pair, dilation: Pair = (1, 1), *, upper: bool = True
+) -> Pads:
+    """Return the padding that gives ``ceil(size / stride)`` windows, as TensorFlow's ``SAME``.
+
+    Where it cannot be even, the extra element goes to the bottom and right (``upper``), else to the top and left.
+    """
+    totals = [
+        max(0, (-(-n // s) - 1) * s + d * (k - 1) + 1 - n)
+        for n, k, s, d in zip(size, kernel, stride, dilation, strict=True)
+    ]
+    (top, bottom), (left, right) = (
+        (total // 2, total - total // 2) if upper else (total - total // 2, total // 2)
+        for total in totals
+    )
+    return (top, left, bottom, right)
+
+
 @dataclass(slots=True)
 class Builder:
     """Writes a ``Draft`` operator by operator; every method returns the name of the value it defines."""

@@ -105,7 +105,7 @@ def _stored(recipe: Stored, read: Read) -> Array:
     return array
 
 
-def _float64(recipe: Recipe, read: Read) -> Float64:
+def _float64(recipe: Recipe, read: Read) -> Float64:  # noqa: PLR0911 - one return a recipe
     match recipe:
         case Stored():
             return _stored(recipe, read).astype(np.float64)

@@ -7,12 +7,16 @@ from collections.abc import Callable
 from hawqlang.stages.import_model.clamps import hoist_clamps, merge_clamps
 from hawqlang.stages.import_model.draft import Draft
 from hawqlang.stages.import_model.fold_batchnorm import fold_batchnorm
+from hawqlang.stages.import_model.merge_pads import merge_pads
+from hawqlang.stages.import_model.rewrite import drop_dead
 
 PASSES: tuple[Callable[[Draft], Draft], ...] = (
+    drop_dead,
     fold_batchnorm,
     merge_clamps,
     hoist_clamps,
     merge_clamps,
+    merge_pads,
 )
 
 

@@ -6,7 +6,9 @@ imported with them. ``materialise.py`` evaluates a recipe, one parameter at a ti
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import assert_never
 
 Shape = tuple[int, ...]
 
@@ -88,7 +90,7 @@ class FoldedWeight:
 
 @dataclass(frozen=True, slots=True)
 class FoldedBias:
-    """``(bias − mean) · gamma / sqrt(var + epsilon) + beta``; a missing bias counts as 0."""
+    """``(bias - mean) · gamma / sqrt(var + epsilon) + beta``; a missing bias counts as 0."""
 
     bias: Recipe | None
     norm: Norm
@@ -100,3 +102,21 @@ class FoldedBias:
 
 
 Recipe = Stored | Filled | Transposed | Reshaped | Scaled | FoldedWeight | FoldedBias
+
+
+def stored_in(recipes: Iterable[Recipe | None]) -> list[Stored]:
+    """Return every stored tensor that recipes are made of."""
+    found: list[Stored] = []
+    for recipe in recipes:
+        match recipe:
+            case Stored():
+                found.append(recipe)
+            case Transposed() | Reshaped() | Scaled():
+                found += stored_in([recipe.of])
+            case FoldedWeight(first, norm) | FoldedBias(first, norm):
+                found += stored_in([first, norm.gamma, norm.beta, norm.mean, norm.var])
+            case Filled() | None:
+                pass
+            case _:
+                assert_never(recipe)
+    return found

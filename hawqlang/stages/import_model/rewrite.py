@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from hawqlang.ir.graph import Operator
 from hawqlang.ir.operands import inputs, with_inputs
-from hawqlang.stages.import_model.draft import Draft
+from hawqlang.stages.import_model.draft import INPUT, Draft
 from hawqlang.stages.import_model.recipes import Recipe, Shape
 
 
@@ -92,3 +93,14 @@ class Rewriter:
         self._readers.setdefault(new, []).extend(readers)
         if self.output == old:
             self.output = new
+
+
+def drop_dead(draft: Draft) -> Draft:
+    """Return the draft without operators that the output does not depend on."""
+    needed = {draft.output}
+    for node in reversed(draft.nodes):
+        if node.output in needed:
+            needed.update(inputs(node))
+    nodes = tuple(node for node in draft.nodes if node.output in needed)
+    shapes = {name: shape for name, shape in draft.shapes.items() if name in needed | {INPUT}}
+    return replace(draft, nodes=nodes, shapes=shapes)

@@ -9,16 +9,18 @@ import hashlib
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from hawqlang.base import Span
 from hawqlang.cache import Array
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.spec import WeightFile
 from hawqlang.stages.import_model.recipes import Shape, Stored
+from hawqlang.stages.import_model.zoo.network import Spelling
 
 SHOWN = 4
 """Keys named in a message before the rest is only counted."""
@@ -52,11 +54,12 @@ def open_weights(file: WeightFile) -> Weights:
     """Return the tensors of a weight file after checking that it is one, and the one that was meant."""
     path = Path(file.path)
     _check_file(path, file)
-    tensors = _safetensors(path, file) if path.suffix == ".safetensors" else _torch(path, file)
-    return tensors
+    return _safetensors(path, file) if path.suffix == ".safetensors" else _torch(path, file)
 
 
-def match(weights: Weights, wanted: Iterable[Stored], spellings: Spellings, span: Span) -> Weights:
+def match(
+    weights: Weights, wanted: Iterable[Stored], spellings: Sequence[Spelling], span: Span
+) -> Weights:
     """Return ``weights`` under the keys of ``wanted``.
 
     A spelling maps a wanted key to the one a public file may use for it; the one that fits best is taken. A
@@ -89,16 +92,12 @@ def match(weights: Weights, wanted: Iterable[Stored], spellings: Spellings, span
     return Weights(shapes=needed, read=lambda key: weights.read(found[key]))
 
 
-Spelling = Callable[[str], str]
-Spellings = tuple[Spelling, ...]
-
-
 def _bare(key: str, keys: Mapping[str, Shape]) -> str:
     return key.removeprefix(_PREFIX) if all(k.startswith(_PREFIX) for k in keys) else key
 
 
 def _shape(shape: Shape) -> str:
-    return "×".join(map(str, shape)) or "scalar"
+    return "x".join(map(str, shape)) or "scalar"
 
 
 def _shape_help(key: str) -> str:
@@ -242,27 +241,44 @@ def _check_types(faults: Mapping[str, str | None], file: WeightFile) -> None:
         raise HawqError(*findings[:SHOWN])
 
 
-def _safetensors(path: Path, file: WeightFile) -> Weights:
+class _Part(Protocol):
+    """What is used of a tensor that safetensors has not read yet."""
+
+    def get_shape(self) -> list[int]: ...
+    def get_dtype(self) -> str: ...
+
+
+class _Opened(Protocol):
+    """What is used of an open safetensors file."""
+
+    def keys(self) -> list[str]: ...
+    def get_slice(self, name: str) -> _Part: ...
+    def get_tensor(self, name: str) -> _Tensor: ...
+
+
+@contextmanager
+def _open_safetensors(path: Path) -> Generator[_Opened]:
     import safetensors
 
+    with safetensors.safe_open(path, framework="pt") as opened:  # pyright: ignore[reportUnknownVariableType]
+        yield cast("_Opened", opened)
+
+
+def _safetensors(path: Path, file: WeightFile) -> Weights:
     floats = {"F16", "F32", "F64", "BF16"}
     try:
-        with safetensors.safe_open(path, framework="np") as opened:
-            shapes: dict[str, Shape] = {}
-            faults: dict[str, str | None] = {}
-            for key in opened.keys():  # noqa: SIM118 - not a mapping
-                part = opened.get_slice(key)
-                shapes[key] = tuple(part.get_shape())
-                faults[key] = (
-                    None if part.get_dtype() in floats else "does not hold floating-point numbers"
-                )
+        with _open_safetensors(path) as opened:
+            parts = {key: opened.get_slice(key) for key in opened.keys()}  # noqa: SIM118
+            shapes = {key: tuple(part.get_shape()) for key, part in parts.items()}
+            types = {key: part.get_dtype() for key, part in parts.items()}
     except Exception as error:  # a damaged file may fail in any way
         raise HawqError(_unreadable(file, "it is damaged or no safetensors file")) from error
-    _check_types(faults, file)
+    fault = "does not hold floating-point numbers"
+    _check_types({key: None if kind in floats else fault for key, kind in types.items()}, file)
 
     def read(key: str) -> Array:
-        with safetensors.safe_open(path, framework="pt") as opened:
-            return cast("Any", opened.get_tensor(key)).float().numpy()
+        with _open_safetensors(path) as opened:
+            return opened.get_tensor(key).float().numpy()
 
     return Weights(shapes=shapes, read=read)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from hawqlang.arith.width import INT32_MAX
 from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
+from hawqlang.certificate import UnprovenError, certificate
 from hawqlang.ir.graph import Graph
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.ranges import RangeTable
@@ -13,9 +15,9 @@ from hawqlang.ir.scales import ScaleTable
 from hawqlang.stages.lower.absorb_bias import absorb_bias
 from hawqlang.stages.lower.align_residual import align_residual
 from hawqlang.stages.lower.check_accumulators import check_accumulators
-from hawqlang.stages.lower.check_results import check_results
 from hawqlang.stages.lower.draft import Draft, LowerSettings, Request, Tuned
 from hawqlang.stages.lower.dyadic_requantize import dyadic_requantize
+from hawqlang.stages.lower.errors import result_overflow
 from hawqlang.stages.lower.name_tensors import name_tensors
 from hawqlang.stages.lower.order_channels import order_channels
 from hawqlang.stages.lower.quantize_weights import quantize_weights
@@ -35,7 +37,6 @@ PASSES: tuple[Callable[[Draft], Draft], ...] = (
     name_tensors,
     align_residual,
     dyadic_requantize,
-    check_results,
 )
 """Each takes a draft and returns it with more of its numbers."""
 
@@ -66,4 +67,9 @@ def lower(
     draft = Draft(Request(graph, ranges, precisions, settings, tuned or Tuned(), store))
     for step in PASSES:
         draft = step(draft)
-    return write_program(draft), write_scales(draft)
+    program = write_program(draft)
+    try:
+        bounds = certificate(program, store)
+    except UnprovenError as error:
+        raise result_overflow(error.op, error.what, error.bound, INT32_MAX) from None
+    return program.replace(bounds=bounds), write_scales(draft)

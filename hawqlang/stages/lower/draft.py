@@ -164,7 +164,6 @@ class Draft:
     )
     """By stored sum and operand."""
     ops: tuple[Op, ...] = ()
-    bounds: tuple[Bound, ...] = ()
 
     def params(self, slot: Slot) -> QuantParams:
         """Return how a slot is stored."""

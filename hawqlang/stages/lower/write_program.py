@@ -20,7 +20,7 @@ def write_program(draft: Draft) -> IntegerProgram:
         output=draft.names[output],
         tensors=(_input(draft), *(_tensor(draft, slot) for slot in _own(draft))),
         ops=draft.ops,
-        bounds=draft.bounds,
+        bounds=(),
     )
 
 

@@ -2,24 +2,56 @@
 
 from __future__ import annotations
 
-import difflib
 from fractions import Fraction
 from functools import partial
 
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.diagnostics.suggest import nearest
 from hawqlang.ir.spec import Model, ZooSource
 from hawqlang.stages.import_model.draft import INPUT, Builder, Draft, ShapeError
 from hawqlang.stages.import_model.inputs import input_shape
 from hawqlang.stages.import_model.zoo.cifar_resnet import cifar_resnet
-from hawqlang.stages.import_model.zoo.network import Argument, Network, Number, classes
+from hawqlang.stages.import_model.zoo.mobilenet_v1 import mobilenet_v1
+from hawqlang.stages.import_model.zoo.mobilenet_v2 import mobilenet_v2
+from hawqlang.stages.import_model.zoo.network import WIDTH, Argument, Network, Number, classes
+from hawqlang.stages.import_model.zoo.resnet import resnet
+from hawqlang.stages.import_model.zoo.squeezenet import squeezenet, torchvision_spelling
+
+_THOUSAND = (classes(1000),)
+
+
+def _resnet(name: str, blocks: tuple[int, ...], *, bottleneck: bool) -> Network:
+    return Network(name, partial(resnet, blocks=blocks, bottleneck=bottleneck), _THOUSAND)
+
+
+def _squeezenet(version: str) -> Network:
+    return Network(
+        f"squeezenet{version}",
+        partial(squeezenet, version=version),
+        _THOUSAND,
+        (str, torchvision_spelling(version)),
+    )
+
+
+def _cifar_resnet(depth: int) -> Network:
+    return Network(f"cifar_resnet{depth}", partial(cifar_resnet, depth=depth), (classes(10),))
+
 
 ZOO: dict[str, Network] = {
     network.name: network
     for network in (
-        *(
-            Network(f"cifar_resnet{depth}", partial(cifar_resnet, depth=depth), (classes(10),))
-            for depth in (20, 32, 44, 56, 110)
-        ),
+        _resnet("resnet18", (2, 2, 2, 2), bottleneck=False),
+        _resnet("resnet34", (3, 4, 6, 3), bottleneck=False),
+        _resnet("resnet50", (3, 4, 6, 3), bottleneck=True),
+        _squeezenet("1_0"),
+        _squeezenet("1_1"),
+        Network("mobilenet_v1", mobilenet_v1, (WIDTH, *_THOUSAND)),
+        Network("mobilenet_v2", mobilenet_v2, (WIDTH, *_THOUSAND)),
+        _cifar_resnet(20),
+        _cifar_resnet(32),
+        _cifar_resnet(44),
+        _cifar_resnet(56),
+        _cifar_resnet(110),
     )
 }
 
@@ -46,7 +78,7 @@ def build(model: Model, source: ZooSource) -> Draft:
 
 
 def _unknown_network(model: Model, name: str) -> Diagnostic:
-    near = difflib.get_close_matches(name, ZOO, n=3, cutoff=0.5)
+    near = nearest(name, ZOO)
     return Diagnostic(
         code="HQ310",
         severity="error",
@@ -99,8 +131,8 @@ def _fault(
 
 def _argument_help(network: Network, name: str) -> str:
     names = [argument.name for argument in network.arguments]
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if near and near[0] != name:
+    near = nearest(name, names, limit=1)
+    if name not in names and near:
         return f"did you mean '{near[0]}'?"
     defaults = ", ".join(f"{a.name} = {float(a.default):g}" for a in network.arguments)
     return f"its arguments, with their defaults: {defaults}"

@@ -1,4 +1,4 @@
-"""What the zoo says about one network: how it is built, its arguments, how public files spell its keys."""
+"""What the zoo says of a network: how it is built, its arguments, how public files spell its tensors."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from hawqlang.stages.import_model.weights import Spelling
-
 Number = int | Fraction
+
+Spelling = Callable[[str], str]
+"""Maps a tensor's name in the network to its name in a weight file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +33,12 @@ class Network:
     """``write(builder, input, **arguments)`` gives the value that holds the logits."""
     arguments: tuple[Argument, ...]
     spellings: tuple[Spelling, ...] = (str,)
-    """How public files name a tensor, as functions of the name it has here."""
 
 
 def classes(default: int) -> Argument:
     """Return the argument for the number of outputs."""
     return Argument(name="classes", default=default, minimum=1, maximum=1_000_000)
+
+
+WIDTH = Argument(name="width", default=1, minimum=Fraction(1, 16), maximum=Fraction(4), whole=False)
+"""The argument that multiplies the channels of a MobileNet."""

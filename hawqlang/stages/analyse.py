@@ -1,0 +1,202 @@
+"""What is known of a build's model before bits are chosen: graph, layers, ranges, sensitivities, candidates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hawqlang.arith.width import LIMITS, accumulator_bound, weight_range
+from hawqlang.base import Precision
+from hawqlang.cache import digest
+from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.candidates import CandidateTable, LayerSettings
+from hawqlang.ir.graph import Graph
+from hawqlang.ir.layers import LayerTable
+from hawqlang.ir.ranges import RangeTable
+from hawqlang.ir.sensitivity import SensitivityTable
+from hawqlang.ir.spec import Build, Input, LayersSource
+from hawqlang.session import Session
+from hawqlang.stages.calibrate import calibrate, input_interval, range_requests
+from hawqlang.stages.candidates import candidates, settings
+from hawqlang.stages.candidates.table import Legality
+from hawqlang.stages.data import Samples, open_samples
+from hawqlang.stages.feedback import Feedback
+from hawqlang.stages.float_model import FloatModel, preprocess
+from hawqlang.stages.import_model import import_model
+from hawqlang.stages.import_model.layer_table import layer_table, read_layer_table
+from hawqlang.stages.quantize import quantize_weight
+from hawqlang.stages.structure import layer_nodes, nonnegative, range_root
+
+Report = Callable[[Diagnostic], None]
+BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A float network with its calibration samples and what they showed."""
+
+    graph: Graph
+    model: FloatModel
+    input: Input
+    samples: Samples
+    ranges: RangeTable
+
+    def batches(self) -> Iterator[torch.Tensor]:
+        """Yield the calibration samples as the network sees them."""
+        for pixels in self.samples.batches(BATCH):
+            yield preprocess(pixels, self.input)
+
+    def digest(self) -> str:
+        """Return what everything measured on the network depends on."""
+        return digest(self.graph, self.input, self.samples.digest, self.ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """Everything that allocation needs, and the network where there is one."""
+
+    build: Build
+    table: LayerTable
+    settings: dict[str, LayerSettings]
+    network: Network | None
+    """``None`` for a layer table."""
+    sensitivities: SensitivityTable | None
+    candidates: CandidateTable
+
+    def known(self) -> Network:
+        """Return the network; a layer table can be planned, never built."""
+        if self.network is None:
+            raise HawqError(_no_network(self.build))
+        return self.network
+
+
+def analyse(build: Build, session: Session, report: Report) -> Analysis:
+    """Return what is known of a build's model, measured where it has to be.
+
+    Raises:
+        HawqError: the model, its weights or its data are at fault.
+    """
+    if isinstance(build.model.source, LayersSource):
+        table = read_layer_table(Path(build.model.source.path))
+        found = candidates(build, table, None)
+        return Analysis(build, table, _settings(build, table), None, None, found)
+    with session.step("import_model", f"import {build.model.name}"):
+        graph = import_model(build.model, session.cache.tensors)
+        model = FloatModel(graph, session.cache.tensors)
+        table = layer_table(graph)
+    layers = _settings(build, table)
+    network = _calibrated(build, graph, model, layers, session, report)
+    sensitivities = _sensitivities(build, network, layers, session, report)
+    with session.step("candidates", "cost and legality of every candidate"):
+        found = candidates(build, table, sensitivities, legality=_legality(network, layers))
+    for warning in found.warnings:
+        report(warning)
+    return Analysis(build, table, layers, network, sensitivities, found)
+
+
+def calibration_words(network: Network, build: Build) -> str:
+    """Return the calibration set as a card names it."""
+    data = None if build.dataset is None else build.dataset.calibration
+    kind = "" if data is None else data.kind
+    labels = "with" if network.samples.labels is not None else "without"
+    return f"{len(network.samples)} real samples ({kind}), {labels} labels"
+
+
+def _settings(build: Build, table: LayerTable) -> dict[str, LayerSettings]:
+    return {own.layer: own for own in settings(build, table)}
+
+
+def _calibrated(
+    build: Build,
+    graph: Graph,
+    model: FloatModel,
+    layers: dict[str, LayerSettings],
+    session: Session,
+    report: Report,
+) -> Network:
+    """Return the network with its ranges, from the cache where nothing they depend on has changed."""
+    network_input = build.model.input
+    data = None if build.dataset is None else build.dataset.calibration
+    if network_input is None or data is None:
+        raise HawqError(_no_calibration(build))
+    samples = open_samples(data, network_input)
+    requests = range_requests(graph, layers, build.activations, build.residual, report)
+    key = digest("calibrate", graph, network_input, samples.digest, requests, build.activations)
+    with session.step("calibrate", f"calibrate on {len(samples)} samples") as advance:
+
+        def measure() -> RangeTable:
+            batches = (preprocess(pixels, network_input) for pixels in samples.batches(BATCH))
+            return calibrate(
+                model,
+                batches,
+                requests,
+                interval=input_interval(network_input),
+                default=build.activations,
+                feedback=Feedback(lambda done, _: advance(done, len(samples)), report),
+            )
+
+        ranges = session.cache.step(key, RangeTable, measure)
+    return Network(graph, model, network_input, samples, ranges)
+
+
+def _legality(network: Network, layers: dict[str, LayerSettings]) -> Legality:
+    """Return what says why a layer may not run at a precision: its accumulators could overflow."""
+    nodes = {node.name: node for node in layer_nodes(network.graph)}
+    unsigned = nonnegative(network.graph, input_nonnegative=True)
+    roots = range_root(network.graph)
+
+    def reason(name: str, precision: Precision) -> str | None:
+        node, own = nodes[name], layers[name]
+        weight = network.model.parameters[node.weight].numpy()
+        terms = math.prod(weight.shape[1:])
+        limit = LIMITS[own.accumulator]
+        most = terms * weight_range(precision.wbits)[1] * 2**precision.abits
+        if 2 * most <= limit:
+            return None  # room for any bias of that size; lowering proves the exact bound
+        signed = roots[node.x] not in unsigned
+        quantized = quantize_weight(
+            weight,
+            precision.wbits,
+            granularity=own.weights.granularity,
+            method=own.weights.range,
+        )
+        worst = int(accumulator_bound(quantized.q, precision.abits, signed=signed).max())
+        return (
+            None if worst <= limit else f"its sums reach {worst}, {own.accumulator} ends at {limit}"
+        )
+
+    return reason
+
+
+def _no_calibration(build: Build) -> Diagnostic:
+    return Diagnostic(
+        code="HQ832",
+        severity="error",
+        message=f"'{build.name}' needs calibration data: activations are quantized by what they hold",
+        span=build.span,
+        help="add `with DATASET`, whose dataset has `calibration = …`",
+    )
+
+
+def _no_network(build: Build) -> Diagnostic:
+    return Diagnostic(
+        code="HQ833",
+        severity="error",
+        message=f"model '{build.model.name}' is a table of layers: it can be checked and planned, not built",
+        span=build.model.source_span,
+        help="give the network itself: onnx(…) or zoo(…)",
+    )
+
+
+def _sensitivities(
+    build: Build,
+    network: Network,
+    layers: dict[str, LayerSettings],
+    session: Session,
+    report: Report,
+) -> SensitivityTable:
+    return SensitivityTable(method="none", layers=())
