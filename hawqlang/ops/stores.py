@@ -63,9 +63,10 @@ def store_value(
         scales: Multipliers and shifts, each broadcast against ``acc``.
         frame: Holds the addend.
     """
-    value = store.zero_point + dyadic.apply(acc, *scales)
+    value = dyadic.apply(acc, *scales)
     if store.addend is not None:
-        value = value + addend_value(store.addend, frame)
+        value += addend_value(store.addend, frame)
+    value += store.zero_point
     return saturated(value, store.lo, store.hi, frame.tensors[store.output])
 
 

@@ -77,7 +77,7 @@ def schedule(draft: Draft) -> Draft:
     for node in reversed(graph.nodes):
         plan = _plan(node, tuple(reversed(wants[node.output].values())), context)
         placed += [(moved.get(node.output, place[node.name]), step) for step in plan.steps]
-        for value, demand in plan.demands:
+        for value, demand in reversed(plan.demands):
             wants[value].setdefault(demand.slot, demand)
     entry = tuple(reversed(wants[graph.input.name].values()))
     first = (Step(None, (draft.pixels,), entry),) if entry else ()
