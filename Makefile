@@ -39,7 +39,7 @@ check: .venv/.installed-dev ## lint, format, types, layers, module lengths
 	$(BIN)/lint-imports
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-fix: .venv/.installed-dev ## apply the linter's fixes and the formatters
+fix: .venv/.installed-dev ## apply the linter's fixes and the formatter
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
