@@ -233,12 +233,12 @@ def _limit_text(bound: _Bound) -> str:
 def sides_of(text: str) -> list[str]:
     """Return the sides of a comparison; an operator inside brackets or a string does not count."""
     sides, start, depth = list[str](), 0, 0
-    for match in re.finditer(r'"[^"]*"|[()\[\]]|<=|>=|==|!=|<|>', text):
-        token = match[0]
-        depth += (token in "([") - (token in ")]")
-        if depth == 0 and token[0] in "<>=!":
-            sides.append(text[start : match.start()].strip())
-            start = match.end()
+    for found in re.finditer(r'"[^"]*"|[()\[\]]|<=|>=|==|!=|<|>', text):
+        sign = found[0]
+        depth += (sign in "([") - (sign in ")]")
+        if depth == 0 and sign[0] in "<>=!":
+            sides.append(text[start : found.start()].strip())
+            start = found.end()
     return [*sides, text[start:].strip()]
 
 
