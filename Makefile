@@ -30,7 +30,7 @@ quickstart: .venv/.installed-run ## build, verify, evaluate and time the example
 	  'Next: . .venv/bin/activate; hawqc init mine; docs/getting-started.md'
 
 test: check ## all checks, then the tests that need no GPU; what CI runs
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/.installed-dev ## lint, format, types, layers, module lengths
 	$(BIN)/ruff check .

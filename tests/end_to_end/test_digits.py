@@ -99,8 +99,8 @@ def test_manifest_names_no_absolute_path(built: dict[str, Any]) -> None:
 
 def test_verify_proves_every_instruction_set(built: dict[str, Any], hawqc: Hawqc) -> None:
     result = hawqc("verify", built["dir"], "--format", "json")
+    assert result.exit_code == 0, result.stderr
     verdict = json.loads(result.stdout)
-    assert result.exit_code == 0
     for key in ("bit_exact", "integer_only", "overflow_free", "hashes"):
         assert verdict[key] is True
     assert verdict["first_difference"] is None
