@@ -118,7 +118,8 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        for i in range(1, 5):
+            x = self.get_submodule(f"layer{i}")(x)
         return self.fc(torch.flatten(self.avgpool(x), 1))
 
 
