@@ -11,6 +11,7 @@ from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.sensitivity import LayerSensitivity, SensitivityTable
 from hawqlang.ir.spec import HessianSensitivity
+from hawqlang.stages.batches import Stream
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.sensitivity.file import (
@@ -20,11 +21,9 @@ from hawqlang.stages.sensitivity.file import (
 )
 from hawqlang.stages.sensitivity.hessian_trace import Budget, Estimate, Traces, hessian_traces
 from hawqlang.stages.sensitivity.perturbation import omega, quantization_errors, undecided
-from hawqlang.stages.sensitivity.samples import Samples
 from hawqlang.stages.settings import LayerSettings
 
 __all__ = [
-    "Samples",
     "Subject",
     "read_sensitivities",
     "sensitivities_of_table",
@@ -45,7 +44,7 @@ class Subject:
 
 
 def sensitivity(
-    subject: Subject, samples: Samples, method: HessianSensitivity, seed: int, feedback: Feedback
+    subject: Subject, samples: Stream, method: HessianSensitivity, seed: int, feedback: Feedback
 ) -> SensitivityTable:
     """Return what every candidate of every layer is expected to cost.
 
@@ -53,7 +52,8 @@ def sensitivity(
 
     Args:
         subject: The network, its ranges and its layers' candidates.
-        samples: At most ``method.samples`` of them are used.
+        samples: As the network sees them; at most ``method.samples`` of them are used. Labels are
+            not asked for: the curvature of the loss does not depend on them.
         method: Probes, tolerance and samples.
         seed: Determines every probe.
         feedback: Gets probes done, and a warning where the tolerance is not met (HQ421).
@@ -61,17 +61,17 @@ def sensitivity(
     Raises:
         HawqError: A sensitivity is not finite (HQ420), or there are no samples (HQ414).
     """
-    samples = samples.part(0, method.samples)
+    samples = samples.first(method.samples)
     wanted = undecided(subject.settings)
     traces = Traces(weights={}, inputs={}, probes=0, converged=True, worst="")
     if wanted.weights:
-        if not len(samples.x):
+        if not samples.count:
             raise HawqError(
                 Diagnostic(code="HQ414", severity="error", message="there are no samples")
             )
         budget = Budget(method.probes, float(method.tolerance), seed)
-        traces = hessian_traces(subject.model, samples.x, wanted, budget, feedback)
-    errors = quantization_errors(subject.model, subject.table, subject.settings, [samples.x])
+        traces = hessian_traces(subject.model, samples, wanted, budget, feedback)
+    errors = quantization_errors(subject.model, subject.table, subject.settings, samples)
     _report(traces, method, feedback)
     rows: list[LayerSensitivity] = []
     for name, settings in subject.settings.items():
@@ -84,7 +84,6 @@ def sensitivity(
         layers=tuple(rows),
         probes=traces.probes,
         converged=traces.converged,
-        labels=samples.labels is not None,
     )
 
 

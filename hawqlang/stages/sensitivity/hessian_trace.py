@@ -30,7 +30,7 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.graph import Conv2d, Graph, Linear
-from hawqlang.stages.batches import chunks
+from hawqlang.stages.batches import Stream
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import Float64
@@ -93,13 +93,13 @@ class Traces:
 
 
 def hessian_traces(
-    model: FloatModel, x: torch.Tensor, wanted: Wanted, budget: Budget, feedback: Feedback
+    model: FloatModel, samples: Stream, wanted: Wanted, budget: Budget, feedback: Feedback
 ) -> Traces:
     """Return the mean Hessian diagonals of the wanted layers.
 
     Args:
         model: The float network.
-        x: Samples ``(N, ...)`` as the network sees them.
+        samples: As the network sees them; gone through once per block of probes.
         wanted: Layers to look at.
         budget: Probes, tolerance and seed.
         feedback: Gets probes done.
@@ -111,7 +111,9 @@ def hessian_traces(
     sizes = _sizes(model.graph, wanted)
     classes = math.prod(model.graph.shape(model.graph.output))
     certain = classes if classes <= budget.probes else budget.probes // CERTAIN_SHARE
-    likely = _squares(model, x, wanted, [_Certain(k) for k in range(certain)]).sum(axis=0) / sizes
+    likely = (
+        _squares(model, samples, wanted, [_Certain(k) for k in range(certain)]).sum(axis=0) / sizes
+    )
     rows = np.zeros((0, len(names)))
     used = certain
     feedback.progress(used, budget.probes)
@@ -120,7 +122,7 @@ def hessian_traces(
             _Random((budget.seed, probe), certain)
             for probe in range(used, min(used + BLOCK, budget.probes))
         ]
-        rows = np.concatenate([rows, _squares(model, x, wanted, block) / sizes])
+        rows = np.concatenate([rows, _squares(model, samples, wanted, block) / sizes])
         used += len(block)
         feedback.progress(used, budget.probes)
         if _excess(likely, rows, budget.tolerance).max(initial=0.0) <= 1:
@@ -202,12 +204,12 @@ def _record(model: FloatModel, x: torch.Tensor) -> _Tape:
 
 
 def _squares(
-    model: FloatModel, x: torch.Tensor, wanted: Wanted, probes: Sequence[_Certain | _Random]
+    model: FloatModel, samples: Stream, wanted: Wanted, probes: Sequence[_Certain | _Random]
 ) -> Float64:
     """Return ``||J' B z||^2``, averaged over samples, by probe and wanted weight, then input."""
     total = np.zeros((len(probes), len(wanted.weights) + len(wanted.inputs)))
     start = 0
-    for chunk in chunks([x], _chunk_size(model.graph)) if probes else ():
+    for chunk in samples.batches(_chunk_size(model.graph)) if probes else ():
         tape = _record(model, chunk)
         p = tape.logits.detach().softmax(1)
         ranks = p.argsort(dim=1, descending=True, stable=True).argsort(dim=1)

@@ -16,7 +16,7 @@ import torch
 
 from hawqlang.base import Precision
 from hawqlang.ir.ranges import RangeTable
-from hawqlang.stages.batches import chunk_size, chunks
+from hawqlang.stages.batches import Stream, chunk_size
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import quantize_weight, stored_params
 from hawqlang.stages.sensitivity.forward import run
@@ -49,13 +49,13 @@ def quantization_errors(
     model: FloatModel,
     table: RangeTable,
     settings: Mapping[str, LayerSettings],
-    batches: Iterable[torch.Tensor],
+    samples: Stream,
 ) -> Errors:
     """Return the errors of every layer that has a choice, at the widths it may take."""
     wanted = undecided(settings)
     return Errors(
         weights=_weight_errors(model, settings, wanted),
-        inputs=_input_errors(model, table, settings, batches),
+        inputs=_input_errors(model, table, settings, samples),
     )
 
 
@@ -78,7 +78,7 @@ def _input_errors(
     model: FloatModel,
     table: RangeTable,
     settings: Mapping[str, LayerSettings],
-    batches: Iterable[torch.Tensor],
+    samples: Stream,
 ) -> dict[tuple[str, int], float]:
     params = stored_params(model.graph, table)
     root = range_root(model.graph)
@@ -96,7 +96,7 @@ def _input_errors(
 
     if wanted:
         with torch.inference_mode():
-            for chunk in chunks(batches, chunk_size(model.graph, 2)):
+            for chunk in samples.batches(chunk_size(model.graph)):
                 run(model, chunk, read=read)
                 count += len(chunk)
     return {key: value / count for key, value in total.items()}

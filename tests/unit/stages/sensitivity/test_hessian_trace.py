@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - the usual name
 
 from hawqlang.diagnostics import HawqError
 from hawqlang.ir.graph import Conv2d
+from hawqlang.stages.batches import stream_of
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.sensitivity import hessian_trace
@@ -62,7 +63,9 @@ def exact(
 def estimate(
     model: FloatModel, x: torch.Tensor, names: tuple[str, ...], probes: int, seed: int = 0
 ) -> Traces:
-    return hessian_traces(model, x, Wanted(names, names), Budget(probes, 0.0, seed), QUIET)
+    return hessian_traces(
+        model, stream_of(x), Wanted(names, names), Budget(probes, 0.0, seed), QUIET
+    )
 
 
 @pytest.mark.parametrize("make", [residual_net, fire_net])
@@ -180,12 +183,12 @@ def test_it_stops_once_every_layer_meets_the_tolerance() -> None:
     seen: list[tuple[int, int]] = []
     feedback = Feedback(progress=lambda done, total: seen.append((done, total)))
     wanted = Wanted(weights=("deep",), inputs=())
-    found = hessian_traces(model, images(4, 6), wanted, Budget(2000, 0.1, 0), feedback)
+    found = hessian_traces(model, stream_of(images(4, 6)), wanted, Budget(2000, 0.1, 0), feedback)
     assert found.converged
     assert found.probes < 600
     assert found.weights["deep"].stderr <= 0.1 * found.weights["deep"].mean
     assert seen[-1] == (found.probes, 2000)
-    early = hessian_traces(model, images(2, 6), wanted, Budget(8, 1e-9, 0), QUIET)
+    early = hessian_traces(model, stream_of(images(2, 6)), wanted, Budget(8, 1e-9, 0), QUIET)
     assert (early.converged, early.probes, early.worst) == (False, 8, "deep")
 
 

@@ -16,12 +16,12 @@ from hawqlang.ir.layers import Layer, LayerTable
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import ActivationSettings, HessianSensitivity, MinMax
+from hawqlang.stages.batches import stream_of
 from hawqlang.stages.calibrate import calibrate, range_requests
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import quantize_weight, stored_params
 from hawqlang.stages.sensitivity import (
-    Samples,
     Subject,
     read_sensitivities,
     sensitivities_of_table,
@@ -51,7 +51,7 @@ def subject(**candidates: tuple[Precision, ...]) -> Subject:
     }
     requests = range_requests(model.graph, settings, act, 8, QUIET.report)
     table = calibrate(
-        model, [images(8)], requests, interval=(-2.0, 2.5), default=act, feedback=QUIET
+        model, stream_of(images(8)), requests, interval=(-2.0, 2.5), default=act, feedback=QUIET
     )
     return Subject(model, table, settings)
 
@@ -63,7 +63,7 @@ def values(table: SensitivityTable, layer: str) -> dict[str, float]:
 
 def test_a_layer_with_one_candidate_costs_nothing_and_is_not_looked_at() -> None:
     studied = subject(b1_conv1=(W4A8, W8A8))
-    found = sensitivity(studied, Samples(images(4)), METHOD, 0, QUIET)
+    found = sensitivity(studied, stream_of(images(4)), METHOD, 0, QUIET)
     assert [row.layer for row in found.layers] == list(studied.settings)
     for row in found.layers:
         if row.layer != "b1.conv1":
@@ -71,14 +71,14 @@ def test_a_layer_with_one_candidate_costs_nothing_and_is_not_looked_at() -> None
 
 
 def test_nothing_is_computed_where_no_layer_has_a_choice() -> None:
-    found = sensitivity(subject(), Samples(images(0)), METHOD, 0, QUIET)
+    found = sensitivity(subject(), stream_of(images(0)), METHOD, 0, QUIET)
     assert found.probes == 0
     assert all(value == 0 for row in found.layers for _, value in row.values)
 
 
 def test_weights_alone_count_where_activations_have_no_choice() -> None:
     studied = subject(b1_conv1=(W4A8, W8A8))
-    found = sensitivity(studied, Samples(images(4)), METHOD, 0, QUIET)
+    found = sensitivity(studied, stream_of(images(4)), METHOD, 0, QUIET)
     row = next(row for row in found.layers if row.layer == "b1.conv1")
     assert row.activation_trace is None
     weight = studied.model.parameters["b1.conv1.weight"].numpy()
@@ -92,7 +92,7 @@ def test_weights_alone_count_where_activations_have_no_choice() -> None:
 def test_activations_count_where_candidates_read_different_widths() -> None:
     studied = subject(b1_conv1=(W4A4, W4A8, W8A8))
     x = images(6)
-    found = sensitivity(studied, Samples(x), METHOD, 0, QUIET)
+    found = sensitivity(studied, stream_of(x), METHOD, 0, QUIET)
     row = next(row for row in found.layers if row.layer == "b1.conv1")
     got = dict(row.values)
     assert got[W4A4] > got[W4A8] > got[W8A8] > 0
@@ -111,8 +111,8 @@ def test_activations_count_where_candidates_read_different_widths() -> None:
 def test_only_so_many_samples_are_used_as_the_method_says() -> None:
     studied = subject(b1_conv1=(W4A4, W8A8))
     method = HessianSensitivity(samples=3)
-    few = sensitivity(studied, Samples(images(3)), method, 0, QUIET)
-    assert few == sensitivity(studied, Samples(images(8)), method, 0, QUIET)
+    few = sensitivity(studied, stream_of(images(3)), method, 0, QUIET)
+    assert few == sensitivity(studied, stream_of(images(8)), method, 0, QUIET)
     assert few.method == "hessian(probes = 64, tolerance = 1%, samples = 3)"
 
 
@@ -120,7 +120,7 @@ def test_a_tolerance_that_is_not_met_is_a_warning_with_the_worst_layer() -> None
     said: list[Diagnostic] = []
     studied = subject(b1_conv1=(W4A4, W8A8), b2_conv1=(W4A4, W8A8))
     method = HessianSensitivity(probes=4, tolerance=Fraction(1, 10**6))
-    found = sensitivity(studied, Samples(images(3)), method, 0, Feedback(report=said.append))
+    found = sensitivity(studied, stream_of(images(3)), method, 0, Feedback(report=said.append))
     assert found.converged is False
     assert [d.code for d in said] == ["HQ421"]
     assert "within 0.0001%" in said[0].message
@@ -129,14 +129,14 @@ def test_a_tolerance_that_is_not_met_is_a_warning_with_the_worst_layer() -> None
 
 def test_no_samples_is_an_error_where_a_layer_has_a_choice() -> None:
     with pytest.raises(HawqError, match="HQ414"):
-        sensitivity(subject(fc=(W4A8, W8A8)), Samples(images(0)), METHOD, 0, QUIET)
+        sensitivity(subject(fc=(W4A8, W8A8)), stream_of(images(0)), METHOD, 0, QUIET)
 
 
 def test_a_sensitivity_that_is_not_finite_names_the_layer() -> None:
     studied = subject(fc=(W4A8, W8A8))
     studied.model.parameters["fc.weight"][0, 0] = float("nan")
     with pytest.raises(HawqError, match=r"HQ420: the .* of 'fc'"):
-        sensitivity(studied, Samples(images(2)), METHOD, 0, QUIET)
+        sensitivity(studied, stream_of(images(2)), METHOD, 0, QUIET)
 
 
 # ---- given values --------------------------------------------------------------------------------
