@@ -105,40 +105,54 @@ def _shrunk(frame: Reduced, cost: Coefs, most: int) -> Reduced | None:
 
     It has more rows, which all such points satisfy; ``None``: there is no such point.
     """
-    bound, stalled = None, 0
+    gap, stalled = None, 0
     for _ in range(ROUNDS):
-        problem = frame.problem
         own, constant = frame.fold(cost)
-        if not problem.sizes:
+        if not frame.problem.sizes:
             return frame if constant <= most else None
-        relaxation = Relaxation(problem, own)
-        solved = relaxation.solve()
-        if solved.status != "optimal":
-            ray = refutation(problem, solved.multipliers)
-            refuted = ray is not None and ray.within(everything(problem), 0) is None
-            return None if refuted else frame
-        made = cut(problem, own, solved.multipliers)
-        left = made.within(everything(problem), most - constant)
-        if left is None:
-            return None
-        smaller = any(len(kept) < size for kept, size in zip(left, problem.sizes, strict=True))
-        gap = most + 1 - constant - made.bound()
-        gained = bound is None or (gap < bound * (1 - GAIN))
+        step = _round(frame.problem, own, most - constant)
+        if step.inner is None:
+            return frame if step.stuck else None
+        smaller = step.inner.problem.sizes != frame.problem.sizes
+        gained = gap is None or step.gap < gap * (1 - GAIN)
         stalled = 0 if smaller or gained else stalled + 1
-        bound = gap
-        if stalled >= PATIENCE:
+        if stalled >= PATIENCE or not (smaller or step.fresh):
             return frame
-        sources = [row for row in problem.rows if not row.implied]
-        sources.append(Row("", own, most - constant))
-        sources.append(Row("", dict(enumerate(made.reduced)), made.gap(most - constant)))
-        x = relaxation.parts(solved.x)
-        fresh = [one for row in sources if (one := cover(row, x)) is not None]
-        if not smaller and not fresh:
-            return frame
-        pairs = zip(problem.rows, made.multipliers, strict=True)
-        active = [row for row, times in pairs if times or not row.implied]
-        inner = reduce(Problem(problem.sizes, (*active, *fresh)), left)
-        if inner is None:
-            return None
-        frame = frame.then(inner)
+        gap = step.gap
+        frame = frame.then(step.inner)
     return frame
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One round of cuts and covers."""
+
+    inner: Reduced | None
+    """What is left of the problem; ``None``: nothing, or nothing new where ``stuck``."""
+    stuck: bool
+    fresh: int = 0
+    """Covers found."""
+    gap: int = 0
+    """From the LP's bound to the cost asked for."""
+
+
+def _round(problem: Problem, cost: Coefs, most: int) -> _Step:
+    relaxation = Relaxation(problem, cost)
+    solved = relaxation.solve()
+    whole = everything(problem)
+    if solved.status != "optimal":
+        ray = refutation(problem, solved.multipliers)
+        return _Step(None, stuck=ray is None or ray.within(whole, 0) is not None)
+    made = cut(problem, cost, solved.multipliers)
+    left = made.within(whole, most)
+    if left is None:
+        return _Step(None, stuck=False)
+    sources = [row for row in problem.rows if not row.implied]
+    sources.append(Row("", cost, most))
+    sources.append(Row("", dict(enumerate(made.reduced)), made.gap(most)))
+    x = relaxation.parts(solved.x)
+    fresh = [one for row in sources if (one := cover(row, x)) is not None]
+    pairs = zip(problem.rows, made.multipliers, strict=True)
+    active = [row for row, times in pairs if times or not row.implied]
+    inner = reduce(Problem(problem.sizes, (*active, *fresh)), left)
+    return _Step(inner, stuck=False, fresh=len(fresh), gap=most + 1 - made.bound())

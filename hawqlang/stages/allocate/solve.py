@@ -23,9 +23,10 @@ from hawqlang.stages.allocate.encoding import (
     goal_name,
     objective,
 )
-from hawqlang.stages.allocate.explain import Case, Explained, why
+from hawqlang.stages.allocate.explain import Explained, why
 from hawqlang.stages.allocate.goals import Goal, Optimum, Reached, optimise
 from hawqlang.stages.allocate.limits import NORMAL, Limits
+from hawqlang.stages.allocate.nearest import Case
 from hawqlang.stages.allocate.problem import Row
 from hawqlang.stages.allocate.results import choices, metrics, results
 from hawqlang.stages.candidates.metrics import Allocation, Facts, facts, value
