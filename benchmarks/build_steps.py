@@ -3,8 +3,8 @@
     python benchmarks/build_steps.py [--data FOLDER] [--nets resnet18 resnet50] [--work FOLDER]
 
 Every build is a process of its own. A step's memory is the peak of the process up to the step's
-end, so it tells which step raised it. Without ``--data`` (a folder of
-real weights and images) only what needs none is built.
+end, so it tells which step raised it. Without ``--data`` (a folder of real weights and images)
+only what needs none is built.
 """
 
 from __future__ import annotations
