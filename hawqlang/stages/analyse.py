@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
-
-import torch
 
 from hawqlang.arith.width import LIMITS, accumulator_bound, weight_range
 from hawqlang.base import Precision
@@ -28,21 +26,20 @@ from hawqlang.ir.spec import (
     NamedSensitivity,
 )
 from hawqlang.session import Session
+from hawqlang.stages.batches import Stream, stream
 from hawqlang.stages.calibrate import calibrate, input_interval, range_requests
 from hawqlang.stages.candidates import candidates, settings
 from hawqlang.stages.candidates.table import Legality
 from hawqlang.stages.data import Samples, open_samples
 from hawqlang.stages.feedback import Feedback
-from hawqlang.stages.float_model import FloatModel, preprocess
+from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model import import_model
 from hawqlang.stages.import_model.layer_table import layer_table, read_layer_table
 from hawqlang.stages.quantize import quantize_weight
-from hawqlang.stages.sensitivity import Samples as LabelledSamples
 from hawqlang.stages.sensitivity import Subject, read_sensitivities, sensitivity
 from hawqlang.stages.structure import layer_nodes, nonnegative, range_root
 
 Report = Callable[[Diagnostic], None]
-BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +52,9 @@ class Network:
     samples: Samples
     ranges: RangeTable
 
-    def batches(self) -> Iterator[torch.Tensor]:
-        """Yield the calibration samples as the network sees them."""
-        for pixels in self.samples.batches(BATCH):
-            yield preprocess(pixels, self.input)
+    def stream(self) -> Stream:
+        """Return the calibration samples as the network sees them."""
+        return stream(self.samples, self.input)
 
     def digest(self) -> str:
         """Return what everything measured on the network depends on."""
@@ -139,14 +135,13 @@ def _calibrated(
     with session.step("calibrate", f"calibrate on {len(samples)} samples") as advance:
 
         def measure() -> RangeTable:
-            batches = (preprocess(pixels, network_input) for pixels in samples.batches(BATCH))
             return calibrate(
                 model,
-                batches,
+                stream(samples, network_input),
                 requests,
                 interval=input_interval(network_input),
                 default=build.activations,
-                feedback=Feedback(lambda done, _: advance(done, len(samples)), report),
+                feedback=Feedback(advance, report),
             )
 
         ranges = session.cache.step(key, RangeTable, measure)
@@ -215,7 +210,9 @@ def _sensitivities(
         case FileSensitivity() as file:
             return read_sensitivities(Path(file.path), choices, build.span)
         case HessianSensitivity() as method:
-            key = digest("sensitivity", network.digest(), tuple(layers.values()), method, build.seed)
+            key = digest(
+                "sensitivity", network.digest(), tuple(layers.values()), method, build.seed
+            )
         case NamedSensitivity() as named:
             raise HawqError(_no_engine(build, named.kind))
         case _:
@@ -226,18 +223,10 @@ def _sensitivities(
 
         def measure() -> SensitivityTable:
             subject = Subject(network.model, network.ranges, layers)
-            chosen = _first_samples(network, method.samples)
-            return sensitivity(subject, chosen, method, build.seed, Feedback(advance, report))
+            feedback = Feedback(advance, report)
+            return sensitivity(subject, network.stream(), method, build.seed, feedback)
 
         return session.cache.step(key, SensitivityTable, measure)
-
-
-def _first_samples(network: Network, count: int) -> LabelledSamples:
-    """Return the first calibration samples as the network sees them."""
-    count = min(count, len(network.samples))
-    x = preprocess(network.samples.take(range(count)), network.input)
-    labels = network.samples.labels
-    return LabelledSamples(x, None if labels is None else torch.from_numpy(labels[:count].copy()))
 
 
 def _no_engine(build: Build, kind: str) -> Diagnostic:

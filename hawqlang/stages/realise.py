@@ -99,7 +99,7 @@ def _tuned(
             network.model,
             network.ranges,
             deployment,
-            network.batches(),
+            network.stream(),
             session.cache.tensors,
             feedback,
         ),
