@@ -33,7 +33,7 @@ class SourceFile:
     """The path as the spec records it: relative to the project, or ``std/…``."""
     tree: syntax.SyntaxTree
     digest: str
-    """The sha256 of its text as UTF-8, without a byte order mark."""
+    """The sha256 of its bytes; empty where it was not read to the end."""
     imports: tuple[tuple[syntax.Import, SourceFile | None], ...]
     """``None`` where the import failed and is reported."""
     std: bool
@@ -125,7 +125,7 @@ class _Loader:
             self.sink.partial = True
         std = real.is_relative_to(self.std)
         recorded = f"std/{real.relative_to(self.std).as_posix()}" if std else self._recorded(real)
-        digest = hashlib.sha256(tree.text.encode("utf-8", "surrogatepass")).hexdigest()
+        digest = "" if tree.partial else hashlib.sha256(real.read_bytes()).hexdigest()
         file = SourceFile(real, shown, here.folder, recorded, tree, digest, tuple(imports), std)
         self.done[real] = file
         return file
