@@ -211,6 +211,7 @@ class ProfileLatency(Frozen):
     """``profile("profile.json")``."""
 
     path: str
+    span: Span | None = None
 
 
 # ---- selectors -----------------------------------------------------------------------------------------------------
@@ -525,6 +526,7 @@ class FileSensitivity(Frozen):
 
     kind: Literal["file"] = "file"
     path: str
+    span: Span | None = None
 
 
 Sensitivity = Annotated[

@@ -272,6 +272,7 @@ trees = st.builds(
 
 
 @given(trees)
+@settings(deadline=None)
 def test_a_printed_tree_is_read_as_it_was(tree: syntax.SyntaxTree) -> None:
     text = print_tree(tree)
     read, diagnostics = parse_text(text, "")
@@ -319,6 +320,7 @@ def check_total(text: str) -> None:
 
 
 @given(st.text(st.characters(), max_size=60))
+@settings(deadline=None)
 @example("\ud800")
 @example("hawq 1\n" + "a" * 40)
 @example("hawq 1\n" + "(" * 300)
@@ -340,17 +342,19 @@ def test_no_text_makes_the_parser_raise(text: str) -> None:
 
 
 @given(st.lists(snippets, max_size=25))
+@settings(deadline=None)
 def test_no_words_of_the_language_make_the_parser_raise(pieces: list[str]) -> None:
     check_total("hawq 1\n" + " ".join(pieces))
 
 
 @given(damaged())
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_no_damage_to_a_spec_makes_the_parser_raise(text: str) -> None:
     check_total(text)
 
 
 @given(damaged())
+@settings(deadline=None)
 def test_what_is_left_of_a_damaged_spec_can_be_printed_and_read(text: str) -> None:
     tree, _ = parse_text(text, "")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from hawqlang.base import Span
 from hawqlang.diagnostics.model import Diagnostic
 from hawqlang.ir.syntax import Quantity, SyntaxTree
-from hawqlang.stages.parse.brackets import balance
+from hawqlang.stages.parse.brackets import balance, shallow
 from hawqlang.stages.parse.build import Builder
 from hawqlang.stages.parse.driver import Driver
 from hawqlang.stages.parse.header import supported, with_header
@@ -62,6 +62,8 @@ def parse_text(text: str, file: str) -> Parsed:
     lexer = Lexer(text, tables().terminals, findings)
     lexer.run()
     tokens = [*balance(lexer.tokens, findings), lexer.token(END, len(text), len(text))]
+    if not shallow(tokens, findings):
+        return _nothing(text, findings)
     ignores = ignore_comments(lexer.comments, tokens, findings)
     driver = Driver(
         tables(), Builder(file, findings), findings, partial(explain, findings=findings)

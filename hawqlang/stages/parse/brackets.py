@@ -15,10 +15,15 @@ from hawqlang.diagnostics.model import Label
 from hawqlang.stages.parse.tokens import Findings, Token
 
 MAX_NESTING = 64
+MAX_LABELS = 3
+"""Further unclosed brackets that are pointed at beside the innermost."""
 
 CLOSER = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 OPENER = {closer: opener for opener, closer in CLOSER.items()}
 SIGN = {"LPAR": "(", "RPAR": ")", "LSQB": "[", "RSQB": "]", "LBRACE": "{", "RBRACE": "}"}
+
+_OPENED = frozenset({"NAME", "DOTTED", "STRING", "RPAR"})
+"""What can stand before the ``{`` of a block."""
 
 ITEM_WORDS = frozenset({"model", "dataset", "target", "quantize", "import", "param"})
 STATEMENT_WORDS = ITEM_WORDS | {"minimize", "maximize", "subject", "layer", "emit"}
@@ -28,6 +33,22 @@ def balance(tokens: list[Token], findings: Findings) -> list[Token]:
     """Return the tokens with all brackets matched and only those newlines that end a statement."""
     tokens = list(_hanging(tokens, findings))
     return list(_newlines(_braces(_round(tokens, findings), findings)))
+
+
+def shallow(tokens: list[Token], findings: Findings) -> bool:
+    """Return whether matched brackets nest no deeper than allowed; the first that does is reported."""
+    depth = 0
+    for token in tokens:
+        depth += (token.kind in CLOSER) - (token.kind in OPENER)
+        if depth > MAX_NESTING:
+            findings.error(
+                "HQ108",
+                f"brackets are nested deeper than {MAX_NESTING}",
+                token,
+                label="this one is too deep",
+            )
+            return False
+    return True
 
 
 @dataclass(slots=True)
@@ -63,15 +84,13 @@ def starts_statement(tokens: list[Token], at: int) -> bool:
 
 def _hanging(tokens: list[Token], findings: Findings) -> Iterator[Token]:
     """Put a ``{`` that starts a line on the line of what it opens."""
-    for index, token in enumerate(tokens):
-        if token.kind == "_NL" and _hangs(tokens, index):
+    newlines: list[Token] = []
+    before: Token | None = None
+    for token in tokens:
+        if token.kind == "_NL":
+            newlines.append(token)
             continue
-        if (
-            token.kind == "LBRACE"
-            and index
-            and tokens[index - 1].kind == "_NL"
-            and _hangs(tokens, index - 1)
-        ):
+        if newlines and token.kind == "LBRACE" and before is not None and before.kind in _OPENED:
             findings.error(
                 "HQ123",
                 "an opening brace stands on the line of what it opens",
@@ -79,22 +98,12 @@ def _hanging(tokens: list[Token], findings: Findings) -> Iterator[Token]:
                 help_="move it to the end of the line above",
                 repaired=True,
             )
+            newlines.clear()
+        yield from newlines
+        newlines.clear()
         yield token
-
-
-def _hangs(tokens: list[Token], newline: int) -> bool:
-    """Return whether newlines from ``newline`` on lead to a ``{`` that what stands before them lacks."""
-    after = before = newline
-    while after < len(tokens) and tokens[after].kind == "_NL":
-        after += 1
-    while before >= 0 and tokens[before].kind == "_NL":
-        before -= 1
-    return (
-        after < len(tokens)
-        and tokens[after].kind == "LBRACE"
-        and before >= 0
-        and tokens[before].kind in {"NAME", "DOTTED", "STRING", "RPAR"}
-    )
+        before = token
+    yield from newlines
 
 
 # ---- ( ) and [ ] -------------------------------------------------------------------------------------------------------
@@ -107,38 +116,27 @@ class _Round:
     tokens: list[Token]
     findings: Findings
     open: list[_Open] = field(default_factory=list[_Open])
+    kinds: Counter[str] = field(default_factory=Counter[str])
+    """How many of each kind are open."""
     insertions: dict[int, list[Token]] = field(default_factory=dict[int, list[Token]])
     """Virtual closers, by the index of the token they go before."""
     replaced: dict[int, Token | None] = field(default_factory=dict[int, "Token | None"])
 
     def run(self) -> list[Token]:
         indents = _first_in_line(self.tokens)
-        braces = 0
         for index, token in enumerate(self.tokens):
             match token.kind:
                 case "LPAR" | "LSQB":
                     self.open.append(_Open(token, index, indents[index]))
-                    self._limit(token, braces)
+                    self.kinds[token.kind] += 1
                 case "RPAR" | "RSQB":
                     self._close(index, token)
                 case "LBRACE" | "RBRACE":
                     self._barrier(index)
-                    braces = max(0, braces + (1 if token.kind == "LBRACE" else -1))
-                    if token.kind == "LBRACE":
-                        self._limit(token, braces)
                 case _:
                     pass
         self._barrier(len(self.tokens))
         return list(self._mended())
-
-    def _limit(self, token: Token, braces: int) -> None:
-        if len(self.open) + braces == MAX_NESTING + 1:
-            self.findings.error(
-                "HQ108",
-                f"brackets are nested deeper than {MAX_NESTING}",
-                token,
-                label="this one is too deep",
-            )
 
     def _close(self, index: int, token: Token) -> None:
         wanted = OPENER[token.kind]
@@ -148,8 +146,8 @@ class _Round:
             )
             self.replaced[index] = None
             return
-        if all(opened.token.kind != wanted for opened in self.open):
-            opened = self.open.pop()
+        if not self.kinds[wanted]:
+            opened = self._pop()
             closer = CLOSER[opened.token.kind]
             self.findings.error(
                 "HQ122",
@@ -163,17 +161,27 @@ class _Round:
             self.replaced[index] = token._replace(kind=closer, text=SIGN[closer])
             return
         unclosed: list[_Open] = []
-        while (opened := self.open.pop()).token.kind != wanted:
+        while (opened := self._pop()).token.kind != wanted:
             unclosed.append(opened)
         self._unclosed(unclosed[::-1], index)
 
+    def _pop(self) -> _Open:
+        opened = self.open.pop()
+        self.kinds[opened.token.kind] -= 1
+        return opened
+
     def _barrier(self, index: int) -> None:
         """Close what is open before a brace or the end: each at the line that starts the next statement."""
-        while self.open:
-            cut = self._cut(self.open[0], index)
-            here = [opened for opened in self.open if opened.index < cut]
-            self.open = [opened for opened in self.open if opened.index >= cut]
-            self._unclosed(here, cut)
+        opened, self.open = self.open, []
+        self.kinds.clear()
+        start = 0
+        while start < len(opened):
+            cut = self._cut(opened[start], index)
+            end = start
+            while end < len(opened) and opened[end].index < cut:
+                end += 1
+            self._unclosed(opened[start:end], cut)
+            start = end
 
     def _cut(self, opened: _Open, limit: int) -> int:
         """Return the index of the newline before the next statement, or of what ends the block."""
@@ -198,7 +206,7 @@ class _Round:
             inner.token,
             labels=tuple(
                 Label(span=self.findings.span(o.token), message=f"nor is this `{o.token.text}`")
-                for o in outer
+                for o in outer[-MAX_LABELS:]
             ),
             help_=f"add the `{SIGN[CLOSER[inner.token.kind]]}`",
         )

@@ -10,7 +10,7 @@ from hawqlang.diagnostics.model import Label
 from hawqlang.diagnostics.suggest import nearest
 from hawqlang.stages.parse.brackets import STATEMENT_WORDS, starts_statement
 from hawqlang.stages.parse.build import Builder
-from hawqlang.stages.parse.machine import Machine, Mark, TooDeepError
+from hawqlang.stages.parse.machine import Machine, TooDeepError
 from hawqlang.stages.parse.tables import END, Tables
 from hawqlang.stages.parse.tokens import Findings, Token
 
@@ -65,7 +65,7 @@ class Driver:
         self.tokens: list[Token] = []
         self._begun = 0
         """Index of the first token of the current statement."""
-        self._mark: Mark = []
+        self._mark = 0
         """The state before it."""
         self._fresh = False
         """Whether the next token starts a statement though no newline stands before it."""
@@ -82,7 +82,7 @@ class Driver:
             if at == 0 or self._fresh or self.tokens[at - 1].kind in {"_NL", "LBRACE"}:
                 self._begun, self._mark, self._fresh = at, self.machine.mark(), False
             at = at + 1 if self._feed(at) else self._recover(at)
-        return self.machine.stack[-1].value if self.machine.finished else None
+        return self.machine.value if self.machine.finished else None
 
     def terminal(self, at: int) -> str:
         """Return the terminal that a token is here: a word is a keyword where one can stand, else a name."""
@@ -171,7 +171,7 @@ class Driver:
                 "a line holds one statement",
                 token,
                 label="starts another",
-                help_=f"put `{token.text}` on a line of its own",
+                help_=f"put {token.quoted} on a line of its own",
                 repaired=True,
             )
         self.machine.feed("_NL", token.virtual("_NL"))
@@ -179,11 +179,11 @@ class Driver:
 
     def _words(self) -> list[str]:
         """Return the words that can start a statement where the current one does."""
-        now = self.machine.mark()
-        self.machine.reset(self._mark)
-        words = [w for w in sorted(STATEMENT_WORDS) if self.machine.accepts(self.keywords[w])]
-        self.machine.reset(now)
-        return words
+        return [
+            word
+            for word in sorted(STATEMENT_WORDS)
+            if self.machine.accepts(self.keywords[word], self._mark)
+        ]
 
     def _mend(self, at: int) -> bool:
         """Replace a misspelled first word and go back to the start of the statement; return whether it was one."""
@@ -197,7 +197,7 @@ class Driver:
             return False
         self.findings.error(
             "HQ130",
-            f"`{first.text}` starts no statement",
+            f"{first.quoted} starts no statement",
             first,
             help_=f"did you mean `{meant[0]}`?",
             replacement=meant[0],

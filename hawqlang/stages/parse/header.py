@@ -9,7 +9,7 @@ from hawqlang.stages.parse.tokens import Findings, Token
 
 VERSION = "1"
 
-_HEADER = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*hawq[ \t]+([0-9][^\s#]*)")
+_HEADER = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+hawq[ \t]+([0-9][^\s#]*)")
 
 
 def supported(text: str, findings: Findings) -> bool:

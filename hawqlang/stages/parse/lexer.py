@@ -229,7 +229,7 @@ class Lexer:
     def _malformed(self, first: Token, end: int, label: str, help_: str | None) -> None:
         token = self.token("NUMBER", first.start, end)
         self.findings.error(
-            "HQ106", f"`{token.text}` is no number", token, label=label, help_=help_
+            "HQ106", f"{token.quoted} is no number", token, label=label, help_=help_
         )
 
     def _quoted(self, at: int, end: int) -> int:
@@ -239,7 +239,7 @@ class Lexer:
             "strings stand in double quotes",
             token,
             replacement=f'"{token.text[1:-1]}"',
-            help_=f'write `"{token.text[1:-1]}"`',
+            help_="put `\"` at both ends",
             repaired=True,
         )
         self.tokens.append(token)
@@ -292,7 +292,7 @@ class Lexer:
             token = self.token("NAME", at, word.end())
             self.findings.error(
                 "HQ103",
-                f"`{token.text}` is no name",
+                f"{token.quoted} is no name",
                 token,
                 help_="names are made of the letters A to Z and a to z, digits and `_`; "
                 "other characters stand only in strings and comments",
@@ -302,6 +302,6 @@ class Lexer:
         run = _OTHER.match(self.text, at)
         end = run.end() if run else at + 1
         token = self.token("", at, end)
-        shown = token.text if token.text.isprintable() else characters.code_point(token.text[0])
-        self.findings.error("HQ103", f"`{shown}` is not part of the language", token)
+        shown = token.quoted if token.text.isprintable() else characters.code_point(token.text[0])
+        self.findings.error("HQ103", f"{shown} is not part of the language", token)
         return end

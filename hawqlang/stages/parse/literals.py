@@ -36,18 +36,20 @@ def _escaped(match: re.Match[str]) -> str | None:
 
 def is_integral(literal: str) -> bool:
     """Return whether a number is written without point and exponent."""
-    return not set(literal) & set(".eE")
+    return not ("." in literal or "e" in literal or "E" in literal)
 
 
 def number_value(literal: str) -> Fraction | str:
     """Return the exact value of a number literal, or why it has none that the language can hold."""
+    if literal.isdigit() and len(literal) <= 18:
+        return Fraction(int(literal))
     match = _NUMBER.fullmatch(literal.replace("_", ""))
     if match is None or len(literal) > MAX_DIGITS:
         return f"a number has at most {MAX_DIGITS} characters"
     whole, decimals, exponent = match[1], match[2] or "", match[3] or "0"
     digits = int(whole + decimals)
     if is_integral(literal):
-        return Fraction(digits) if digits <= MAX_INTEGER else "the largest integer is 2^63 − 1"
+        return Fraction(digits) if digits <= MAX_INTEGER else "the largest integer is 2^63 - 1"
     if digits == 0:
         return Fraction(0)
     power = int(exponent) - len(decimals)

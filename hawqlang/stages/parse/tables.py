@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 from hawqlang.resources import cache_dir, data_dir
 
-FORMAT = 1
+FORMAT = 2
 """Changes whenever the shape of ``Tables`` does."""
 
 END = "$END"
@@ -47,6 +48,8 @@ class Rule:
     """Whether its children become children of the parent."""
     unit: bool
     """Whether a single child stands for the whole."""
+    passes: bool
+    """Whether it is one symbol, which is handed on as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ def generate(grammar: Path) -> Tables:
     )
 
 
-def _terminals(definitions: list[Any]) -> tuple[Terminal, ...]:
+def _terminals(definitions: Iterable[Any]) -> tuple[Terminal, ...]:
     """Return the terminals in the order in which a lexer has to try them: by priority, the longest first."""
     ordered = sorted(definitions, key=lambda t: (-t.priority, -t.pattern.max_width, t.name))
     return tuple(
@@ -119,13 +122,17 @@ def _rule(dumped: dict[str, Any]) -> Rule:
     expansion: list[dict[str, Any]] = dumped["expansion"]
     origin: str = dumped["origin"]["name"]
     alias: str | None = dumped["alias"]
+    kept = tuple(n for n, symbol in enumerate(expansion) if not symbol.get("filter_out"))
+    inline = origin.startswith("_")
+    unit = alias is None and dumped["options"]["expand1"]
     return Rule(
         name=alias or origin,
         origin=origin,
         length=len(expansion),
-        kept=tuple(n for n, symbol in enumerate(expansion) if not symbol.get("filter_out")),
-        inline=origin.startswith("_"),
-        unit=alias is None and dumped["options"]["expand1"],
+        kept=kept,
+        inline=inline,
+        unit=unit,
+        passes=len(expansion) == len(kept) == 1 and (inline or unit),
     )
 
 

@@ -13,6 +13,10 @@ MAX_ERRORS = 100
 """After so many errors in one file the rest is not looked for."""
 
 
+MAX_QUOTED = 40
+"""Characters of a token that a message quotes at most."""
+
+
 class Token(NamedTuple):
     """A lexeme and where it stands. Virtual tokens, put in by error recovery, have no text."""
 
@@ -30,6 +34,16 @@ class Token(NamedTuple):
     def end_column(self) -> int:
         """The column behind the token; no token spans lines."""
         return self.column + self.end - self.start
+
+    @property
+    def shown(self) -> str:
+        """The text as a message shows it, cut where it is long."""
+        return self.text if len(self.text) <= MAX_QUOTED else f"{self.text[: MAX_QUOTED - 1]}…"
+
+    @property
+    def quoted(self) -> str:
+        """The text as a message quotes it."""
+        return f"`{self.shown}`"
 
     def virtual(self, kind: str, text: str = "") -> Token:
         """Return a token of another kind in the place where this one starts."""

@@ -61,9 +61,15 @@ def assemble(
     run = _Run(sink, files, spaces, {}, _params(spaces, overrides, sink))
     constants = {name: _constant(run.params, name) for name in spaces.nodes}
     for file in files:
-        lines = tuple(file.tree.text.split("\n"))
         run.contexts[file.real] = Context(
-            sink, file.tree, lines, spaces.by_file[file.real], spaces.names, constants, trust
+            sink=sink,
+            file=file.shown,
+            folder=file.folder,
+            lines=tuple(file.tree.text.split("\n")),
+            names=spaces.by_file[file.real],
+            elsewhere=spaces.names,
+            params=constants,
+            trust=trust,
         )
     for file in files:
         for item in file.tree.items:
