@@ -40,7 +40,9 @@ def stored_bytes(step: tuple[LiveTensor, ...], abits: int) -> int:
         ("cifar_resnet20", 32, 20, 268_336, 41),
     ],
 )
-def test_sizes_of_public_networks(name: str, size: int, layers: int, params: int, mmacs: int) -> None:
+def test_sizes_of_public_networks(
+    name: str, size: int, layers: int, params: int, mmacs: int
+) -> None:
     table = table_of(name, size)
     assert len(table.layers) == layers
     assert sum(layer.params for layer in table.layers) == params
@@ -162,7 +164,9 @@ def test_a_tensor_with_readers_of_different_widths_is_alive_once_per_width() -> 
     net = Builder("n", (3, 8, 8))
     x = net.relu("r", net.conv("stem", INPUT, 4, 3, padding=1))
     y = net.conv("a", x, 4, 3, padding=1)
-    live = layer_table(graph_of(net, net.flatten("f", net.relu("t", net.add("s", y, x)))), residual=16).live
+    live = layer_table(
+        graph_of(net, net.flatten("f", net.relu("t", net.add("s", y, x)))), residual=16
+    ).live
     by_name = [{(t.tensor, t.reader, t.bits) for t in step} for step in live]
     assert by_name[1] == {("input", "stem", None), ("r", "a", None), ("r", None, 16)}
     # the addition dissolves into the convolution: its own result is never stored, the sum is logits here

@@ -44,7 +44,9 @@ def clamps(graph: Graph) -> dict[str, tuple[float | None, float | None]]:
 
 def test_batch_norm_folds_by_the_formula_in_float64_rounded_once() -> None:
     net = Builder("n", (3, 5, 5))
-    draft = net.finish(net.flatten("f", net.batch_norm("bn", net.conv("c", INPUT, 4, 3, bias=True))))
+    draft = net.finish(
+        net.flatten("f", net.batch_norm("bn", net.conv("c", INPUT, 4, 3, bias=True)))
+    )
     values = weights(draft)
     store = TensorStore()
     graph = materialise(normalise(draft), values.__getitem__, store, NOWHERE)
@@ -193,7 +195,16 @@ def test_the_same_tensor_added_to_itself_keeps_both_reads() -> None:
     assert (add.a, add.b) == ("c", "c")
 
 
-@pytest.mark.parametrize(("size", "kernel", "stride", "padding"), [(n, k, s, p) for n in range(3, 12) for k in range(1, 4) for s in range(1, 4) for p in range((k // 2) + 1)])
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding"),
+    [
+        (n, k, s, p)
+        for n in range(3, 12)
+        for k in range(1, 4)
+        for s in range(1, 4)
+        for p in range((k // 2) + 1)
+    ],
+)
 def test_ceil_mode_becomes_plain_padding(size: int, kernel: int, stride: int, padding: int) -> None:
     import torch
     import torch.nn.functional as F  # noqa: N812

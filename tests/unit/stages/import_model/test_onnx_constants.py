@@ -77,7 +77,9 @@ def called(op: str, attributes: dict[str, Any], count: int, outputs: int = 1) ->
     return OnnxNode("n", op, names, tuple(f"o{k}" for k in range(outputs)), plain, 1)
 
 
-@pytest.mark.parametrize(("op", "operands", "attributes"), CASES, ids=[f"{c[0]}-{i}" for i, c in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("op", "operands", "attributes"), CASES, ids=[f"{c[0]}-{i}" for i, c in enumerate(CASES)]
+)
 def test_evaluator_agrees_with_the_onnx_reference(
     op: str, operands: list[Array | None], attributes: dict[str, Any]
 ) -> None:

@@ -129,7 +129,9 @@ class Random:
             groups = c if out % c == 0 and self.pick(0, 1) else 1
             weight = self.constant(out, c // groups, k, k)
             bias = [self.constant(out)] if self.pick(0, 1) else []
-            y = self.emit("Conv", [x, weight, *bias], pads=[k // 2] * 4, strides=[s, s], group=groups)
+            y = self.emit(
+                "Conv", [x, weight, *bias], pads=[k // 2] * 4, strides=[s, s], group=groups
+            )
             self.maps.append((y, out, -(-h // s), -(-w // s)))
         elif kind == 1:
             stats = [self.constant(c) for _ in range(4)]

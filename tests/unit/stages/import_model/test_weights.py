@@ -178,7 +178,9 @@ def test_integer_and_sparse_weights_are_refused(state: State, tmp_path: Path) ->
     torch.save({**state, "linear.weight": state["linear.weight"].to_sparse()}, tmp_path / "w.pt")
     (found,) = refused(tmp_path / "w.pt")
     assert found.code == "HQ309"
-    save_file({**state, "linear.bias": torch.ones(10, dtype=torch.int64)}, tmp_path / "w.safetensors")
+    save_file(
+        {**state, "linear.bias": torch.ones(10, dtype=torch.int64)}, tmp_path / "w.safetensors"
+    )
     (found,) = refused(tmp_path / "w.safetensors")
     assert found.code == "HQ309"
 
