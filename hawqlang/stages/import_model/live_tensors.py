@@ -80,7 +80,8 @@ def live_tensors(graph: Graph, *, residual: int = 8) -> tuple[tuple[LiveTensor, 
     roots = range_root(graph)
 
     def described(slot: _Slot) -> LiveTensor:
-        apart = slot.reader == _PARTIAL or roots[slot.value] != slot.root
+        shared = slot.reader != _LOGITS and roots[slot.value] != slot.root
+        apart = slot.reader == _PARTIAL or shared
         return LiveTensor(
             tensor=f"{slot.value} for {slot.root}" if apart else slot.value,
             elements=prod(shapes[slot.value]),
