@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from hawqlang.base import Frozen, Precision, Span
+from hawqlang.diagnostics.model import Diagnostic
 
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
 
@@ -22,6 +23,8 @@ class LayerChoice(Frozen):
     latency_us: tuple[tuple[Precision, float], ...]
     dropped: tuple[tuple[Precision, str], ...] = ()
     """Candidates that were not legal, with the reason."""
+    rule: Span | None = None
+    """The ``layer`` block that set the candidates; ``None`` where the build's own list stands."""
 
 
 class ConstraintResult(Frozen):
@@ -63,12 +66,19 @@ class BitPlan(Frozen):
     """Proven relative distance from the optimum; 0 when optimal."""
     objective: tuple[tuple[str, float], ...]
     metrics: tuple[tuple[str, float], ...]
-    """``size_bytes``, ``bops``, ``macs``, ``latency_us``, ``perturbation``, ``switches``, ``average_wbits``, …"""
+    """``size_bytes``, ``bops``, ``macs``, ``latency_us``, ``perturbation``, ``switches``,
+    ``average_wbits``, …"""
     layers: tuple[LayerChoice, ...]
     constraints: tuple[ConstraintResult, ...]
     conflict: tuple[ConflictMember, ...] = ()
     suggestions: tuple[Suggestion, ...] = ()
     notes: tuple[str, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    """Why there is no allocation (errors), and what the reader should know (warnings)."""
+
+    def allocation(self) -> dict[str, Precision]:
+        """Return the precision of every layer, in execution order."""
+        return {choice.name: choice.precision for choice in self.layers}
 
     def precision(self, layer: str) -> Precision:
         """Return the precision of the layer called ``layer``."""

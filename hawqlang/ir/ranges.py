@@ -12,7 +12,8 @@ class TensorRange(Frozen):
 
     tensor: str
     """The value that *roots* the range: a convolution, linear, add, average pool, concat or the input after its clamp.
-    Tensors reached from it through max pool, slice, pad and flatten share the range and are not listed."""
+    Tensors reached from it through max pool, slice, pad and flatten share the range and are not
+    listed."""
     bits: int
     low: float
     high: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,9 @@ def vector(*dims: int) -> TensorInput:
     return TensorInput(dims=dims, low=Fraction(-1), high=Fraction(1))
 
 
-def model_of(source: Source, kind: Input | None, weights: Path | None = None, sha256: str | None = None) -> Model:
+def model_of(
+    source: Source, kind: Input | None, weights: Path | None = None, sha256: str | None = None
+) -> Model:
     """A model declaration."""
     file = None if weights is None else WeightFile(path=str(weights), sha256=sha256, span=SPAN)
     return Model(
@@ -70,11 +72,15 @@ def model_of(source: Source, kind: Input | None, weights: Path | None = None, sh
     )
 
 
+Arguments = Mapping[str, Fraction | str | bool]
+
+
 def zoo_model(
-    name: str, kind: Input, weights: Path | None = None, **arguments: Fraction | str | bool
+    name: str, kind: Input, arguments: Arguments | None = None, weights: Path | None = None
 ) -> Model:
     """A model of the zoo."""
-    return model_of(ZooSource(name=name, arguments=tuple(arguments.items())), kind, weights)
+    given = tuple((arguments or {}).items())
+    return model_of(ZooSource(name=name, arguments=given), kind, weights)
 
 
 def onnx_model(path: Path, kind: Input, weights: Path | None = None) -> Model:
@@ -82,7 +88,7 @@ def onnx_model(path: Path, kind: Input, weights: Path | None = None) -> Model:
     return model_of(OnnxSource(path=str(path)), kind, weights)
 
 
-def save_graph(  # noqa: PLR0913 - what a file consists of
+def save_graph(
     path: Path,
     nodes: Sequence[onnx.NodeProto],
     shape: Sequence[int | str | None],
@@ -124,7 +130,7 @@ def export(net: nn.Module, path: Path, shape: Sequence[int], *, opset: int = 17)
 
 def run_onnxruntime(path: Path, x: Array) -> Array:
     """The output of an ONNX file in ONNX Runtime."""
-    options = ort.SessionOptions()
+    options: Any = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

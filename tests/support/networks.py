@@ -97,7 +97,9 @@ def shortcut(incoming: int, channels: int, stride: int) -> nn.Sequential | None:
 class ResNet(nn.Module):
     """ResNet for ImageNet."""
 
-    def __init__(self, block: type[Basic | Bottleneck], counts: tuple[int, ...], classes: int = 1000) -> None:
+    def __init__(
+        self, block: type[Basic | Bottleneck], counts: tuple[int, ...], classes: int = 1000
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -116,7 +118,8 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        for i in range(1, 5):
+            x = self.get_submodule(f"layer{i}")(x)
         return self.fc(torch.flatten(self.avgpool(x), 1))
 
 
@@ -212,7 +215,9 @@ class Inverted(nn.Module):
         return x + self.conv(x) if self.residual else self.conv(x)
 
 
-def conv_bn_relu6(incoming: int, channels: int, kernel: int, stride: int, groups: int = 1) -> nn.Sequential:
+def conv_bn_relu6(
+    incoming: int, channels: int, kernel: int, stride: int, groups: int = 1
+) -> nn.Sequential:
     """Convolution, batch norm and ReLU6."""
     conv = nn.Conv2d(incoming, channels, kernel, stride, kernel // 2, groups=groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU6())

@@ -59,7 +59,22 @@ def read_onnx(
     translator.values[opened.input.name] = entering
     _translate(translator, model)
     draft = translator.builder.finish(_leave(translator, model))
-    return draft, translator.read, frozenset(opened.initializers)
+
+    def read(key: str) -> Array:
+        try:
+            return translator.read(key)
+        except RefusedError as error:
+            raise HawqError(
+                Diagnostic(
+                    code=error.code,
+                    severity="error",
+                    message=error.message,
+                    span=model.source_span,
+                    help=error.help_text,
+                )
+            ) from error
+
+    return draft, read, frozenset(opened.initializers)
 
 
 def _enter(entry: OnnxInput, model: Model, shape: Shape, batch: int) -> tuple[Flow, int]:

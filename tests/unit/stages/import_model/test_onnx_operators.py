@@ -110,8 +110,8 @@ def test_every_opset_reads_a_whole_network(tmp_path: Path, opset: int) -> None:
         "b": random(6, seed=2),
         "m": random(6, seed=3),
         "v": np.abs(random(6, seed=4)) + 0.5,
-        "low": np.float32(0),
-        "high": np.float32(6),
+        "low": np.zeros((), dtype=np.float32),
+        "high": np.full((), 6, dtype=np.float32),
         "axes": np.array([2, 3]),
         "f": random(5, 6, seed=5),
         "h": random(5, seed=6),
@@ -158,9 +158,7 @@ def test_arithmetic_with_a_constant_folds_into_the_convolution(
     tmp_path: Path, op: str, shape: tuple[int, ...]
 ) -> None:
     constants = {"w": random(5, 4, 3, 3), "c": np.asarray(random(*shape, seed=1) + 3)}
-    graph = check(
-        tmp_path, [node("Conv", "x,w", "a"), node(op, "a,c", "b"), *tail("b")], constants
-    )
+    graph = check(tmp_path, [node("Conv", "x,w", "a"), node(op, "a,c", "b"), *tail("b")], constants)
     assert [n.op for n in graph.nodes] == ["conv2d", "avg_pool2d", "flatten"]
 
 
@@ -202,7 +200,11 @@ def test_batch_norm_stays_where_its_input_has_another_reader(tmp_path: Path) -> 
     ],
 )
 def test_max_pool(
-    tmp_path: Path, ceil: int, kernel: tuple[int, int], stride: tuple[int, int], pads: tuple[int, ...]
+    tmp_path: Path,
+    ceil: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    pads: tuple[int, ...],
 ) -> None:
     attributes = {"kernel_shape": kernel, "strides": stride, "pads": pads, "ceil_mode": ceil}
     check(tmp_path, [node("MaxPool", "x", "p", **attributes), *tail("p", pool=False)])
@@ -272,7 +274,12 @@ def test_relu_after_max_pool_moves_to_its_convolution(tmp_path: Path) -> None:
         node("Relu", "c", "d"),
         *tail("d"),
     ]
-    constants = {"w": random(5, 4, 3, 3), "start": np.array([1]), "stop": np.array([9]), "axis": np.array([2])}
+    constants = {
+        "w": random(5, 4, 3, 3),
+        "start": np.array([1]),
+        "stop": np.array([9]),
+        "axis": np.array([2]),
+    }
     graph = check(tmp_path, nodes, constants)
     assert [n.op for n in graph.nodes][:4] == ["conv2d", "clamp", "max_pool2d", "slice"]
 

@@ -1,0 +1,377 @@
+"""Constraints to formulas: the meaning of ``predicates`` over the choices of the layers.
+
+The variables 0 … n-1 are the layers, each choosing among its candidates. Further ones are flags: of
+two choices, 0 and 1, where 1 means that a formula is true (a change of precision, say).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import assert_never
+
+from hawqlang.base import Precision
+from hawqlang.ir.layers import LiveTensor
+from hawqlang.ir.spec import (
+    And,
+    Comparator,
+    Compare,
+    CountTerm,
+    Each,
+    Implies,
+    Linear,
+    MetricTerm,
+    Not,
+    Or,
+    Predicate,
+    Property,
+    PropertyCompare,
+    PropertyOf,
+    PropertyValue,
+    Same,
+    Truth,
+)
+from hawqlang.stages.allocate.formula import (
+    FALSE,
+    TRUE,
+    Below,
+    Every,
+    Fixed,
+    Form,
+    Formula,
+    Member,
+    Some,
+    at_most_zero,
+    below_zero,
+    every,
+    member,
+    negated,
+    some,
+    total,
+    true_at,
+)
+from hawqlang.stages.allocate.problem import Row
+from hawqlang.stages.candidates.metrics import Facts, baseline, live, shares, unit
+from hawqlang.stages.candidates.predicates import measure, positions, related
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The choices of every layer, and the flags that constraints ask for as they are encoded."""
+
+    known: Facts
+    choices: tuple[tuple[Precision, ...], ...]
+    """Per layer, its candidates in the order written."""
+    flags: dict[int, Formula] = field(default_factory=dict[int, Formula])
+    """What each flag means; a formula speaks of layers and of earlier flags only."""
+    meanings: dict[int, tuple[Row, ...]] = field(default_factory=dict[int, tuple[Row, ...]])
+    """The rows that give each flag its meaning, as far as they were needed."""
+    _named: dict[object, int] = field(default_factory=dict[object, int])
+
+    def size(self, layer: int) -> int:
+        """Return how many candidates a layer has."""
+        return len(self.choices[layer])
+
+    def flag(self, name: object, meaning: Callable[[], Formula]) -> int:
+        """Return the flag called ``name``, made on first use."""
+        if name not in self._named:
+            formula = meaning()
+            self._named[name] = len(self.choices) + len(self.flags)
+            self.flags[self._named[name]] = formula
+        return self._named[name]
+
+    def complete(self, choices: Sequence[int]) -> tuple[int, ...]:
+        """Return a point of all variables: the layers' choices with every flag as they make it."""
+        point = list(choices)
+        for formula in self.flags.values():
+            point.append(int(true_at(formula, point)))
+        return tuple(point)
+
+    def allocation(self, point: Sequence[int]) -> tuple[Precision, ...]:
+        """Return the precision of every layer at a point."""
+        return tuple(own[choice] for own, choice in zip(self.choices, point, strict=False))
+
+
+def space(known: Facts) -> Space:
+    """Return the choices that the candidates leave."""
+    return Space(known, tuple(layer.precisions() for layer in known.candidates.layers))
+
+
+def encode(where: Space, predicate: Predicate, here: int | None = None) -> Formula:  # noqa: PLR0911
+    """Return the formula that is true of exactly the allocations that ``predicate`` is true of."""
+    match predicate:
+        case Truth():
+            return TRUE if predicate.value else FALSE
+        case Not():
+            return negated(encode(where, predicate.item, here))
+        case And():
+            return every(encode(where, item, here) for item in predicate.items)
+        case Or():
+            return some(encode(where, item, here) for item in predicate.items)
+        case Implies():
+            left = negated(encode(where, predicate.left, here))
+            return some((left, encode(where, predicate.right, here)))
+        case Each():
+            chosen = where.known.chosen(predicate.selector)
+            return every(encode(where, predicate.predicate, i) for i in chosen)
+        case Same():
+            tied = where.known.tied(predicate.selector)
+            return every(all_equal(where, predicate.property, group) for group in tied)
+        case PropertyCompare():
+            return _properties(where, predicate, here)
+        case Compare():
+            return _compare(where, predicate)
+        case _:
+            assert_never(predicate)
+
+
+def linear(where: Space, expression: Linear) -> Form:
+    """Return a linear expression over the choices; ``peak_memory`` must not be in it."""
+    terms = (_term(where, term.of).scaled(term.coefficient) for term in expression.terms)
+    return total((Form(expression.constant), *terms))
+
+
+def largest_of(where: Space, expression: Linear) -> tuple[Form, ...]:
+    """Return the forms whose largest an expression is; several where it speaks of peak memory.
+
+    The factor of peak memory, if any, must be positive.
+    """
+    rest, factor = _split(where, expression)
+    if factor == 0:
+        return (rest,)
+    if factor < 0:
+        message = "a peak memory with a minus is a smallest"
+        raise ValueError(message)
+    return tuple(rest + form.scaled(factor) for form in peaks(where))
+
+
+def metric(where: Space, term: MetricTerm) -> Form:
+    """Return a metric over the choices; ``peak_memory`` only at a baseline."""
+    if term.at is not None:
+        return Form(baseline(where.known, term, term.at))
+    if term.metric == "switches":
+        gaps = range(len(where.choices) - 1)
+        return total(_indicator(where, ("switch", i), _switch(where, i)) for i in gaps)
+    chosen = where.known.chosen(term.selector)
+    share = shares(where.known, term.metric, chosen)
+    return Form(
+        parts={
+            i: tuple(
+                one if share[i] == 1 else share[i] * one
+                for one in (unit(where.known, term.metric, i, p) for p in where.choices[i])
+            )
+            for i in chosen
+        }
+    )
+
+
+def peaks(where: Space) -> tuple[Form, ...]:
+    """Return the bytes alive at each step of execution; ``peak_memory`` is the largest."""
+    steps = live(where.known)
+    return tuple(total(_alive(where, tensor) for tensor in step) for step in steps)
+
+
+def not_below(where: Space, allocation: Sequence[Precision]) -> Formula:
+    """Return "some layer is wider somewhere than in ``allocation``"."""
+    wider = [
+        [p.wbits > cap.wbits or p.abits > cap.abits for p in choices]
+        for choices, cap in zip(where.choices, allocation, strict=True)
+    ]
+    return some(
+        member(i, (j for j, yes in enumerate(row) if yes), len(row)) for i, row in enumerate(wider)
+    )
+
+
+def all_equal(where: Space, name: Property, layers: Iterable[int]) -> Formula:
+    """Return "the layers have one and the same property"."""
+    group = tuple(dict.fromkeys(layers))
+    if len(group) < 2:
+        return TRUE
+    values = _values(where, name, group)
+    first, *rest = group
+    links: list[Formula] = []
+    for value in values:
+        here = _having(where, name, first, value)
+        for other in rest:
+            there = _having(where, name, other, value)
+            links += (some((negated(here), there)), some((here, negated(there))))
+    return every(links)
+
+
+def _alive(where: Space, tensor: LiveTensor) -> Form:
+    if tensor.reader is None:
+        return Form(Fraction(tensor.elements * (tensor.bits or 8), 8))
+    layer = where.known.index[tensor.reader]
+    widths = (Fraction(tensor.elements * p.abits, 8) for p in where.choices[layer])
+    return Form(parts={layer: tuple(widths)})
+
+
+def _switch(where: Space, layer: int) -> Formula:
+    """Return "the precision changes after ``layer``"."""
+    return negated(all_equal(where, "precision", (layer, layer + 1)))
+
+
+def _indicator(where: Space, name: object, formula: Formula) -> Form:
+    """Return the form that is 1 where the formula is true and 0 where it is not."""
+    match formula:
+        case Fixed():
+            return Form(Fraction(formula.value))
+        case Member():
+            ones = (Fraction(choice in formula.mask) for choice in range(formula.size))
+            return Form(parts={formula.v: tuple(ones)})
+        case Below() | Every() | Some():
+            flag = where.flag(name, lambda: formula)
+            return Form(parts={flag: (Fraction(0), Fraction(1))})
+        case _:
+            assert_never(formula)
+
+
+def _term(where: Space, term: MetricTerm | CountTerm) -> Form:
+    match term:
+        case MetricTerm():
+            return metric(where, term)
+        case CountTerm():
+            chosen = where.known.chosen(term.selector)
+            predicate = term.where
+            if predicate is None:
+                return Form(Fraction(len(chosen)))
+            counted = ((i, encode(where, predicate, i)) for i in chosen)
+            return total(
+                _indicator(where, ("count", predicate, i), formula) for i, formula in counted
+            )
+        case _:
+            assert_never(term)
+
+
+def _compare(where: Space, predicate: Compare) -> Formula:
+    left, peak_left = _split(where, predicate.left)
+    right, peak_right = _split(where, predicate.right)
+    difference = left + right.scaled(Fraction(-1))
+    peak = peak_left - peak_right
+    if peak == 0:
+        return _against_zero(predicate.op, difference)
+    tops = tuple(difference + form.scaled(peak) for form in peaks(where))
+    return _largest_against_zero(predicate.op, tops) if peak > 0 else _flipped(predicate.op, tops)
+
+
+def _split(where: Space, expression: Linear) -> tuple[Form, Fraction]:
+    """Return an expression without its peak memory, and the factor of that."""
+    rest = [t for t in expression.terms if not _is_peak(t.of)]
+    factor = sum((t.coefficient for t in expression.terms if _is_peak(t.of)), Fraction())
+    return linear(where, expression.replace(terms=tuple(rest))), factor
+
+
+def _is_peak(term: MetricTerm | CountTerm) -> bool:
+    return isinstance(term, MetricTerm) and term.metric == "peak_memory" and term.at is None
+
+
+def _against_zero(op: Comparator, form: Form) -> Formula:
+    flipped = form.scaled(Fraction(-1))
+    match op:
+        case "<=":
+            return at_most_zero(form)
+        case "<":
+            return below_zero(form)
+        case ">=":
+            return at_most_zero(flipped)
+        case ">":
+            return below_zero(flipped)
+        case "==":
+            return every((at_most_zero(form), at_most_zero(flipped)))
+        case "!=":
+            return some((below_zero(form), below_zero(flipped)))
+        case _:
+            assert_never(op)
+
+
+def _largest_against_zero(op: Comparator, forms: Sequence[Form]) -> Formula:
+    """Return ``max(forms) op 0``."""
+    match op:
+        case "<=" | "<":
+            return every(_against_zero(op, form) for form in forms)
+        case ">=" | ">":
+            return some(_against_zero(op, form) for form in forms)
+        case "==":
+            reached = _largest_against_zero(">=", forms)
+            return every((_largest_against_zero("<=", forms), reached))
+        case "!=":
+            return negated(_largest_against_zero("==", forms))
+        case _:
+            assert_never(op)
+
+
+_MIRROR: dict[Comparator, Comparator] = {
+    "<=": ">=", "<": ">", ">=": "<=", ">": "<", "==": "==", "!=": "!=",
+}  # fmt: skip
+
+
+def _flipped(op: Comparator, forms: Sequence[Form]) -> Formula:
+    """Return ``min(forms) op 0``: the forms carry the maximum with a minus."""
+    return _largest_against_zero(_MIRROR[op], [form.scaled(Fraction(-1)) for form in forms])
+
+
+def _properties(where: Space, predicate: PropertyCompare, here: int | None) -> Formula:
+    left, right = predicate.left, predicate.right
+    if isinstance(left, PropertyValue) and isinstance(right, PropertyValue):
+        return TRUE if related(predicate.op, left.value, right.value) else FALSE
+    if isinstance(left, PropertyOf) and isinstance(right, PropertyValue):
+        return _with_value(where, left, here, lambda own: related(predicate.op, own, right.value))
+    if isinstance(left, PropertyValue) and isinstance(right, PropertyOf):
+        return _with_value(where, right, here, lambda own: related(predicate.op, left.value, own))
+    if isinstance(left, PropertyOf) and isinstance(right, PropertyOf):
+        a, b = positions(where.known, left, here), positions(where.known, right, here)
+        return _pairwise(where, predicate.op, (left.property, a), (right.property, b))
+    message = "a property comparison without a property"
+    raise TypeError(message)
+
+
+def _with_value(
+    where: Space, side: PropertyOf, here: int | None, holds: Callable[[int | Precision], bool]
+) -> Formula:
+    chosen = positions(where.known, side, here)
+    return every(_layer_where(where, side.property, i, holds) for i in chosen)
+
+
+def _layer_where(
+    where: Space, name: Property, layer: int, holds: Callable[[int | Precision], bool]
+) -> Formula:
+    own = where.choices[layer]
+    return member(layer, (j for j, p in enumerate(own) if holds(measure(name, p))), len(own))
+
+
+def _having(where: Space, name: Property, layer: int, value: int | Precision) -> Formula:
+    return _layer_where(where, name, layer, lambda own: own == value)
+
+
+def _values(where: Space, name: Property, layers: Iterable[int]) -> list[int | Precision]:
+    values: list[int | Precision] = []
+    for layer in layers:
+        for precision in where.choices[layer]:
+            value = measure(name, precision)
+            if value not in values:
+                values.append(value)
+    return values
+
+
+_Side = tuple[Property, tuple[int, ...]]
+
+
+def _pairwise(where: Space, op: Comparator, left: _Side, right: _Side) -> Formula:
+    """Return "every layer of the left compares so with every layer of the right".
+
+    One formula a value instead of one a pair: no left layer has a value that a right layer refuses.
+    """
+    (name, firsts), (other, seconds) = left, right
+    return every(
+        some(
+            (
+                every(negated(_having(where, name, i, value)) for i in firsts),
+                every(
+                    _layer_where(where, other, k, lambda own, v=value: related(op, v, own))
+                    for k in seconds
+                ),
+            )
+        )
+        for value in _values(where, name, firsts)
+    )

@@ -1,0 +1,274 @@
+"""Several goals in order, then the rule for ties: one answer, whatever finds it.
+
+Each goal is minimised in integers; then it becomes a row (``≤ optimum``, plus the slip allowed) and
+the next one follows. Equal optima: smaller perturbation, then smaller size, then lexicographically
+larger bits. Numbers that are no small integers are scaled,
+
+    c = round(Ω · 2^40 / Σ_v max_j |Ω[v, j]|)
+
+so that the optimum of the integers is within ``N`` units, ``N`` the number of variables, of the
+real one. Numbers whose exact integers stay below 2^53 are taken as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from hawqlang.stages.allocate.encode import Space
+from hawqlang.stages.allocate.formula import Form
+from hawqlang.stages.allocate.limits import Limits
+from hawqlang.stages.allocate.problem import (
+    Coefs,
+    Point,
+    Problem,
+    Reduced,
+    Row,
+    everything,
+    reduce,
+)
+from hawqlang.stages.allocate.proof import hint
+from hawqlang.stages.allocate.pseudo_boolean import Judge
+from hawqlang.stages.allocate.rows import Merged
+from hawqlang.stages.allocate.search import minimise
+
+SCALE = 2**40
+EXACT = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """One thing to minimise: a form, or the largest of several (``peak_memory``)."""
+
+    name: str
+    forms: tuple[Form, ...]
+    within: Fraction = Fraction(0)
+    """Slip allowed for the sake of later goals, as a part of the optimum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Integers:
+    """A form as integers: ``form · scale`` up to ``error``."""
+
+    coefs: Coefs
+    constant: int
+    scale: Fraction
+    error: Fraction
+    """How far the optimum of the integers may be from the real one, in units of the form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a goal was brought, in units of its form."""
+
+    name: str
+    value: Fraction
+    bound: Fraction
+    """Proven: no allocation does better (the slip of earlier goals taken into account)."""
+    proven: bool
+    error: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Optimum:
+    """The answer to a list of goals."""
+
+    status: Literal["optimal", "feasible", "infeasible", "unknown"]
+    point: Point | None = None
+    reached: tuple[Reached, ...] = ()
+    unique: bool = False
+    """Whether the rule for ties was carried through."""
+
+
+def integers(form: Form) -> Integers:
+    """Return a form as integers, exact where they are small enough."""
+    whole = form.integral()
+    largest = sum(max(abs(one) for one in values) for values in whole.parts.values())
+    if largest <= EXACT:
+        coefs = {v: tuple(int(one) for one in values) for v, values in whole.parts.items()}
+        return Integers(coefs, int(whole.constant), Fraction(form.denominator()), Fraction(0))
+    span = sum(max(abs(one) for one in values) for values in form.parts.values())
+    scale = Fraction(SCALE) / span
+    coefs = {v: tuple(round(one * scale) for one in values) for v, values in form.parts.items()}
+    return Integers(coefs, round(form.constant * scale), scale, len(coefs) / scale)
+
+
+def optimise(
+    where: Space, merged: Merged, goals: Sequence[Goal], ties: Sequence[Goal], limits: Limits
+) -> Optimum:
+    """Return the best point of a problem under goals in order of priority.
+
+    Args:
+        where: the choices; its flags only follow the layers.
+        merged: the problem; points are those of its original.
+        goals: what to minimise.
+        ties: what decides between equal optima, before larger bits do.
+        limits: the work allowed to each minimisation.
+    """
+    state = _State(where, merged, limits)
+    for goal in goals:
+        if not state.reach(goal, tell_apart=goal is goals[-1]):
+            return Optimum(state.failure)
+    if state.point is None:
+        return Optimum("unknown")
+    proven = all(one.proven for one in state.reached)
+    unique = proven and _settled(state, ties)
+    status = "optimal" if proven else "feasible"
+    return Optimum(status, merged.expand(state.point), tuple(state.reached), unique)
+
+
+def _settled(state: _State, ties: Sequence[Goal]) -> bool:
+    """Carry the rule for ties through; say whether it led to one answer."""
+    for tie in ties:
+        if state.alone:
+            return True
+        before = len(state.reached)
+        if not state.reach(tie, tell_apart=True) or not state.reached[-1].proven:
+            return False
+        del state.reached[before:]
+    return state.alone or state.largest_bits()
+
+
+class _State:
+    """The problem with the goals reached so far as rows, and the point that reaches them."""
+
+    def __init__(self, where: Space, merged: Merged, limits: Limits) -> None:
+        self.where = where
+        self.merged = merged
+        self.limits = limits
+        self.problem: Problem = merged.problem
+        self.domain = everything(merged.problem)
+        self.point: Point | None = None
+        self.reached: list[Reached] = []
+        self.last: Row | None = None
+        self.alone = False
+        self.failure: Literal["infeasible", "unknown"] = "unknown"
+
+    def reach(self, goal: Goal, *, tell_apart: bool) -> bool:
+        """Minimise a goal and hold it from now on; false where no point is found."""
+        if len(goal.forms) == 1:
+            return self._reach_form(goal, goal.forms[0], tell_apart=tell_apart)
+        return self._reach_largest(goal)
+
+    def _judge(self, reduced: Reduced) -> Judge:
+        """Return Z3 with the problem and with what follows from the last goal."""
+        judge = Judge(reduced.problem)
+        if self.last is not None:
+            own, constant = reduced.fold(self.last.coefs)
+            hint(judge, own, self.last.cap - constant)
+        return judge
+
+    def largest_bits(self) -> bool:
+        """Move to the point of lexicographically largest bits; say whether that is proven."""
+        point = self.point
+        reduced = reduce(self.problem, self.domain)
+        small = None if reduced is None or point is None else reduced.shrink(point)
+        if reduced is None or small is None:
+            return False
+        judge = self._judge(reduced)
+        fixed: list[tuple[int, int]] = []
+        proven = True
+        for v, old in enumerate(reduced.free):
+            if not self._is_layer(old):
+                continue
+            for choice in self._wider(old, reduced.kept[old], small[v]):
+                answer = judge.check(self.limits.leaf, [*fixed, (v, choice)])
+                if answer.point is not None:
+                    small = answer.point
+                    break
+                proven = proven and answer.status == "unsat"
+            fixed.append((v, small[v]))
+        self.point = reduced.expand(small)
+        return proven
+
+    def _wider(self, v: int, kept: Sequence[int], choice: int) -> list[int]:
+        """Return the positions in ``kept`` of more bits than the one at ``choice``, most first."""
+        bits = [self._bits(v, one) for one in kept]
+        better = [k for k, own in enumerate(bits) if own > bits[choice]]
+        return sorted(better, key=lambda k: bits[k], reverse=True)
+
+    def _bits(self, v: int, choice: int) -> tuple[int, int]:
+        layer, pick = self.merged.groups[v][0], self.merged.picks[v][choice][0]
+        precision = self.where.choices[layer][pick]
+        return precision.wbits, precision.abits
+
+    def _is_layer(self, v: int) -> bool:
+        return self.merged.groups[v][0] < len(self.where.choices)
+
+    def _reach_form(self, goal: Goal, form: Form, *, tell_apart: bool) -> bool:
+        whole = integers(form)
+        cost = self.merged.fold(whole.coefs)
+        asked = [v for v in range(len(self.problem.sizes)) if self._is_layer(v)]
+        found = minimise(
+            self.problem, cost, self.limits, self.point, self.domain, asked if tell_apart else ()
+        )
+        self.alone = found.unique
+        if found.point is None or found.cost is None or found.bound is None:
+            self.failure = "infeasible" if found.status == "infeasible" else "unknown"
+            return False
+        self.point = found.point
+        reached = found.cost + whole.constant
+        cap = found.cost + int(goal.within * abs(reached))
+        self.last = Row(goal.name, cost, cap)
+        self.problem = self.problem.adding(self.last)
+        if found.domain is not None and cap == found.cost:
+            self.domain = found.domain
+        self.reached.append(
+            Reached(
+                goal.name,
+                reached / whole.scale,
+                (found.bound + whole.constant) / whole.scale,
+                found.status == "optimal",
+                whole.error,
+            )
+        )
+        return True
+
+    def _reach_largest(self, goal: Goal) -> bool:
+        """Minimise the largest of several forms: halve the span in which the optimum lies."""
+        unit = Fraction(1, math.lcm(*(form.denominator() for form in goal.forms)))
+        low = max((form.range()[0] for form in goal.forms), default=Fraction(0))
+        proven = True
+        if not self._point_within(goal, None):
+            return False
+        high = self._largest(goal)
+        while high > low and proven:
+            middle = low + (high - low) // (2 * unit) * unit
+            if self._point_within(goal, middle):
+                high = self._largest(goal)
+            elif self.failure == "infeasible":
+                low = middle + unit
+            else:
+                proven = False
+        cap = high + goal.within * high
+        self.problem = self.problem.adding(*self._rows(goal, cap))
+        self.reached.append(Reached(goal.name, high, low, proven, Fraction(0)))
+        return True
+
+    def _largest(self, goal: Goal) -> Fraction:
+        point = self.merged.expand(self.point or ())
+        return max((form.at(point) for form in goal.forms), default=Fraction(0))
+
+    def _rows(self, goal: Goal, cap: Fraction) -> list[Row]:
+        """Return the rows of "every form is at most ``cap``"."""
+        rows: list[Row] = []
+        for form in goal.forms:
+            whole = Form(form.constant - cap, form.parts).integral()
+            coefs = {v: tuple(int(one) for one in values) for v, values in whole.parts.items()}
+            rows.append(Row(goal.name, self.merged.fold(coefs), -int(whole.constant)))
+        return rows
+
+    def _point_within(self, goal: Goal, cap: Fraction | None) -> bool:
+        """Look for a point whose forms are at most ``cap``, and move to it."""
+        if cap is None and self.point is not None:
+            return True
+        rows = [] if cap is None else self._rows(goal, cap)
+        found = minimise(self.problem.adding(*rows), {}, self.limits, None, self.domain)
+        if found.point is None:
+            self.failure = "infeasible" if found.status == "infeasible" else "unknown"
+            return False
+        self.point = found.point
+        return True

@@ -1,0 +1,208 @@
+"""The cheapest point of a problem, proven.
+
+1. The LP relaxation gives multipliers; they make an exact cut, and that a lower bound.
+2. A rounded point and the MIP solver under a node limit give an upper bound, checked exactly.
+3. Nothing cheaper is left (``proof``), or a cheaper point is found, and again. When the limits are
+   reached, the best point is given with the bound proven so far.
+
+All limits count work, never time: the same problem gives the same answer everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from hawqlang.stages.allocate.cut import Cut, cut, refutation
+from hawqlang.stages.allocate.highs import Relaxation
+from hawqlang.stages.allocate.limits import Limits
+from hawqlang.stages.allocate.problem import (
+    Coefs,
+    Domain,
+    Point,
+    Problem,
+    Reduced,
+    Row,
+    everything,
+    reduce,
+)
+from hawqlang.stages.allocate.proof import Verdict, below
+from hawqlang.stages.allocate.pseudo_boolean import Judge
+from hawqlang.stages.allocate.rounding import rounded
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is known of the cheapest point."""
+
+    status: Literal["optimal", "feasible", "infeasible", "unknown"]
+    point: Point | None = None
+    cost: int | None = None
+    bound: int | None = None
+    """No point is cheaper; equal to ``cost`` when optimal."""
+    unique: bool = False
+    """No other choice of the variables asked about costs as little."""
+    domain: Domain | None = None
+    """Outside these choices every point costs more than ``cost``; ``None``: not known."""
+
+
+def minimise(
+    problem: Problem,
+    cost: Coefs,
+    limits: Limits,
+    start: Point | None = None,
+    domain: Domain | None = None,
+    tell_apart: Collection[int] = (),
+) -> Outcome:
+    """Return the cheapest point of a problem.
+
+    Args:
+        problem: variables and rows.
+        cost: what each choice costs; variables left out cost nothing.
+        limits: how much work may be done.
+        start: a point known to meet the rows.
+        domain: the choices to look among; ``None`` for all.
+        tell_apart: variables to look at when asking whether the cheapest point is unique; without
+            them that is not asked.
+    """
+    reduced = reduce(problem, everything(problem) if domain is None else domain)
+    if reduced is None:
+        return Outcome("infeasible")
+    own, constant = reduced.fold(cost)
+    begin = None if start is None else reduced.shrink(start)
+    asked = frozenset(v for v, old in enumerate(reduced.free) if old in tell_apart)
+    found = _Search(reduced.problem, own, limits, asked if tell_apart else None).run(begin)
+    return _lifted(found, reduced, constant)
+
+
+def _lifted(found: Outcome, frame: Reduced, constant: int) -> Outcome:
+    if found.point is None or found.cost is None or found.bound is None:
+        return found
+    domain = found.domain
+    if domain is not None:
+        wide = list(frame.kept)
+        for new, old in enumerate(frame.free):
+            wide[old] = tuple(frame.kept[old][choice] for choice in domain[new])
+        domain = tuple(wide)
+    return Outcome(
+        found.status,
+        frame.expand(found.point),
+        found.cost + constant,
+        found.bound + constant,
+        found.unique,
+        domain,
+    )
+
+
+def price(cost: Coefs, point: Point) -> int:
+    """Return the cost of a point."""
+    return sum(values[point[v]] for v, values in cost.items())
+
+
+_NOTHING_CHEAPER = Verdict(None, closed=True, bound=0)
+
+
+class _Search:
+    """One search: the best point so far, and the steps that improve it or prove it best."""
+
+    def __init__(
+        self, problem: Problem, cost: Coefs, limits: Limits, asked: frozenset[int] | None
+    ) -> None:
+        self.problem = problem
+        self.cost = cost
+        self.limits = limits
+        self.asked = asked
+        self.best: Point | None = None
+        self.root: Cut | None = None
+
+    def run(self, start: Point | None) -> Outcome:
+        self.offer(start)
+        if not self.problem.sizes:
+            return Outcome("optimal", (), 0, 0, unique=True, domain=())
+        relaxation = Relaxation(self.problem, self.cost)
+        solved = relaxation.solve()
+        if solved.status == "infeasible":
+            farkas = refutation(self.problem, solved.multipliers)
+            if farkas is not None and farkas.within(everything(self.problem), 0) is None:
+                return Outcome("infeasible")
+        zeros = (0.0,) * len(self.problem.rows)
+        duals = solved.multipliers if solved.status == "optimal" else zeros
+        self.root = cut(self.problem, self.cost, duals)
+        if solved.status == "optimal":
+            self.offer(relaxation.choices(solved.x))
+            self.offer(rounded(self.problem, self.cost, relaxation.choices(solved.x)))
+        if self.best is None:
+            self.offer(relaxation.best_integer(self.limits.mip_nodes))
+        if self.best is None:
+            answer = Judge(self.problem).check(self.limits.direct)
+            if answer.status == "unsat":
+                return Outcome("infeasible")
+            self.offer(answer.point)
+        return self._prove(self.root)
+
+    def offer(self, point: Point | None) -> None:
+        """Take a point as the best if it meets the rows and is cheaper."""
+        if point is None or not self.problem.satisfied(point):
+            return
+        if self.best is None or price(self.cost, point) < price(self.cost, self.best):
+            self.best = point
+
+    def _prove(self, root: Cut) -> Outcome:
+        """Improve the best point until nothing cheaper is left, or the limits are reached."""
+        if self.best is None:
+            ceiling = sum(max(values) for values in self.cost.values()) + 1
+            return self._conclude(root, below(self.problem, self.cost, ceiling, self.limits))
+        self._improve(root)
+        if self.asked is not None and self._alone(self.asked):
+            return replace(self._conclude(root, _NOTHING_CHEAPER), unique=True)
+        while True:
+            upper = self._price()
+            verdict = below(self.problem, self.cost, upper - 1, self.limits)
+            self.offer(verdict.point)
+            if verdict.closed or verdict.point is None:
+                return self._conclude(root, verdict)
+
+    def _alone(self, asked: frozenset[int]) -> bool:
+        """Improve the best point as long as that is easy; say whether it is proven unique.
+
+        One proof then shows both that nothing is cheaper and that nothing else costs as little.
+        """
+        while self.best is not None:
+            upper, best = self._price(), self.best
+            coefs = {
+                v: tuple(int(choice == best[v]) for choice in range(self.problem.sizes[v]))
+                for v in asked
+            }
+            other = self.problem.adding(Row("", coefs, len(coefs) - 1))
+            verdict = below(other, self.cost, upper, self.limits)
+            if verdict.closed and verdict.point is None:
+                return True
+            self.offer(verdict.point)
+            if self._price() == upper:
+                return False
+        return False
+
+    def _improve(self, root: Cut) -> None:
+        """Let the MIP solver look for a better point among the choices the cut leaves."""
+        domain = root.within(everything(self.problem), self._price() - 1)
+        core = None if domain is None else reduce(self.problem, domain)
+        if core is not None and core.problem.sizes:
+            own, _ = core.fold(self.cost)
+            point = Relaxation(core.problem, own).best_integer(self.limits.mip_nodes)
+            self.offer(None if point is None else core.expand(point))
+
+    def _conclude(self, root: Cut, verdict: Verdict) -> Outcome:
+        self.offer(verdict.point)
+        best = self.best
+        if best is None:
+            return Outcome("infeasible" if verdict.closed else "unknown")
+        upper = self._price()
+        if not verdict.closed:
+            bound = max(root.bound(), min(verdict.bound, upper))
+            return Outcome("feasible", best, upper, bound)
+        domain = root.within(everything(self.problem), upper)
+        return Outcome("optimal", best, upper, upper, domain=domain)
+
+    def _price(self) -> int:
+        return price(self.cost, self.best or ())

@@ -1,0 +1,102 @@
+"""Effective settings: what holds for each layer once every ``layer`` block is applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hawqlang.base import Precision, Span
+from hawqlang.diagnostics.model import Diagnostic, HawqError
+from hawqlang.ir.candidates import LayerSettings
+from hawqlang.ir.layers import LayerTable
+from hawqlang.ir.spec import Build, LayerRule
+from hawqlang.stages.candidates.selectors import select, unmatched
+
+KEYS = (
+    "precision",
+    "granularity",
+    "weight_scheme",
+    "weight_range",
+    "rounding",
+    "activation_scheme",
+    "activation_range",
+    "accumulator",
+    "bias_correction",
+    "finetune",
+)
+"""The keys of a ``layer`` block, as ``LayerRule`` names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    """A value that a ``layer`` block set, and the block."""
+
+    value: Any
+    by: Span
+
+
+def settings(build: Build, table: LayerTable) -> tuple[LayerSettings, ...]:
+    """Return the effective settings of every layer, in execution order.
+
+    Of several ``layer`` blocks that set the same key for a layer the last wins, key by key.
+
+    Raises:
+        HawqError: a block's selector matches nothing (HQ502), or a layer has no precision (HQ503).
+    """
+    lost = [d for rule in build.layer_rules for d in unmatched(rule.selector, table)]
+    if lost:
+        raise HawqError(*lost)
+    overrides: dict[str, dict[str, _Set]] = {layer.name: {} for layer in table.layers}
+    for rule in build.layer_rules:
+        written = _written(rule)
+        for name in select(rule.selector, table):
+            overrides[name] |= written
+    effective = tuple(_effective(build, name, over) for name, over in overrides.items())
+    bare = [one.layer for one in effective if not one.precision]
+    if bare:
+        raise HawqError(_without_precision(build, bare))
+    return effective
+
+
+def _written(rule: LayerRule) -> dict[str, _Set]:
+    values = {key: getattr(rule, key) for key in KEYS}
+    return {key: _Set(value, rule.span) for key, value in values.items() if value is not None}
+
+
+def _effective(build: Build, name: str, over: dict[str, _Set]) -> LayerSettings:
+    def pick(key: str, default: Any) -> Any:
+        return over[key].value if key in over else default
+
+    finetune = pick("finetune", build.finetune)
+    precision: tuple[Precision, ...] = pick("precision", build.precision)
+    return LayerSettings(
+        layer=name,
+        precision=tuple(dict.fromkeys(precision)),
+        weights=build.weights.replace(
+            granularity=pick("granularity", build.weights.granularity),
+            scheme=pick("weight_scheme", build.weights.scheme),
+            range=pick("weight_range", build.weights.range),
+            rounding=pick("rounding", build.weights.rounding),
+        ),
+        activations=build.activations.replace(
+            scheme=pick("activation_scheme", build.activations.scheme),
+            range=pick("activation_range", build.activations.range),
+        ),
+        accumulator=pick("accumulator", build.accumulator),
+        bias_correction=pick("bias_correction", build.bias_correction),
+        finetune=None if finetune == "none" else finetune,
+        rules=tuple((key, over[key].by) for key in KEYS if key in over),
+    )
+
+
+def _without_precision(build: Build, names: list[str]) -> Diagnostic:
+    shown = ", ".join(f"'{name}'" for name in names[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return Diagnostic(
+        code="HQ503",
+        severity="error",
+        message=f"no precision is given for {shown}{more}",
+        span=build.span,
+        label="no `precision` here, and no `layer` block covers them",
+        help="write `precision = [w4a4, w8a8]` in the block, or a `layer` block that selects them",
+    )
