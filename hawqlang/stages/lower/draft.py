@@ -26,7 +26,6 @@ from hawqlang.ir.graph import (
     Pad,
     Slice,
 )
-from hawqlang.ir.integer import Bound
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import Input, WeightSettings
 from hawqlang.ops import Addend, Op
