@@ -1,6 +1,7 @@
 """Content-addressed store for arrays and step results: the only durable state; deleting it only costs time.
 
-Every entry is written to a temporary file and renamed, so a killed process leaves nothing half-written, and is checked
+Every entry is written to a temporary file and renamed, so a killed process leaves nothing
+half-written, and is checked
 against its digest when read, so a damaged entry is dropped instead of believed.
 """
 
@@ -19,13 +20,14 @@ import numpy.typing as npt
 import platformdirs
 
 from hawqlang.base import Frozen, TensorRef
+from hawqlang.references import references
 
 Array = npt.NDArray[Any]
 Noun = TypeVar("Noun", bound=Frozen)
 
 
 def digest(*parts: object) -> str:
-    """Return the sha256 (hex) of the parts: ``Frozen`` values by their JSON, bytes as they are, the rest by ``repr``."""
+    """Return the sha256 of the parts: ``Frozen`` values by their JSON, bytes as they are, others by ``repr``."""
     h = hashlib.sha256()
     for part in parts:
         match part:
@@ -40,6 +42,13 @@ def digest(*parts: object) -> str:
     return h.hexdigest()
 
 
+def _umask() -> int:
+    """Return the permissions that new files of this process do not get."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that it is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,6 +56,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+        Path(name).chmod(0o666 & ~_umask())
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -129,7 +139,7 @@ class Cache:
             value = kind.model_validate_json(data)
         except ValueError:
             return None
-        return value if all(ref in self.tensors for ref in _references(value)) else None
+        return value if all(ref in self.tensors for ref in references(value)) else None
 
     def save(self, key: str, value: Frozen) -> None:
         """Store a step's result."""
@@ -147,19 +157,3 @@ class Cache:
         value = compute()
         self.save(key, value)
         return value
-
-
-def _references(value: object) -> list[TensorRef]:
-    """Return every array reference inside a value."""
-    match value:
-        case TensorRef():
-            return [value]
-        case Frozen():
-            return [
-                r for name in type(value).model_fields for r in _references(getattr(value, name))
-            ]
-        case tuple():
-            items: tuple[object, ...] = value
-            return [r for item in items for r in _references(item)]
-        case _:
-            return []

@@ -29,6 +29,10 @@ class Runner(Protocol):
         """Return every stored tensor of one input ``(H, W, C)`` by name, as the program's values."""
         ...
 
+    def profile(self, image: Array) -> Mapping[str, int]:
+        """Return the nanoseconds of every step for one input ``(H, W, C)``."""
+        ...
+
     def close(self) -> None:
         """Release the library's memory."""
         ...

@@ -1,4 +1,4 @@
-"""What a reader may have meant: the known words nearest to a wrong one."""
+"""Did you mean: the known words nearest to an unknown one."""
 
 from __future__ import annotations
 
@@ -6,20 +6,45 @@ from collections.abc import Iterable
 
 
 def nearest(word: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
-    """Return up to ``limit`` known words, nearest first, then by name.
+    """Return up to ``limit`` known words that ``word`` may have been meant to be, the nearest first.
 
-    A word is near within a third of its length in edits.
+    A third of the longer word may differ (at least one character); words that differ only in case, and words of which
+    one begins with the other, count as near. Distance is the optimal string alignment of Damerau and Levenshtein:
+    insertions, deletions, substitutions and swaps of neighbours.
     """
-    allowed = max(1, len(word) // 3)
-    ranked = sorted((distance(word.casefold(), other.casefold()), other) for other in set(known))
-    return tuple(other for edits, other in ranked[:limit] if edits <= allowed)
+    ranked: list[tuple[int, str]] = []
+    for candidate in dict.fromkeys(known):
+        if candidate == word:
+            continue
+        bound = max(1, max(len(word), len(candidate)) // 3)
+        distance = _rank(word, candidate, bound)
+        if distance <= bound:
+            ranked.append((distance, candidate))
+    return tuple(candidate for _, candidate in sorted(ranked)[:limit])
 
 
-def distance(left: str, right: str) -> int:
-    """Return the edits between two words: insertions, deletions, substitutions."""
-    row = list(range(len(right) + 1))
-    for i, a in enumerate(left, start=1):
-        previous, row = row, [i]
-        for j, b in enumerate(right, start=1):
-            row.append(min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (a != b)))
+def _rank(word: str, candidate: str, bound: int) -> int:
+    low, other = word.casefold(), candidate.casefold()
+    if low == other:
+        return 0
+    if len(low) >= 3 and (other.startswith(low) or low.startswith(other)) and len(other) >= 3:
+        return 1
+    return edit_distance(low, other, bound)
+
+
+def edit_distance(a: str, b: str, bound: int) -> int:
+    """Return the edit distance of two words, or ``bound + 1`` where it is larger than ``bound``."""
+    if abs(len(a) - len(b)) > bound:
+        return bound + 1
+    before: list[int] = []
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        previous, before, row = before, row, [i]
+        for j, y in enumerate(b, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (x != y))
+            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
+                cost = min(cost, previous[j - 2] + 1)
+            row.append(cost)
+        if min(row) > bound and min(before) > bound:
+            return bound + 1
     return row[-1]

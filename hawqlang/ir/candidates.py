@@ -16,13 +16,19 @@ class LayerSettings(Frozen):
     layer: str
     precision: tuple[Precision, ...]
     """In the order written, without repetitions."""
-    weights: WeightSettings
-    activations: ActivationSettings
-    accumulator: Literal["int32", "int24", "int16"]
-    bias_correction: bool
-    finetune: Finetune | None
+    weights: WeightSettings = WeightSettings()
+    activations: ActivationSettings = ActivationSettings()
+    """Of the tensor that the layer reads."""
+    accumulator: Literal["int32", "int24", "int16"] = "int32"
+    bias_correction: bool = True
+    finetune: Finetune | None = None
     rules: tuple[tuple[str, Span], ...] = ()
     """Per key that a ``layer`` block set, the block that did: ``("precision", span)``."""
+
+    @property
+    def candidates(self) -> tuple[Precision, ...]:
+        """Return the precisions the layer may take."""
+        return self.precision
 
     def rule(self, key: str) -> Span | None:
         """Return the ``layer`` block that set ``key``; ``None``: the build's own setting stands."""

@@ -1,7 +1,9 @@
 """Graph: the float network as operators in topological order, with shapes.
 
-Shapes are in the model's own order without the batch axis: ``(C, H, W)`` for feature maps, ``(F,)`` for vectors.
-The structure stands alone: parameters are named with their shapes, and their values (``TensorRef``) may be absent, so
+Shapes are in the model's own order without the batch axis: ``(C, H, W)`` for feature maps,
+``(F,)`` for vectors.
+The structure stands alone: parameters are named with their shapes, and their values
+(``TensorRef``) may be absent, so
 that a spec can be checked without reading a weight file.
 """
 
@@ -112,7 +114,8 @@ class MaxPool2d(Node):
 class AvgPool2d(Node):
     """Average pooling; a window over the whole map is global pooling.
 
-    ``counted`` is the padding that counts as zeros in the divisor (``count_include_pad``); what ``padding`` has beyond
+    ``counted`` is the padding that counts as zeros in the divisor (``count_include_pad``); what
+    ``padding`` has beyond
     it (ceil mode) never counts.
     """
 

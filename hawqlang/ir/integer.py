@@ -1,6 +1,7 @@
 """IntegerProgram: integer operators from uint8 pixels to int32 logits. No field of it is a float.
 
-Tensors are ``(H, W, C)`` or ``(F,)`` without the batch axis, NHWC in memory. A tensor of ``bits`` up to 8 holds
+Tensors are ``(H, W, C)`` or ``(F,)`` without the batch axis, NHWC in memory. A tensor of ``bits``
+up to 8 holds
 ``[0, 2^bits − 1]`` where unsigned, else ``[−2^(bits−1), 2^(bits−1) − 1]``; 32 bits are plain int32.
 """
 
@@ -20,33 +21,17 @@ from hawqlang.ops import (
     Linear,
     MaxPool2d,
     Pad,
+    QTensor,
     Reshape,
     Slice,
 )
+
+__all__ = ["Bound", "IntegerOp", "IntegerProgram", "QTensor"]
 
 IntegerOp = Annotated[
     Affine | Conv2d | Linear | Add | MaxPool2d | AvgPool2d | Concat | Pad | Slice | Reshape,
     Field(discriminator="op"),
 ]
-
-
-class QTensor(Frozen):
-    """A stored tensor of the program."""
-
-    name: str
-    shape: tuple[int, ...]
-    bits: int
-    """1 to 8, or 32."""
-    signed: bool
-    zero_point: int
-    """0 for 32 bits."""
-
-    @property
-    def range(self) -> tuple[int, int]:
-        """Return the smallest and largest value the type can hold."""
-        if self.signed:
-            return -(2 ** (self.bits - 1)), 2 ** (self.bits - 1) - 1
-        return 0, 2**self.bits - 1
 
 
 class Bound(Frozen):

@@ -66,7 +66,8 @@ class BitPlan(Frozen):
     """Proven relative distance from the optimum; 0 when optimal."""
     objective: tuple[tuple[str, float], ...]
     metrics: tuple[tuple[str, float], ...]
-    """``size_bytes``, ``bops``, ``macs``, ``latency_us``, ``perturbation``, ``switches``, ``average_wbits``, …"""
+    """``size_bytes``, ``bops``, ``macs``, ``latency_us``, ``perturbation``, ``switches``,
+    ``average_wbits``, …"""
     layers: tuple[LayerChoice, ...]
     constraints: tuple[ConstraintResult, ...]
     conflict: tuple[ConflictMember, ...] = ()

@@ -12,10 +12,13 @@ class TensorRange(Frozen):
 
     tensor: str
     """The value that *roots* the range: a convolution, linear, add, average pool, concat or the input after its clamp.
-    Tensors reached from it through max pool, slice, pad and flatten share the range and are not listed."""
+    Tensors reached from it through max pool, slice, pad and flatten share the range and are not
+    listed."""
     bits: int
     low: float
     high: float
+    scheme: Literal["affine", "symmetric"] | None = None
+    """Where a layer rule sets it for this tensor and width; else the table's."""
 
 
 class RangeTable(Frozen):
@@ -26,3 +29,10 @@ class RangeTable(Frozen):
     """As a card prints it: ``percentile(99.99%)``."""
     samples: int
     scheme: Literal["affine", "symmetric"] = "affine"
+
+    def find(self, tensor: str, bits: int) -> TensorRange:
+        """Return the range of the root ``tensor`` at ``bits``; ``KeyError`` where there is none."""
+        for row in self.ranges:
+            if row.tensor == tensor and row.bits == bits:
+                return row
+        raise KeyError((tensor, bits))

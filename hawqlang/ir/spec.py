@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hawqlang.base import Frozen, Precision, Span
+from hawqlang.ir.syntax import IgnoreComment
 
 Dimension = Literal["number", "size", "time", "macs", "bops"]
 """Dimension of a metric expression; ratios and counts are plain numbers."""
@@ -88,7 +89,7 @@ class WeightFile(Frozen):
 
 
 class ImageInput(Frozen):
-    """``image(h, w, …)``: uint8 RGB pixels in; the network sees ``(pixel·scale − mean) / std``, channels in ``order``."""
+    """``image(h, w, …)``: RGB pixels in; the network sees ``(pixel·scale − mean) / std``, channels in ``order``."""
 
     kind: Literal["image"] = "image"
     height: int
@@ -627,6 +628,12 @@ class Spec(Frozen):
     params: tuple[ParamValue, ...]
     builds: tuple[Build, ...]
     deferred: tuple[Deferred, ...] = ()
+    models: tuple[Model, ...] = ()
+    """Every model declared, used or not; likewise the next two."""
+    datasets: tuple[Dataset, ...] = ()
+    targets: tuple[Target, ...] = ()
+    ignores: tuple[IgnoreComment, ...] = ()
+    """``# hawq: ignore`` comments whose codes belong to later steps."""
 
 
 for _model in (

@@ -237,7 +237,10 @@ class IgnoreComment(Frozen):
 
     codes: tuple[str, ...]
     line: int
+    """0 where no statement follows."""
     span: Span
+    last_line: int = 0
+    """The last line it speaks of, where a statement's head has several."""
 
 
 class SyntaxTree(Frozen):
@@ -249,4 +252,5 @@ class SyntaxTree(Frozen):
     items: tuple[Item, ...]
     ignores: tuple[IgnoreComment, ...] = ()
     partial: bool = False
-    """Whether statements with syntax errors were left out: then names may be missing and absence proves nothing."""
+    """Whether statements with syntax errors were left out: then names may be missing and absence
+    proves nothing."""

@@ -1,0 +1,94 @@
+"""What the benchmarks share: the compiler as a process, a description of the machine, results."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "specs" / "examples"
+RESULTS = Path(__file__).resolve().parent / "results"
+PACKAGES = ("hawqc", "apache-tvm", "torch", "numpy", "onnxruntime", "z3-solver")
+
+
+def hawqc(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return what ``hawqc ARGUMENTS --format json`` prints; ``SystemExit`` when it fails."""
+    command = [sys.executable, "-m", "hawqlang", *map(str, arguments), "--format", "json"]
+    done = subprocess.run(  # noqa: S603 - this project's own program
+        command,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)}\nended with status {done.returncode}:\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def machine() -> dict[str, Any]:
+    """Return what a number depends on beside the code: processor, system, versions, date."""
+    versions: dict[str, str] = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "absent"
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
+        "cpu": _cpu_name(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions,
+        "commit": _commit(),
+    }
+
+
+def _cpu_name() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],  # noqa: S607 - whichever git the user has
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip()
+
+
+def write_results(name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write ``results/NAME.json`` with the machine's description, and return its path."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    text = json.dumps({"machine": machine(), "rows": list(rows)}, indent=1) + "\n"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def show(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows as a table; every row has the keys of the first."""
+    if not rows:
+        return
+    cells = [[key, *(_text(row[key]) for row in rows)] for key in rows[0]]
+    widths = [max(map(len, column)) for column in cells]
+    for line in zip(*cells, strict=True):
+        print("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)))
+
+
+def _text(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,274 @@
+"""What the templates print: one frozen value per distinct kernel, with every number ready.
+
+Two layers with equal contexts share one kernel, so nothing here names a layer or holds its constants: those come in
+through pointers. Offsets and strides are in elements of the buffer they index.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hawqlang_codegen.tvm.layout import LANES, SLACK, Layout
+from hawqlang_codegen.tvm.select import Tile
+
+Dtype = Literal["uint8", "int32"]
+AddendKind = Literal["none", "stored", "int32"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """How a kernel walks a tensor: element (y, x, c) stands at ``origin + y·row + x·pixel + c``."""
+
+    dtype: str
+    elements: int
+    """Of the buffer, slack included."""
+    origin: int
+    row: int
+    pixel: int
+
+
+def plane(layout: Layout) -> Plane:
+    """Return how a kernel walks a tensor of this layout."""
+    return Plane(
+        dtype=layout.dtype,
+        elements=layout.elements + SLACK // layout.element,
+        origin=layout.origin,
+        row=layout.row,
+        pixel=layout.pixel,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoreForm:
+    """How one int32 value becomes a stored tensor.
+
+    Narrow: 32-bit operations on the high half of the product, for shifts of at least 33. Wide: 64-bit, any shift.
+    """
+
+    wide: bool
+    folded: bool
+    """Narrow only: the zero point stands in the rounding constant."""
+    out: Plane
+    addend_kind: AddendKind
+    addend: Plane | None
+    channels: int
+    """Length of each parameter vector: output channels padded to the kernel's blocks."""
+
+    @property
+    def size(self) -> int:
+        """Return the int32 words of the parameter block."""
+        return (2 if self.wide else 3) * self.channels + 16
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """A convolution of four input channels a step; a linear layer is one whose window is the whole input."""
+
+    height: int
+    width: int
+    vectors: int
+    """Vectors of 16 channels that the result has."""
+    blocks: int
+    """Blocks of ``tile.vectors`` vectors."""
+    kernel: tuple[int, int]
+    words: int
+    """Steps of four channels per tap (or per row of taps, where those follow each other); even with nibbles."""
+    taps: int
+    """Taps per row; 1 where a row's taps follow each other in memory and count as one."""
+    x: Plane
+    """In words of four channels; the origin is that of the first tap of output pixel (0, 0)."""
+    step: tuple[int, int]
+    """Words from one output row, column to the next."""
+    dilation: tuple[int, int]
+    """Words from one tap row, column to the next."""
+    nibbles: bool
+    """Whether weights stand two to a byte and are widened to 16 times themselves in registers."""
+    windowed: bool
+    """Whether each block reads a window of channels of its own (groups), from a table."""
+    tile: Tile
+    avx2: Tile
+    pixels_outside: bool
+    """Whether the loop over pixels is the outer one: small weights stay in cache."""
+    stores: tuple[StoreForm, ...]
+    kind: Literal["conv"] = "conv"
+
+    @property
+    def weight_bytes(self) -> int:
+        """Return the bytes of the packed weights."""
+        return self.blocks * self.block_bytes
+
+    @property
+    def block_bytes(self) -> int:
+        """Return the bytes of one block's weights."""
+        size = self.kernel[0] * self.taps * self.words * self.tile.vectors * 4 * LANES
+        return size // 2 if self.nibbles else size
+
+    @property
+    def channels(self) -> int:
+        """Return the output channels, padded to blocks."""
+        return self.blocks * self.tile.vectors * LANES
+
+
+@dataclass(frozen=True, slots=True)
+class Depthwise:
+    """A convolution of every channel with itself, 16, 32 or 64 channels at a time, four taps of a column a step.
+
+    A column of the input is interleaved once and used by every output pixel of the tile whose window it lies in.
+    """
+
+    height: int
+    width: int
+    vectors: int
+    """Vectors of 16 channels."""
+    lanes: int
+    """Channels computed together on AVX-512, and the unit of the packed weights."""
+    kernel: tuple[int, int]
+    quads: int
+    """Groups of four tap rows."""
+    x: Plane
+    """The origin is that of the first tap of output pixel (0, 0)."""
+    step: tuple[int, int]
+    """Elements from one output row, column to the next."""
+    dilation: tuple[int, int]
+    """Elements from one tap row, column to the next."""
+    columns: int
+    """Output pixels of a row computed together on AVX-512."""
+    avx2_columns: int
+    stores: tuple[StoreForm, ...]
+    kind: Literal["depthwise"] = "depthwise"
+
+    def taps(self, columns: int) -> tuple[tuple[int, tuple[tuple[int, int], ...]], ...]:
+        """Return each input column's offset, with the pairs (output pixel, tap column) that use it."""
+        uses: dict[int, list[tuple[int, int]]] = {}
+        for pixel in range(columns):
+            for tap in range(self.kernel[1]):
+                offset = pixel * self.step[1] + tap * self.dilation[1]
+                uses.setdefault(offset, []).append((pixel, tap))
+        return tuple((offset, tuple(pairs)) for offset, pairs in sorted(uses.items()))
+
+    @property
+    def weight_bytes(self) -> int:
+        """Return the bytes of the packed weights."""
+        return self.vectors * LANES * self.quads * self.kernel[1] * 4
+
+
+@dataclass(frozen=True, slots=True)
+class AffineMap:
+    """Per-channel affine requantization of a stored tensor."""
+
+    height: int
+    width: int
+    chunks: int
+    """Vectors of 16 channels a pixel."""
+    x: Plane
+    out: Plane
+    channels: int
+    kind: Literal["affine"] = "affine"
+
+
+@dataclass(frozen=True, slots=True)
+class PixelAffine:
+    """The same for pixels of at most four channels: four pixels a step."""
+
+    height: int
+    groups: int
+    """Groups of four pixels a row."""
+    x: Plane
+    out: Plane
+    shuffle: tuple[int, ...]
+    """Which of 16 loaded bytes goes to each lane."""
+    kind: Literal["pixel_affine"] = "pixel_affine"
+
+
+@dataclass(frozen=True, slots=True)
+class AddStoreForm:
+    """One stored sum: kinds and planes of both operands."""
+
+    out: Plane
+    kinds: tuple[AddendKind, AddendKind]
+    operands: tuple[Plane, Plane]
+    wide: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AddMaps:
+    """Elementwise sum of two stored tensors."""
+
+    height: int
+    width: int
+    chunks: int
+    stores: tuple[AddStoreForm, ...]
+    kind: Literal["add"] = "add"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A pooling window over a map, clipped to it."""
+
+    size: tuple[int, int]
+    """Of the input map."""
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    before: tuple[int, int]
+    """Padding above and to the left."""
+    dilation: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class MaxPool:
+    """Maximum over a window clipped to the map."""
+
+    height: int
+    width: int
+    chunks: int
+    lanes: int
+    window: Window
+    x: Plane
+    out: Plane
+    lowest: int
+    kind: Literal["max_pool"] = "max_pool"
+
+
+@dataclass(frozen=True, slots=True)
+class AvgPool:
+    """Mean over a window clipped to the map."""
+
+    height: int
+    width: int
+    chunks: int
+    window: Window
+    x: Plane
+    zero: int
+    populations: int
+    stores: tuple[StoreForm, ...]
+    kind: Literal["avg_pool"] = "avg_pool"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A copy of rows of pixels; ``x.row`` and ``x.pixel`` hold a slice's steps."""
+
+    height: int
+    width: int
+    channels: int
+    channel_step: int
+    x: Plane
+    out: Plane
+    kind: Literal["move"] = "move"
+
+
+@dataclass(frozen=True, slots=True)
+class Renumber:
+    """A reshape that has to move: element by element in flat HWC order."""
+
+    total: int
+    x: Plane
+    x_shape: tuple[int, int, int]
+    out: Plane
+    out_shape: tuple[int, int, int]
+    kind: Literal["renumber"] = "renumber"
+
+
+Kernel = Conv | Depthwise | AffineMap | PixelAffine | AddMaps | MaxPool | AvgPool | Move | Renumber
+"""Every kernel context; ``kind`` names the template."""

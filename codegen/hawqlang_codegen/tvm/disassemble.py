@@ -1,0 +1,61 @@
+"""Proof that a library computes with integers: every instruction of its code is looked at.
+
+Moves, logic, shuffles, blends and broadcasts with a float mnemonic (``vmovaps``, ``vxorps``, ``vunpcklps``) do not
+compute with floats; arithmetic, comparisons and conversions do, and so does all of x87.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import capstone  # pyright: ignore[reportMissingTypeStubs]
+
+SUFFIX = r"(ps|pd|ss|sd|ph|sh|nepbf16|bf16)"
+OPERATIONS = (
+    r"add|sub|mul|div|sqrt|min|max|cmp\w*?|comi|ucomi|comx|ucomx|rcp\w*?|rsqrt\w*?|round|dp|hadd|hsub|addsub|mpsad_?"
+    r"|fn?m(?:add|sub|addsub|subadd)\d*|fc?mul|fc?madd|getexp|getmant|scalef|fixupimm|range|reduce|rndscale|fpclass"
+    r"|exp2|fmaddc|fcmaddc|fmulc|fcmulc|dpbf16|dpph"
+)
+FLOAT = re.compile(
+    rf"^(?:v?(?:{OPERATIONS}){SUFFIX}|v?cvt\w+|tdp(?:bf16|fp16)\w*|vdpbf16ps|pf\w+|pi2f\w)$"
+)
+X87 = re.compile(r"^f(?!ence|xsave|xrstor)\w+$")
+EXECUTABLE = 0x4
+
+
+def is_float(mnemonic: str) -> bool:
+    """Return whether an instruction computes with, compares or converts floating-point numbers."""
+    return bool(FLOAT.match(mnemonic) or X87.match(mnemonic))
+
+
+def float_instructions(library: Path) -> tuple[int, tuple[str, ...]]:
+    """Return how many instructions the library's code has, and every floating-point or unreadable one as text."""
+    count = 0
+    found: list[str] = []
+    engine: Any = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    engine.skipdata = True
+    for section, address, code in code_sections(library.read_bytes()):
+        for at, _, mnemonic, operands in engine.disasm_lite(code, address):
+            count += 1
+            if mnemonic == ".byte" or is_float(mnemonic.split()[-1]):
+                found.append(f"{section}+{at - address:#x}: {mnemonic} {operands}".rstrip())
+    return count, tuple(found)
+
+
+def code_sections(elf: bytes) -> Iterator[tuple[str, int, bytes]]:
+    """Yield name, address and bytes of every executable section of a 64-bit little-endian ELF file."""
+    table, size, number, names = (
+        *struct.unpack_from("<Q", elf, 40),
+        *struct.unpack_from("<3H", elf, 58),
+    )
+    headers = [struct.unpack_from("<2I4Q2I2Q", elf, table + i * size) for i in range(number)]
+    strings = headers[names][4]
+    for name, kind, flags, address, offset, length, *_ in headers:
+        if kind == 1 and flags & EXECUTABLE:
+            start = strings + name
+            text = elf[start : elf.index(b"\0", start)].decode()
+            yield text, address, elf[offset : offset + length]

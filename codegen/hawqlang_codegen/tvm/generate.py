@@ -1,0 +1,217 @@
+"""A plan as text: one TVMScript module per instruction set, the step table of the C run time, the export list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from hawqlang.backend.render import render
+from hawqlang.cache import TensorStore
+from hawqlang.ir.kernels import Blob, KernelSet, Source
+from hawqlang.resources import data_dir
+from hawqlang_codegen.tvm.layout import round_up
+from hawqlang_codegen.tvm.plan import Plan, Step
+from hawqlang_codegen.tvm.site import Pointer
+
+ISAS = {"vnni": "x86-64 with AVX-512 and VNNI", "avx2": "x86-64 with AVX2"}
+"""Instruction sets, best first."""
+TEMPLATES = {
+    "conv": "conv_{isa}.py.j2",
+    "depthwise": "depthwise_{isa}.py.j2",
+    "affine": "affine.py.j2",
+    "pixel_affine": "pixel_affine.py.j2",
+    "add": "add.py.j2",
+    "max_pool": "max_pool.py.j2",
+    "avg_pool": "avg_pool.py.j2",
+    "move": "move.py.j2",
+    "renumber": "renumber.py.j2",
+}
+"""Template by kind of kernel."""
+PAGE = 4096
+WEIGHTS = "weights.bin"
+RUNTIME = ("hawq_runtime.h", "hawq_runtime.c")
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceText:
+    """One row of the table of stored tensors."""
+
+    name: str
+    step: int
+    rank: int
+    shape: tuple[int, ...]
+    buffer: int
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallText:
+    """One kernel call in C."""
+
+    kernel: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepText:
+    """One step function in C."""
+
+    name: str
+    title: str
+    filled: tuple[int, ...]
+    calls: tuple[CallText, ...]
+    bordered: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TableContext:
+    """What ``model_table.h.j2`` prints."""
+
+    program: str
+    version: str
+    identity: str
+    identity_bytes: tuple[int, ...]
+    checksum: int
+    arena: int
+    blob: int
+    output: int
+    input_bytes: int
+    logits: int
+    isas: tuple[str, ...]
+    kernels: tuple[tuple[str, int], ...]
+    places: tuple[PlaceText, ...]
+    steps: tuple[StepText, ...]
+
+
+def generate(plan: Plan, store: TensorStore) -> KernelSet:
+    """Return every text and binary file of a plan's library."""
+    sources = [
+        Source(
+            path=f"kernels_{isa}.py",
+            text=kernels_text(plan, isa),
+            template="tvm/module.py.j2",
+        )
+        for isa in ISAS
+    ]
+    table = render("tvm/model_table.h.j2", t=table_context(plan))
+    sources.append(Source(path="model_table.h", text=table, template="tvm/model_table.h.j2"))
+    for name in RUNTIME:
+        text = (data_dir("templates") / "tvm" / "runtime" / name).read_text(encoding="utf-8")
+        sources.append(Source(path=name, text=text, template=f"tvm/runtime/{name}"))
+    data = store.put(np.frombuffer(plan.blob.data, dtype=np.uint8))
+    return KernelSet(
+        backend="tvm",
+        sources=tuple(sources),
+        blobs=(Blob(path=WEIGHTS, data=data),),
+        arena_bytes=plan.arena.size,
+        arena_lower_bound_bytes=plan.arena.lower_bound,
+    )
+
+
+def kernels_text(plan: Plan, isa: str) -> str:
+    """Return the TVMScript module of one instruction set."""
+    kernels = [(f"{k.name}_{isa}", k.context, comment(", ".join(k.users))) for k in plan.kernels]
+    return render(
+        "tvm/module.py.j2",
+        program=comment(plan.program.name),
+        version=compiler_version(),
+        isa=isa,
+        isa_title=ISAS[isa],
+        kernels=kernels,
+        templates={kind: name.format(isa=isa) for kind, name in TEMPLATES.items()},
+    )
+
+
+def table_context(plan: Plan) -> TableContext:
+    """Return the values of the step table."""
+    program = plan.program
+    names = [program.input, *(t.name for t in program.tensors if t.name != program.input)]
+    number = {name: i for i, name in enumerate(names)}
+    ready = {name: i for i, step in enumerate(plan.steps) for name in step.writes}
+    arity = {call.kernel: len(call.pointers) for step in plan.steps for call in step.calls}
+    return TableContext(
+        program=escape(program.name),
+        version=compiler_version(),
+        identity=plan.blob.identity.hex(),
+        identity_bytes=tuple(plan.blob.identity),
+        checksum=plan.blob.checksum,
+        arena=round_up(plan.arena.size, PAGE),
+        blob=len(plan.blob.data),
+        output=number[program.output],
+        input_bytes=int(np.prod(program.tensor(program.input).shape, dtype=np.int64)),
+        logits=int(np.prod(program.tensor(program.output).shape, dtype=np.int64)),
+        isas=tuple(ISAS),
+        kernels=tuple((kernel.name, arity[kernel.name]) for kernel in plan.kernels),
+        places=tuple(_place(plan, name, ready.get(name, -1)) for name in names),
+        steps=tuple(_step(plan, step, number) for step in plan.steps),
+    )
+
+
+def _place(plan: Plan, name: str, step: int) -> PlaceText:
+    layout = plan.layouts.of[name]
+    shape = plan.program.tensor(name).shape
+    return PlaceText(
+        name=escape(name),
+        step=step,
+        rank=len(shape),
+        shape=shape,
+        buffer=plan.arena.offset[plan.layouts.buffer[name]],
+        numbers=(
+            layout.element,
+            layout.bias,
+            layout.zero,
+            layout.height,
+            layout.width,
+            layout.channels,
+            layout.pixel,
+            layout.top,
+            layout.left,
+            layout.bottom,
+            layout.right,
+        ),
+    )
+
+
+def _step(plan: Plan, step: Step, number: dict[str, int]) -> StepText:
+    layouts = plan.layouts
+    own = [name for name in step.writes if layouts.buffer[name] == name]
+    bordered = [name for name in own if layouts.of[name].has_halo and name not in step.filled]
+    return StepText(
+        name=escape(step.name),
+        title=comment(f"{step.name}: {step.kind}").replace("*/", "* /"),
+        filled=tuple(number[name] for name in step.filled),
+        calls=tuple(
+            CallText(call.kernel, tuple(_argument(plan, p) for p in call.pointers))
+            for call in step.calls
+        ),
+        bordered=tuple(number[name] for name in bordered),
+    )
+
+
+def _argument(plan: Plan, pointer: Pointer) -> str:
+    if pointer.space == "blob":
+        return f"W({pointer.offset})"
+    return f"A({plan.arena.offset[pointer.tensor] + pointer.offset})"
+
+
+def escape(text: str) -> str:
+    """Return ``text`` as the inside of a C string literal."""
+    return "".join(
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
+        for byte in text.encode()
+    )
+
+
+def comment(text: str) -> str:
+    """Return ``text`` on one line, so that it cannot leave a comment or a docstring."""
+    return " ".join(text.split()).replace("\\", "/").replace('"""', "'''")
+
+
+def compiler_version() -> str:
+    """Return the version of hawqc."""
+    try:
+        return version("hawqc")
+    except PackageNotFoundError:
+        return "(source)"

@@ -1,0 +1,155 @@
+"""A program as memory, constants, distinct kernels and steps: all that the templates print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from hawqlang.cache import TensorStore
+from hawqlang.ir.integer import IntegerOp, IntegerProgram
+from hawqlang.ops import (
+    Add,
+    Affine,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Linear,
+    MaxPool2d,
+    Pad,
+    Reshape,
+    Slice,
+    reads,
+    writes,
+)
+from hawqlang_codegen.tvm import convolutions, maps
+from hawqlang_codegen.tvm.arena import Arena, Lifetime, plan_arena
+from hawqlang_codegen.tvm.blob import Blob, BlobBuilder
+from hawqlang_codegen.tvm.context import Kernel
+from hawqlang_codegen.tvm.layout import Layouts, choose_layouts
+from hawqlang_codegen.tvm.site import Call, Pointer, Site
+
+
+@dataclass(frozen=True, slots=True)
+class NamedKernel:
+    """A distinct kernel, its name, and the steps that use it."""
+
+    name: str
+    context: Kernel
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedCall:
+    """A kernel by name, with its arguments."""
+
+    kernel: str
+    pointers: tuple[Pointer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operator: its calls, and the tensors that are complete after it."""
+
+    name: str
+    kind: str
+    filled: tuple[str, ...]
+    """Tensors whose whole buffer is set to the zero point first."""
+    calls: tuple[NamedCall, ...]
+    writes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything about a program that its generated text says."""
+
+    program: IntegerProgram
+    layouts: Layouts
+    arena: Arena
+    blob: Blob
+    kernels: tuple[NamedKernel, ...]
+    steps: tuple[Step, ...]
+
+
+def plan_program(program: IntegerProgram, store: TensorStore) -> Plan:
+    """Return the plan of ``program``; the same program gives the same plan."""
+    layouts = choose_layouts(program)
+    blob = BlobBuilder()
+    tensors = {tensor.name: tensor for tensor in program.tensors}
+    site = Site(tensors=tensors, layouts=layouts, blob=blob, constant=store.get)
+    calls = [_translate(op, site) for op in program.ops]
+    kernels = _name_kernels(program, calls)
+    names = {kernel.context: kernel.name for kernel in kernels}
+    steps = tuple(
+        Step(
+            name=op.name,
+            kind=op.op,
+            filled=(op.output,) if isinstance(op, Pad) else (),
+            calls=tuple(NamedCall(names[call.kernel], call.pointers) for call in group),
+            writes=writes(op),
+        )
+        for op, group in zip(program.ops, calls, strict=True)
+    )
+    return Plan(
+        program=program,
+        layouts=layouts,
+        arena=plan_arena(_lifetimes(program, layouts)),
+        blob=blob.finish(),
+        kernels=kernels,
+        steps=steps,
+    )
+
+
+def _translate(op: IntegerOp, site: Site) -> list[Call]:
+    match op:
+        case Conv2d():
+            calls = convolutions.conv2d(op, site)
+        case Linear():
+            calls = convolutions.linear(op, site)
+        case Affine():
+            calls = maps.affine(op, site)
+        case Add():
+            calls = maps.add(op, site)
+        case MaxPool2d():
+            calls = maps.max_pool(op, site)
+        case AvgPool2d():
+            calls = maps.avg_pool(op, site)
+        case Concat():
+            calls = maps.concat(op, site)
+        case Pad():
+            calls = maps.pad(op, site)
+        case Slice():
+            calls = maps.crop(op, site)
+        case Reshape():
+            calls = maps.reshape(op, site)
+        case _:
+            assert_never(op)
+    return calls
+
+
+def _name_kernels(program: IntegerProgram, calls: list[list[Call]]) -> tuple[NamedKernel, ...]:
+    users: dict[Kernel, list[str]] = {}
+    for op, group in zip(program.ops, calls, strict=True):
+        for call in group:
+            users.setdefault(call.kernel, []).append(op.name)
+    return tuple(
+        NamedKernel(f"{kernel.kind}_{i}", kernel, tuple(dict.fromkeys(names)))
+        for i, (kernel, names) in enumerate(users.items())
+    )
+
+
+def _lifetimes(program: IntegerProgram, layouts: Layouts) -> list[Lifetime]:
+    """Return one lifetime per buffer; the input is there before the first step, the output after the last."""
+    first: dict[str, int] = {program.input: -1}
+    last: dict[str, int] = {program.input: -1}
+    for i, op in enumerate(program.ops):
+        for name in writes(op):
+            buffer = layouts.buffer[name]
+            first.setdefault(buffer, i)
+            last[buffer] = max(last.get(buffer, i), i)
+        for name in reads(op):
+            last[layouts.buffer[name]] = i
+    last[layouts.buffer[program.output]] = len(program.ops)
+    return [
+        Lifetime(name=name, size=layouts.of[name].size, first=first[name], last=last[name])
+        for name in first
+    ]

@@ -1,0 +1,61 @@
+"""A built folder as a runner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.runtime import Model, RuntimeFailure, supported
+
+Array = npt.NDArray[Any]
+
+
+class TvmRunner:
+    """A loaded library, forced to one instruction set."""
+
+    def __init__(self, folder: Path, variant: str | None) -> None:
+        try:
+            self._model = Model(folder, isa=variant)
+        except RuntimeFailure as error:
+            raise load_error(folder, error) from None
+        self.variant = self._model.isa
+
+    def run(self, images: Array) -> Array:
+        """Return int32 logits ``(N, F)`` of uint8 inputs ``(N, H, W, C)``."""
+        return self._model.run(images)
+
+    def trace(self, image: Array) -> Mapping[str, Array]:
+        """Return every stored tensor of one input ``(H, W, C)`` by name, as int32 values."""
+        return self._model.trace(image)
+
+    def profile(self, image: Array) -> Mapping[str, int]:
+        """Return the nanoseconds of every step for one input."""
+        return self._model.profile(image)
+
+    def close(self) -> None:
+        """Release the library's memory."""
+        self._model.close()
+
+
+def variants(folder: Path) -> tuple[str, ...]:
+    """Return the instruction sets in a built folder that this machine can run, best first."""
+    try:
+        return supported(folder)
+    except RuntimeFailure as error:
+        raise load_error(folder, error) from None
+
+
+def load_error(folder: Path, error: RuntimeFailure) -> HawqError:
+    """Return the diagnostic of a library that does not open (HQ803)."""
+    return HawqError(
+        Diagnostic(
+            code="HQ803",
+            severity="error",
+            message=f"the artifact in {folder} does not load: {error}",
+            help="build it again, on or for a CPU that has one of its instruction sets",
+        )
+    )

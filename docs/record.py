@@ -1,0 +1,120 @@
+"""Rewrite what README.md and docs/*.md quote: files, and the real output of commands.
+
+    python docs/record.py [--files-only]
+
+Two kinds of block are rewritten, each between its markers::
+
+    <!-- include: PATH -->           the fenced block that follows holds the file PATH
+    <!-- end include -->
+
+    <!-- record                      the fenced block that follows shows each command and what it
+    COMMAND                          printed; a command after "! " is expected to fail
+    ! COMMAND
+    -->
+    <!-- end record -->
+
+Commands run in the repository's root, one after the other, with this environment's programs
+first on the PATH. Text that was overwritten is left out. A command that ends otherwise than
+expected stops the run and nothing is written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+INCLUDE = re.compile(
+    r"(?P<open><!-- include: (?P<path>\S+) -->\n```(?P<lang>\w*)\n)"
+    r"(?P<body>.*?)(?P<close>```\n<!-- end include -->)",
+    re.DOTALL,
+)
+RECORD = re.compile(
+    r"(?P<open><!-- record\n(?P<commands>.*?)-->\n```(?P<lang>\w*)\n)"
+    r"(?P<body>.*?)(?P<close>```\n<!-- end record -->)",
+    re.DOTALL,
+)
+WIDTH = "100"
+SECONDS = 900
+
+
+def documents() -> list[Path]:
+    """Return the Markdown files that may quote something."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def with_files(text: str) -> str:
+    """Return ``text`` with every included file as it is now."""
+
+    def replaced(match: re.Match[str]) -> str:
+        body = (ROOT / match["path"]).read_text(encoding="utf-8")
+        return match["open"] + body.rstrip("\n") + "\n" + match["close"]
+
+    return INCLUDE.sub(replaced, text)
+
+
+def with_outputs(text: str, run: Callable[[str], str]) -> str:
+    """Return ``text`` with every recorded command's output, as ``run`` gives it."""
+
+    def replaced(match: re.Match[str]) -> str:
+        parts = [run(line) for line in match["commands"].splitlines() if line.strip()]
+        return match["open"] + "\n".join(parts) + match["close"]
+
+    return RECORD.sub(replaced, text)
+
+
+def run_command(line: str) -> str:
+    """Return ``$ COMMAND`` and everything it printed; ``SystemExit`` when it ends unexpectedly."""
+    fails = line.startswith("! ")
+    command = line.removeprefix("! ")
+    done = subprocess.run(  # noqa: S602 - the commands stand in this project's own documents
+        command,
+        shell=True,
+        cwd=ROOT,
+        env=environment(os.environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=SECONDS,
+        check=False,
+    )
+    output = readable(done.stdout.decode())
+    if (done.returncode != 0) != fails:
+        sys.exit(f"`{command}` ended with status {done.returncode}:\n{output}")
+    return f"$ {command}\n{output}"
+
+
+def environment(base: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of recorded commands: own programs first, plain text, one width."""
+    programs = str(Path(sys.executable).parent)
+    path = os.pathsep.join((programs, base.get("PATH", "")))
+    return {**base, "PATH": path, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": WIDTH}
+
+
+def readable(output: str) -> str:
+    """Return output without control sequences, overwritten text and this machine's paths."""
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output).replace("\r\n", "\n")
+    lines = [line.rsplit("\r", 1)[-1].rstrip() for line in plain.split("\n")]
+    text = "\n".join(lines).strip("\n")
+    return text.replace(f"{ROOT}/", "").replace(str(ROOT), ".") + "\n"
+
+
+def main() -> None:
+    """Rewrite the documents."""
+    files_only = "--files-only" in sys.argv[1:]
+    texts: dict[Path, str] = {}
+    for path in documents():
+        text = with_files(path.read_text(encoding="utf-8"))
+        texts[path] = text if files_only else with_outputs(text, run_command)
+    for path, text in texts.items():
+        if text != path.read_text(encoding="utf-8"):
+            path.write_text(text, encoding="utf-8")
+            print(f"rewrote {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

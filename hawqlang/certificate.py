@@ -1,0 +1,168 @@
+"""Proof that no integer of a program overflows, computed from the program and its constants alone.
+
+For every accumulator, over all inputs and all orders of partial sums: ``|bias| + Σ|q_w|·max|q_x| <= 2^31 − 1``. What
+is computed after it, a rescaled value with a second addend and a zero point on top, stays within int32 as well. The
+compiler records these bounds in the program; verification computes them again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from hawqlang.arith import dyadic
+from hawqlang.arith.width import INT32_MAX, accumulator_bound
+from hawqlang.cache import TensorStore
+from hawqlang.ir.integer import Bound, IntegerProgram
+from hawqlang.ops import (
+    Add,
+    Addend,
+    Affine,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Frame,
+    Linear,
+    MaxPool2d,
+    Op,
+    Pad,
+    Reshape,
+    Slice,
+    Store,
+)
+
+Int64 = npt.NDArray[np.int64]
+Reach = Mapping[str, int]
+"""Largest ``|q − z|`` of every tensor, by name."""
+
+
+class UnprovenError(ArithmeticError):
+    """A value of a program that may not fit int32."""
+
+    def __init__(self, op: str, what: str, bound: int) -> None:
+        super().__init__(f"{what} of '{op}' can reach {bound}")
+        self.op = op
+        self.what = what
+        """``accumulator``, or the name of the tensor whose value before the clamp does not fit."""
+        self.bound = bound
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """An operator's bound, and the largest ``|q − z|`` of what it writes."""
+
+    bound: Bound | None
+    reach: Reach
+
+
+def certificate(program: IntegerProgram, store: TensorStore) -> tuple[Bound, ...]:
+    """Return the bound of every operator that computes, in program order.
+
+    Args:
+        program: a well-formed program; the bounds it carries are not looked at.
+        store: holds its constants.
+
+    Raises:
+        UnprovenError: a value may leave int32.
+    """
+    frame = Frame({}, {tensor.name: tensor for tensor in program.tensors}, store.get)
+    reach: dict[str, int] = {program.input: 255}
+    bounds: list[Bound] = []
+    for op in program.ops:
+        proof = _prove(frame, op, reach)
+        reach |= proof.reach
+        if proof.bound is not None:
+            bounds.append(proof.bound)
+    return tuple(bounds)
+
+
+def _prove(frame: Frame, op: Op, reach: Reach) -> _Proof:
+    match op:
+        case Conv2d() | Linear():
+            proof = _stored(frame, op, _sums(frame, op), reach)
+        case AvgPool2d():
+            window = math.prod(op.kernel) * reach[op.x]
+            proof = _stored(frame, op, np.full(len(op.populations), window, np.int64), reach)
+        case Add():
+            proof = _added(op, reach)
+        case Affine():
+            proof = _mapped(frame, op)
+        case Concat():
+            proof = _Proof(None, {op.output: max(reach[x] for x in op.inputs)})
+        case MaxPool2d() | Pad() | Slice() | Reshape():
+            proof = _Proof(None, {op.output: reach[op.x]})
+        case _:
+            assert_never(op)
+    return proof
+
+
+def _sums(frame: Frame, op: Conv2d | Linear) -> Int64:
+    """Return per channel the largest ``|acc|``, bias included."""
+    weights = frame.weights(op.weight, op.weight_bits, op.weight_shape)
+    x = frame.tensors[op.x]
+    bias = frame.constant(op.bias)
+    return accumulator_bound(weights, x.bits, signed=x.signed, bias=bias)
+
+
+def _stored(frame: Frame, op: Conv2d | Linear | AvgPool2d, acc: Int64, reach: Reach) -> _Proof:
+    channel = int(acc.argmax())
+    worst = int(acc[channel])
+    if worst > INT32_MAX:
+        raise UnprovenError(op.name, "accumulator", worst)
+    bound = Bound(op=op.name, channel=channel, largest=worst, limit=INT32_MAX)
+    return _Proof(bound, {s.output: _store_reach(frame, op.name, s, acc, reach) for s in op.stores})
+
+
+def _store_reach(frame: Frame, name: str, store: Store, acc: Int64, reach: Reach) -> int:
+    """Return the largest ``|q − z|`` of a store whose value is within int32 before the clamp."""
+    m, s = frame.constant(store.multiplier), frame.constant(store.shift)
+    ends = (dyadic.apply(acc, m, s), dyadic.apply(-acc, m, s))
+    total = max(int(np.abs(end).max()) for end in ends)
+    if store.addend is not None:
+        total += _addend_reach(store.addend, reach)
+    _fits(name, store.output, total + abs(store.zero_point))
+    return min(total, _clamped(store.lo, store.hi, store.zero_point))
+
+
+def _addend_reach(addend: Addend, reach: Reach) -> int:
+    if addend.shift == 0:
+        return reach[addend.x]
+    return dyadic.result_bound(reach[addend.x], addend.multiplier, addend.shift)
+
+
+def _added(op: Add, reach: Reach) -> _Proof:
+    worst, found = 0, {}
+    for store in op.stores:
+        total = _addend_reach(store.a, reach) + _addend_reach(store.b, reach)
+        whole = total + abs(store.zero_point)
+        _fits(op.name, store.output, whole)
+        worst = max(worst, whole)
+        found[store.output] = min(total, _clamped(store.lo, store.hi, store.zero_point))
+    return _Proof(Bound(op=op.name, channel=0, largest=worst, limit=INT32_MAX), found)
+
+
+def _mapped(frame: Frame, op: Affine) -> _Proof:
+    low, high = frame.tensors[op.x].range
+    m, add = frame.constant(op.multiplier).astype(np.int64), frame.constant(op.add)
+    s = frame.constant(op.shift).astype(np.int64)
+    ends = [np.right_shift(q * m + add, s) for q in (low, high)]
+    results = np.maximum(*(np.abs(end) for end in ends)) + abs(op.zero_point)
+    channel = int(results.argmax())
+    worst = int(results[channel])
+    _fits(op.name, op.output, worst)
+    bound = Bound(op=op.name, channel=channel, largest=worst, limit=INT32_MAX)
+    return _Proof(bound, {op.output: _clamped(op.lo, op.hi, op.zero_point)})
+
+
+def _clamped(lo: int, hi: int, zero_point: int) -> int:
+    return max(hi - zero_point, zero_point - lo)
+
+
+def _fits(name: str, tensor: str, bound: int) -> None:
+    if bound > INT32_MAX:
+        raise UnprovenError(name, tensor, bound)

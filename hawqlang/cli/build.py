@@ -1,0 +1,99 @@
+"""`hawqc build`: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hawqlang import units
+from hawqlang.cli.common import (
+    Format,
+    FormatOption,
+    OutOption,
+    SetOption,
+    SpecArgument,
+    TrustOption,
+    guarded,
+    print_json,
+    show,
+    stderr,
+    stdout,
+)
+from hawqlang.cli.evaluate import evaluation_lines
+from hawqlang.cli.plan import print_plan
+from hawqlang.cli.progress import Terminal
+from hawqlang.cli.specs import read_builds
+from hawqlang.diagnostics import Diagnostic
+
+
+@guarded
+def build(
+    file: SpecArgument,
+    set_: SetOption = None,
+    trust: TrustOption = False,
+    out: OutOption = Path("build"),
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Measure everything again; keep nothing.")
+    ] = False,
+    format_: FormatOption = Format.text,
+) -> None:
+    """Build everything a spec asks for: one folder per build, written whole or not at all."""
+    from hawqlang.cache import Cache
+    from hawqlang.pipeline import compile_build
+    from hawqlang.resources import cache_dir
+    from hawqlang.session import Session
+
+    spec, builds = read_builds(file, set_, trust=trust)
+    results: list[dict[str, Any]] = []
+    for one in builds:
+        stderr.print(f"[bold]{one.name}[/bold]  {one.model.name} on {one.target.name}")
+        session = Session(Cache(None if no_cache else cache_dir()), Terminal(stderr))
+        warnings: list[Diagnostic] = []
+        try:
+            artifact = compile_build(spec, one, out / one.name, session, warnings.append)
+        finally:
+            show(warnings)
+        results.append(_json(artifact, session))
+        if format_ is Format.text:
+            _print(artifact, session)
+    if format_ is Format.json:
+        print_json({"format_version": 1, "builds": results})
+
+
+def _json(artifact: Any, session: Any) -> dict[str, Any]:
+    from hawqlang.cli.evaluate import evaluation_json
+    from hawqlang.stages.allocate.report import plan_json
+
+    found = artifact.realised.evaluation
+    return {
+        "name": artifact.manifest.build,
+        "dir": str(artifact.folder),
+        "seconds": session.seconds,
+        "peak_rss_bytes": session.peak_rss_bytes,
+        "plan": plan_json(artifact.plan),
+        "evaluation": None if found is None else evaluation_json(found),
+        "attempts": list(artifact.attempts),
+    }
+
+
+def _print(artifact: Any, session: Any) -> None:
+    print_plan(artifact.plan)
+    if artifact.realised.evaluation is not None:
+        for line in evaluation_lines(artifact.realised.evaluation):
+            stdout.print(line, markup=False)
+    total = sum(entry.size_bytes for entry in artifact.manifest.files)
+    libraries = sum(
+        entry.size_bytes
+        for entry in artifact.manifest.files
+        if any(entry.path.startswith(b.folder + "/") for b in artifact.manifest.backends)
+    )
+    stdout.print(
+        f"[green]✓[/green] {artifact.folder}  {units.size(total)} in all,"
+        f" {units.size(libraries)} of code and weights, {sum(session.seconds.values()):.1f} s",
+    )
+    stdout.print(
+        f"  next: hawqc verify {artifact.folder}; card.md and program.txt say what it is",
+        markup=False,
+    )

@@ -1,0 +1,45 @@
+"""Progress for people: a line per step on standard error, live where that is a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from hawqlang.progress import Advance
+
+
+class Terminal:
+    """Shows each step with its bar while it runs and one line with its time when it is done."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def step(self, title: str) -> Generator[Advance]:
+        """Show ``title`` until the block ends."""
+        begin = time.perf_counter()
+        if not self._console.is_terminal:
+            yield lambda done, total: None
+            self._done(title, begin)
+            return
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self._console, transient=True) as bar:
+            task = bar.add_task(title, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total or None)
+        self._done(title, begin)
+
+    def _done(self, title: str, begin: float) -> None:
+        self._console.print(f"  {title:<44} {time.perf_counter() - begin:7.2f} s", markup=False)
+
+    def note(self, text: str) -> None:
+        """Print one line."""
+        self._console.print(f"  {text}", markup=False, soft_wrap=True)

@@ -1,0 +1,63 @@
+"""`hawqc run`: an artifact on one input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from hawqlang.cli.artifacts import open_artifact, open_library
+from hawqlang.cli.common import ArtifactArgument, guarded, stdout
+from hawqlang.diagnostics import Diagnostic, HawqError
+
+
+@guarded
+def run(
+    folder: ArtifactArgument,
+    input_: Annotated[
+        Path,
+        typer.Argument(metavar="INPUT", help="A .npy of uint8 pixels (N, H, W, C) or (H, W, C)."),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="OUT.npy", help="Where logits go.")
+    ] = None,
+) -> None:
+    """Run an artifact on one input: uint8 pixels in, int32 logits out (their scale is in the manifest)."""
+    manifest = open_artifact(folder)
+    pixels = _read(input_, manifest.input.shape)
+    runner = open_library(folder, manifest)
+    logits = runner.run(pixels)
+    if output is not None:
+        np.save(output, logits)
+        return
+    for row in logits:
+        best = np.argsort(row)[::-1][:5]
+        stdout.print("  ".join(f"{i}: {row[i] * manifest.output.scale:.4f}" for i in best))
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Return the pixels of a .npy file as ``(N, H, W, C)``."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _refused(path, f"cannot be read as .npy: {error}") from error
+    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
+        raise _refused(path, f"holds {getattr(array, 'dtype', 'an archive')}, not uint8")
+    if array.shape == shape:
+        array = array[None]
+    if array.shape[1:] != shape or array.shape[0] == 0:
+        raise _refused(path, f"has shape {array.shape}, not (N, {', '.join(map(str, shape))})")
+    return array
+
+
+def _refused(path: Path, why: str) -> HawqError:
+    return HawqError(
+        Diagnostic(
+            code="HQ815",
+            severity="error",
+            message=f"'{path}' {why}",
+            help="save uint8 pixels, channels last, with numpy.save",
+        )
+    )

@@ -1,0 +1,148 @@
+"""`hawqc verify`: prove an artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hawqlang.cli.artifacts import open_artifact
+from hawqlang.cli.common import (
+    ArtifactArgument,
+    Format,
+    FormatOption,
+    guarded,
+    print_json,
+    stderr,
+    stdout,
+)
+from hawqlang.cli.progress import Terminal
+from hawqlang.diagnostics import Diagnostic, HawqError, ToolError
+from hawqlang.ir.bundle import Manifest
+from hawqlang.ir.verdict import Verdict
+
+
+@guarded
+def verify(
+    folder: ArtifactArgument,
+    inputs: Annotated[
+        str, typer.Option(metavar="N|all", help="Calibration and evaluation images to compare.")
+    ] = "16",
+    format_: FormatOption = Format.text,
+) -> None:
+    """Prove an artifact: bit-exact on every back end, integer-only, overflow-free, unchanged."""
+    from hawqlang.stages import verify as stage
+
+    manifest = open_artifact(folder)
+    progress = Terminal(stderr)
+    cases = tuple(_real_inputs(manifest, _count(inputs), progress))
+    verdict = stage.verify(folder, manifest, cases, progress)
+    if format_ is Format.json:
+        print_json(verdict_json(verdict))
+    else:
+        _print(folder, verdict)
+    if not stage.holds(verdict):
+        raise typer.Exit(1)
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """Return the stable keys of ``verify --format json``."""
+    difference = verdict.first_difference
+    return {
+        "format_version": 1,
+        "bit_exact": bool(verdict.backends) and all(b.bit_exact for b in verdict.backends),
+        "integer_only": all(b.integer_only for b in verdict.backends),
+        "overflow_free": verdict.overflow_free,
+        "hashes": verdict.hashes,
+        "changed_files": list(verdict.changed_files),
+        "backends": {
+            f"{b.backend}:{b.variant}": b.model_dump(exclude={"backend", "variant"})
+            for b in verdict.backends
+        },
+        "first_difference": None if difference is None else difference.model_dump(),
+    }
+
+
+def _count(text: str) -> int | None:
+    if text == "all":
+        return None
+    if text.isdecimal():
+        return int(text)
+    raise ToolError(
+        Diagnostic(
+            code="HQ828",
+            severity="error",
+            message=f"`--inputs {text}` is neither a number nor `all`",
+            help="write `--inputs 16`",
+        )
+    )
+
+
+def _real_inputs(manifest: Manifest, count: int | None, progress: Terminal) -> Iterator[Any]:
+    """Yield the first ``count`` images of the calibration and of the evaluation set, where they can be had."""
+    from hawqlang.stages.data import open_samples
+    from hawqlang.stages.verify import NamedInput
+
+    if manifest.dataset is None:
+        return
+    for role in ("calibration", "evaluation"):
+        data = getattr(manifest.dataset, role)
+        if data is None:
+            continue
+        try:
+            samples = open_samples(data, manifest.network_input)
+        except HawqError as error:
+            progress.note(f"without {role} images: {error.diagnostics[0].message}")
+            continue
+        done = 0
+        for batch in samples.batches(1 if count is not None else 16):
+            for pixels in batch:
+                if count is not None and done >= count:
+                    break
+                yield NamedInput(f"{role}[{done}]", pixels)
+                done += 1
+            if count is not None and done >= count:
+                break
+
+
+def _print(folder: Path, verdict: Verdict) -> None:
+    def line(good: bool, title: str, detail: str) -> None:
+        mark = "[green]✓[/green]" if good else "[red]✗[/red]"
+        stdout.print(f"{mark} {title:<15} {detail}", soft_wrap=True)
+
+    stdout.print(f"[bold]{folder}[/bold]")
+    for b in verdict.backends:
+        line(
+            b.bit_exact,
+            "bit-exact",
+            f"{b.backend} {b.variant}: {b.tensors} stored tensors × {b.inputs} inputs"
+            " equal the interpreter's",
+        )
+    for b in {b.backend: b for b in verdict.backends}.values():
+        line(
+            b.integer_only,
+            "integer-only",
+            f"{b.backend}: {b.instructions:,} instructions disassembled, "
+            + (
+                "no floating-point arithmetic"
+                if b.integer_only
+                else "; ".join(b.float_instructions)
+            ),
+        )
+    line(verdict.overflow_free, "overflow-free", "every accumulator's bound holds for all inputs")
+    line(
+        verdict.hashes,
+        "unchanged",
+        "every file has the manifest's sha256"
+        if verdict.hashes
+        else "; ".join(verdict.changed_files[:5]),
+    )
+    if (first := verdict.first_difference) is not None:
+        stdout.print(
+            f"  first difference: {first.backend}, input {first.input}, op {first.op}, tensor"
+            f" {first.tensor}{list(first.index)}: expected {first.expected}, got {first.got}",
+            soft_wrap=True,
+            markup=False,
+        )

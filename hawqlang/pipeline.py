@@ -1,0 +1,117 @@
+"""The compiler on one screen: every step, in order, for one build of a spec.
+
+    parse → resolve → import_model → calibrate → sensitivity → candidates → allocate
+          → tune → lower → codegen → build → verify → report
+
+Each step is a function in ``hawqlang.stages`` from values to a value. What is costly and depends on data is kept in
+the cache under the digests of all it depends on, so a changed constraint is solved again without calibrating again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.bundle import Manifest
+from hawqlang.ir.plan import BitPlan
+from hawqlang.ir.spec import Build, Spec
+from hawqlang.session import Session
+from hawqlang.stages.accuracy import accuracy_constraints, with_accuracy
+from hawqlang.stages.allocate import allocate
+from hawqlang.stages.analyse import Analysis, Report, analyse
+from hawqlang.stages.bundle import staging
+from hawqlang.stages.deferred import refuse_deferred
+from hawqlang.stages.realise import Place, Realised, finish, realise
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a build left behind."""
+
+    folder: Path
+    manifest: Manifest
+    plan: BitPlan
+    realised: Realised
+    attempts: tuple[str, ...]
+    """What became of each allocation that was tried, in words."""
+
+
+def plan_build(build: Build, session: Session, report: Report) -> tuple[Analysis, BitPlan]:
+    """Return the analysis of a build's model and its optimal allocation.
+
+    The plan's status says whether there is an allocation at all; its diagnostics say why not.
+
+    Raises:
+        HawqError: the model, its weights or its data are at fault.
+    """
+    analysis = analyse(build, session, report)
+    return analysis, _allocated(analysis, (), session)
+
+
+def compile_build(
+    spec: Spec, build: Build, folder: Path, session: Session, report: Report
+) -> Artifact:
+    """Write the artifact of one build to ``folder`` and return what it holds.
+
+    An allocation that fails an accuracy constraint is excluded with everything below it (every layer at equal or
+    lower precision), and the next best is tried, up to the spec's ``attempts``.
+
+    Raises:
+        HawqError: the spec, its files or its data are at fault, nothing satisfies the constraints (HQ501), or no
+            attempt meets the accuracy constraints (HQ840).
+    """
+    refuse_deferred(spec, build)
+    analysis = analyse(build, session, report)
+    checked = accuracy_constraints(build)
+    refused: list[BitPlan] = []
+    attempts: list[str] = []
+    for _ in range(build.attempts if checked else 1):
+        plan = _allocated(analysis, tuple(refused), session)
+        if not plan.layers:
+            if refused:
+                break
+            raise HawqError(*plan.diagnostics)
+        with staging(folder) as made:
+            realised = realise(analysis, plan, made.path, session, report)
+            attempts.append(_outcome(plan, realised))
+            if all(result.holds for result in realised.decided):
+                decided = with_accuracy(plan, realised.decided)
+                place = Place(made.path, folder)
+                manifest = finish(spec, analysis, decided, realised, place, session)
+                made.commit()
+                return Artifact(folder, manifest, decided, realised, tuple(attempts))
+        refused.append(plan)
+    raise HawqError(_none_accurate(build, checked[0].name, attempts))
+
+
+def _allocated(analysis: Analysis, refused: tuple[BitPlan, ...], session: Session) -> BitPlan:
+    with session.step("allocate", "choose and prove every layer's precision"):
+        return allocate(
+            analysis.build,
+            analysis.table,
+            analysis.candidates,
+            exclude=[plan.allocation() for plan in refused],
+        )
+
+
+def _outcome(plan: BitPlan, realised: Realised) -> str:
+    """Return one attempt in words."""
+    size = dict(plan.metrics)["size_bytes"]
+    found = "; ".join(
+        f"{r.name}: {100 * (r.value or 0):.2f} % ({'holds' if r.holds else 'fails'})"
+        for r in realised.decided
+    )
+    return f"{size:.0f} B of weights" + (f", {found}" if found else "")
+
+
+def _none_accurate(build: Build, constraint: str, attempts: list[str]) -> Diagnostic:
+    span = next(c.span for c in build.constraints if c.name == constraint)
+    return Diagnostic(
+        code="HQ840",
+        severity="error",
+        message=f"none of the {len(attempts)} best allocations satisfies '{constraint}'",
+        span=span,
+        notes=tuple(f"attempt {n}: {text}" for n, text in enumerate(attempts, 1)),
+        help="relax it, relax a bound on size or work, or allow more with `attempts = N`",
+    )

@@ -1,0 +1,24 @@
+"""Where shipped data lies (grammar, templates, specs) and where this user's cache may lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def data_dir(name: str) -> Path:
+    """Return the shipped data folder ``name``: inside the wheel, or beside the package in a checkout."""
+    shipped = _PACKAGE / "_data" / name
+    return shipped if shipped.is_dir() else _PACKAGE.parent / name
+
+
+def cache_dir() -> Path:
+    """Return the user's cache folder, which may not exist yet; ``HAWQ_CACHE`` overrides it."""
+    chosen = os.environ.get("HAWQ_CACHE")
+    if chosen:
+        return Path(chosen)
+    import platformdirs
+
+    return platformdirs.user_cache_path("hawqc")

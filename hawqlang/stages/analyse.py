@@ -1,0 +1,240 @@
+"""What is known of a build's model before bits are chosen: graph, layers, ranges, sensitivities, candidates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+from hawqlang.arith.width import LIMITS, accumulator_bound, weight_range
+from hawqlang.base import Precision
+from hawqlang.cache import digest
+from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.candidates import CandidateTable, LayerSettings
+from hawqlang.ir.graph import Graph
+from hawqlang.ir.layers import LayerTable
+from hawqlang.ir.ranges import RangeTable
+from hawqlang.ir.sensitivity import SensitivityTable
+from hawqlang.ir.spec import (
+    Build,
+    FileSensitivity,
+    HessianSensitivity,
+    Input,
+    LayersSource,
+    NamedSensitivity,
+)
+from hawqlang.session import Session
+from hawqlang.stages.batches import Stream, stream
+from hawqlang.stages.calibrate import calibrate, input_interval, range_requests
+from hawqlang.stages.candidates import candidates, settings
+from hawqlang.stages.candidates.table import Legality
+from hawqlang.stages.data import Samples, open_samples
+from hawqlang.stages.feedback import Feedback
+from hawqlang.stages.float_model import FloatModel
+from hawqlang.stages.import_model import import_model
+from hawqlang.stages.import_model.layer_table import layer_table, read_layer_table
+from hawqlang.stages.quantize import quantize_weight
+from hawqlang.stages.sensitivity import Subject, read_sensitivities, sensitivity
+from hawqlang.stages.structure import layer_nodes, nonnegative, range_root
+
+Report = Callable[[Diagnostic], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A float network with its calibration samples and what they showed."""
+
+    graph: Graph
+    model: FloatModel
+    input: Input
+    samples: Samples
+    ranges: RangeTable
+
+    def stream(self) -> Stream:
+        """Return the calibration samples as the network sees them."""
+        return stream(self.samples, self.input)
+
+    def digest(self) -> str:
+        """Return what everything measured on the network depends on."""
+        return digest(self.graph, self.input, self.samples.digest, self.ranges)
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """Everything that allocation needs, and the network where there is one."""
+
+    build: Build
+    table: LayerTable
+    settings: dict[str, LayerSettings]
+    network: Network | None
+    """``None`` for a layer table."""
+    sensitivities: SensitivityTable | None
+    candidates: CandidateTable
+
+    def known(self) -> Network:
+        """Return the network; a layer table can be planned, never built."""
+        if self.network is None:
+            raise HawqError(_no_network(self.build))
+        return self.network
+
+
+def analyse(build: Build, session: Session, report: Report) -> Analysis:
+    """Return what is known of a build's model, measured where it has to be.
+
+    Raises:
+        HawqError: the model, its weights or its data are at fault.
+    """
+    if isinstance(build.model.source, LayersSource):
+        table = read_layer_table(Path(build.model.source.path))
+        found = candidates(build, table, None)
+        return Analysis(build, table, _settings(build, table), None, None, found)
+    with session.step("import_model", f"import {build.model.name}"):
+        graph = import_model(build.model, session.cache.tensors)
+        model = FloatModel(graph, session.cache.tensors)
+        table = layer_table(graph)
+    layers = _settings(build, table)
+    network = _calibrated(build, graph, model, layers, session, report)
+    sensitivities = _sensitivities(build, network, layers, session, report)
+    with session.step("candidates", "cost and legality of every candidate"):
+        found = candidates(build, table, sensitivities, legality=_legality(network, layers))
+    for warning in found.warnings:
+        report(warning)
+    return Analysis(build, table, layers, network, sensitivities, found)
+
+
+def calibration_words(network: Network, build: Build) -> str:
+    """Return the calibration set as a card names it."""
+    data = None if build.dataset is None else build.dataset.calibration
+    kind = "" if data is None else data.kind
+    labels = "with" if network.samples.labels is not None else "without"
+    return f"{len(network.samples)} real samples ({kind}), {labels} labels"
+
+
+def _settings(build: Build, table: LayerTable) -> dict[str, LayerSettings]:
+    return {own.layer: own for own in settings(build, table)}
+
+
+def _calibrated(
+    build: Build,
+    graph: Graph,
+    model: FloatModel,
+    layers: dict[str, LayerSettings],
+    session: Session,
+    report: Report,
+) -> Network:
+    """Return the network with its ranges, from the cache where nothing they depend on has changed."""
+    network_input = build.model.input
+    data = None if build.dataset is None else build.dataset.calibration
+    if network_input is None or data is None:
+        raise HawqError(_no_calibration(build))
+    samples = open_samples(data, network_input)
+    requests = range_requests(graph, layers, build.activations, build.residual, report)
+    key = digest("calibrate", graph, network_input, samples.digest, requests, build.activations)
+    with session.step("calibrate", f"calibrate on {len(samples)} samples") as advance:
+
+        def measure() -> RangeTable:
+            return calibrate(
+                model,
+                stream(samples, network_input),
+                requests,
+                interval=input_interval(network_input),
+                default=build.activations,
+                feedback=Feedback(advance, report),
+            )
+
+        ranges = session.cache.step(key, RangeTable, measure)
+    return Network(graph, model, network_input, samples, ranges)
+
+
+def _legality(network: Network, layers: dict[str, LayerSettings]) -> Legality:
+    """Return what says why a layer may not run at a precision: its accumulators could overflow."""
+    nodes = {node.name: node for node in layer_nodes(network.graph)}
+    unsigned = nonnegative(network.graph, input_nonnegative=True)
+    roots = range_root(network.graph)
+
+    def reason(name: str, precision: Precision) -> str | None:
+        node, own = nodes[name], layers[name]
+        weight = network.model.parameters[node.weight].numpy()
+        terms = math.prod(weight.shape[1:])
+        limit = LIMITS[own.accumulator]
+        most = terms * weight_range(precision.wbits)[1] * 2**precision.abits
+        if 2 * most <= limit:
+            return None  # room for any bias of that size; lowering proves the exact bound
+        signed = roots[node.x] not in unsigned
+        quantized = quantize_weight(
+            weight,
+            precision.wbits,
+            granularity=own.weights.granularity,
+            method=own.weights.range,
+        )
+        worst = int(accumulator_bound(quantized.q, precision.abits, signed=signed).max())
+        return (
+            None if worst <= limit else f"its sums reach {worst}, {own.accumulator} ends at {limit}"
+        )
+
+    return reason
+
+
+def _no_calibration(build: Build) -> Diagnostic:
+    return Diagnostic(
+        code="HQ832",
+        severity="error",
+        message=f"'{build.name}' needs calibration data: activations are quantized by what they hold",
+        span=build.span,
+        help="add `with DATASET`, whose dataset has `calibration = …`",
+    )
+
+
+def _no_network(build: Build) -> Diagnostic:
+    return Diagnostic(
+        code="HQ833",
+        severity="error",
+        message=f"model '{build.model.name}' is a table of layers: it can be checked and planned, not built",
+        span=build.model.source_span,
+        help="give the network itself: onnx(…) or zoo(…)",
+    )
+
+
+def _sensitivities(
+    build: Build,
+    network: Network,
+    layers: dict[str, LayerSettings],
+    session: Session,
+    report: Report,
+) -> SensitivityTable:
+    """Return what every candidate is expected to cost: read, cached or measured."""
+    choices = {name: own.precision for name, own in layers.items()}
+    match build.sensitivity:
+        case FileSensitivity() as file:
+            return read_sensitivities(Path(file.path), choices, build.span)
+        case HessianSensitivity() as method:
+            key = digest(
+                "sensitivity", network.digest(), tuple(layers.values()), method, build.seed
+            )
+        case NamedSensitivity() as named:
+            raise HawqError(_no_engine(build, named.kind))
+        case _:
+            assert_never(build.sensitivity)
+    if all(len(set(own)) == 1 for own in choices.values()):
+        return SensitivityTable(method="not needed: every layer has one candidate", layers=())
+    with session.step("sensitivity", "measure sensitivities") as advance:
+
+        def measure() -> SensitivityTable:
+            subject = Subject(network.model, network.ranges, layers)
+            feedback = Feedback(advance, report)
+            return sensitivity(subject, network.stream(), method, build.seed, feedback)
+
+        return session.cache.step(key, SensitivityTable, measure)
+
+
+def _no_engine(build: Build, kind: str) -> Diagnostic:
+    """Return the error of a sensitivity that this version reads but cannot measure."""
+    return Diagnostic(
+        code="HQ830",
+        severity="error",
+        message=f"`sensitivity = {kind}` is understood, but this version cannot measure it yet",
+        span=build.span,
+        help="use `hessian(…)` or `file(…)`",
+    )

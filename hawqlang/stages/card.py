@@ -1,0 +1,186 @@
+"""The quantization card: what was done, taken from the steps' results and never from the spec's wishes.
+
+The fields follow Garg et al., "Confounding Tradeoffs for Neural Network Quantization" (2021):
+choices that can outweigh
+the method must be disclosed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hawqlang import units
+from hawqlang.ir.evaluation import Evaluation
+from hawqlang.ir.integer import IntegerProgram
+from hawqlang.ir.kernels import KernelSet
+from hawqlang.ir.plan import BitPlan
+from hawqlang.ir.ranges import RangeTable
+from hawqlang.ir.sensitivity import SensitivityTable
+from hawqlang.ir.spec import Build
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """One layer, ready to print."""
+
+    name: str
+    kind: str
+    precision: str
+    params: str
+    macs: str
+    bound: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConstraintRow:
+    """One constraint, ready to print."""
+
+    name: str
+    text: str
+    value: str
+    slack: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardContext:
+    """Context of ``report/card.md.j2``."""
+
+    name: str
+    version: str
+    facts: tuple[tuple[str, str], ...]
+    layers: tuple[LayerRow, ...]
+    constraints: tuple[ConstraintRow, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The results a card speaks of."""
+
+    build: Build
+    plan: BitPlan
+    program: IntegerProgram
+    ranges: RangeTable
+    sensitivities: SensitivityTable | None
+    kernels: tuple[KernelSet, ...]
+    calibration: str
+    """The calibration set in words: count, kind, whether labels were used."""
+    bias_correction: str
+    evaluation: Evaluation | None
+    notes: tuple[str, ...]
+
+
+def card_context(outcome: Outcome, version: str) -> CardContext:
+    """Return what the card says."""
+    bounds = {bound.op: bound for bound in outcome.program.bounds}
+    return CardContext(
+        name=outcome.build.name,
+        version=version,
+        facts=(*_result(outcome), *_method(outcome), *_arithmetic(outcome)),
+        layers=tuple(
+            LayerRow(
+                name=choice.name,
+                kind=choice.kind,
+                precision=str(choice.precision),
+                params=f"{choice.params:,}",
+                macs=f"{choice.macs:,}",
+                bound=_bound(bounds[choice.name].largest) if choice.name in bounds else "",
+            )
+            for choice in outcome.plan.layers
+        ),
+        constraints=tuple(
+            ConstraintRow(
+                name=row.name,
+                text=row.text,
+                value="holds" if row.value is None else units.quantity(row.value, row.unit),
+                slack="" if row.slack is None else units.quantity(row.slack, row.unit),
+            )
+            for row in outcome.plan.constraints
+        ),
+        notes=outcome.notes,
+    )
+
+
+def _bound(largest: int) -> str:
+    return f"2^{largest.bit_length() - 1}…" if largest else "0"
+
+
+def _result(outcome: Outcome) -> list[tuple[str, str]]:
+    metrics = dict(outcome.plan.metrics)
+    facts = [
+        ("Model", f"`{outcome.build.model.name}` ({outcome.build.model.source.kind})"),
+        ("Target", f"`{outcome.build.target.device.name}`, batch {outcome.build.target.batch}"),
+        ("Size of weights", units.size(metrics["size_bytes"])),
+        ("Work", units.work(metrics["bops"], "BOPS")),
+        ("Allocation", _proof(outcome.plan)),
+    ]
+    found = outcome.evaluation
+    if found is None:
+        return [*facts, ("Accuracy", "not evaluated: the spec declares no evaluation data")]
+    if found.accuracy is not None and found.fp32_accuracy is not None:
+        facts.append(
+            (
+                "Accuracy",
+                (
+                    f"{found.accuracy:.2%} integer, {found.fp32_accuracy:.2%} FP32"
+                    f" of the same checkpoint, on {found.n} inputs"
+                ),
+            )
+        )
+    if found.agreement is not None:
+        facts.append(("Same top-1 as FP32", f"{found.agreement:.2%} of {found.n} inputs"))
+    return facts
+
+
+def _proof(plan: BitPlan) -> str:
+    if plan.status == "optimal":
+        return "proven optimal among all allocations that satisfy the constraints"
+    gap = "" if plan.gap is None else f", proven within {100 * plan.gap:.2f} % of the optimum"
+    return f"{plan.status}{gap}"
+
+
+def _method(outcome: Outcome) -> list[tuple[str, str]]:
+    build, plan = outcome.build, outcome.plan
+    first, last = plan.layers[0], plan.layers[-1]
+    allowed = sorted({str(p) for choice in plan.layers for p in choice.candidates})
+    table = outcome.sensitivities
+    used = "not needed: every layer has one candidate" if table is None else table.method
+    if table is not None and table.probes is not None:
+        used += f", {table.probes} probes" + (
+            "" if table.converged is not False else ", tolerance not met"
+        )
+        if table.labels is False:
+            used += ", loss against the model's own top-1"
+    return [
+        ("First and last layer", f"{first.precision}, {last.precision}"),
+        ("Precisions allowed", ", ".join(allowed)),
+        ("Weights", f"{build.weights.granularity}, {build.weights.scheme}, round to nearest even"),
+        ("Activations", f"per tensor, {outcome.ranges.scheme}, static, after ReLU"),
+        ("Ranges", outcome.ranges.method),
+        ("Calibration data", outcome.calibration),
+        ("Sensitivity", used),
+        ("Bias correction", outcome.bias_correction),
+        ("Batch norm", "folded before quantization"),
+        ("Fine-tuning", "none"),
+    ]
+
+
+def _arithmetic(outcome: Outcome) -> list[tuple[str, str]]:
+    facts = [
+        ("Arithmetic", "integer multiply, add, shift and compare from uint8 input to int32 logits"),
+        ("Scales", "dyadic m / 2^s, 31-bit m, per channel; ties round up"),
+        ("Accumulators", f"{outcome.build.accumulator}, no overflow proven for every channel"),
+        ("Residual path", f"{outcome.build.residual} bits; convolution results enter unrounded"),
+        ("Pooling", "average as integer sum and dyadic multiply, no division"),
+    ]
+    facts += [
+        (
+            f"Activation memory ({kernels.backend})",
+            (
+                f"{units.size(kernels.arena_bytes)};"
+                f" lower bound {units.size(kernels.arena_lower_bound_bytes)}"
+            ),
+        )
+        for kernels in outcome.kernels
+    ]
+    return facts

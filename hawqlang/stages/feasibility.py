@@ -1,0 +1,55 @@
+"""What `check` can prove of a build without reading weights or data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.layers import LayerTable
+from hawqlang.ir.spec import Build, LayersSource, OnnxSource, Pt2Source, PythonCall
+from hawqlang.stages.allocate.feasibility import feasible
+from hawqlang.stages.candidates import candidates
+from hawqlang.stages.import_model import import_structure
+from hawqlang.stages.import_model.layer_table import layer_table, read_layer_table
+
+
+def feasibility(build: Build) -> Iterator[Diagnostic]:
+    """Yield what is wrong with a build's constraints, and one note of what could not be checked.
+
+    A model file that is not there has been reported by resolve; its build is skipped.
+    """
+    try:
+        table = _table(build)
+        if table is None:
+            return
+        allowed = candidates(build, table, None)
+        yield from allowed.warnings
+        found = feasible(build, table, allowed)
+        yield from found.diagnostics
+    except HawqError as error:
+        yield from error.diagnostics
+        return
+    if found.skipped:
+        yield Diagnostic(
+            code="HQ831",
+            severity="note",
+            message=f"not checked for `{build.name}`: "
+            + "; ".join(f"{name} ({why})" for name, why in found.skipped),
+            span=build.span,
+            help="`hawqc plan` measures what is missing",
+        )
+
+
+def _table(build: Build) -> LayerTable | None:
+    """Return the layers of a build's model; ``None`` where it cannot be read without running or having it."""
+    source = build.model.source
+    match source:
+        case LayersSource():
+            return read_layer_table(Path(source.path)) if Path(source.path).is_file() else None
+        case OnnxSource() if not Path(source.path).is_file():
+            return None
+        case Pt2Source() | PythonCall():
+            return None
+        case _:
+            return layer_table(import_structure(build.model, batch=build.target.batch))

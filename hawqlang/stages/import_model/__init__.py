@@ -1,0 +1,110 @@
+"""Spec → Graph: reads a network, with or without its weights, and brings it into the compiler's form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.graph import Graph
+from hawqlang.ir.spec import LayersSource, Model, OnnxSource, Pt2Source, PythonCall, ZooSource
+from hawqlang.stages.import_model import zoo
+from hawqlang.stages.import_model.draft import Draft
+from hawqlang.stages.import_model.normalise import normalise
+from hawqlang.stages.import_model.recipes import stored_in
+from hawqlang.stages.import_model.zoo.network import Spelling
+
+if TYPE_CHECKING:
+    from hawqlang.cache import Array, TensorStore
+
+
+def import_structure(model: Model, *, batch: int = 1) -> Graph:
+    """Return the normalised graph of a model without parameter values; needs neither torch nor a weight file.
+
+    ``batch`` is what a symbolic batch dimension counts as while shape arithmetic is folded.
+    """
+    return normalise(_front_end(model, batch).draft).graph()
+
+
+def import_model(model: Model, store: TensorStore) -> Graph:
+    """Return the normalised graph of a model, its parameters in ``store`` as float32.
+
+    Layers, shapes and parameters are those of ``import_structure``.
+    """
+    from hawqlang.stages.import_model.materialise import materialise
+
+    source = _front_end(model, batch=1)
+    span = model.source_span if model.weights is None else model.weights.span
+    return materialise(normalise(source.draft), _reader(model, source), store, span)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What a front end gives."""
+
+    draft: Draft
+    own: Callable[[str], Array] | None = None
+    """Reads the constants the model's own file holds."""
+    replaceable: frozenset[str] | None = None
+    """Those that a weight file replaces; ``None`` stands for all."""
+    spellings: tuple[Spelling, ...] = (str,)
+
+
+def _front_end(model: Model, batch: int) -> _Source:
+    match model.source:
+        case ZooSource() as source:
+            return _Source(zoo.build(model, source), spellings=zoo.ZOO[source.name].spellings)
+        case OnnxSource() as source:
+            from hawqlang.stages.import_model.onnx import read_onnx
+
+            draft, read, names = read_onnx(model, source, batch)
+            return _Source(draft, own=read, replaceable=names)
+        case Pt2Source() | PythonCall() | LayersSource() as source:
+            raise HawqError(_no_network(model, source.kind))
+        case _:
+            assert_never(model.source)
+
+
+def _reader(model: Model, source: _Source) -> Callable[[str], Array]:
+    """Return what reads a stored tensor: the weight file where there is one, else the model's own file."""
+    from hawqlang.stages.import_model.weights import match, open_weights
+
+    own, replaceable = source.own, source.replaceable
+    if model.weights is None:
+        if own is None:
+            raise HawqError(_no_weights(model))
+        return own
+    wanted = [
+        recipe
+        for recipe in stored_in(source.draft.parameters.values())
+        if replaceable is None or recipe.key in replaceable
+    ]
+    span = model.weights.span
+    found = match(open_weights(model.weights), wanted, source.spellings, span)
+    return lambda key: found.read(key) if own is None or key in found.shapes else own(key)
+
+
+def _no_weights(model: Model) -> Diagnostic:
+    return Diagnostic(
+        code="HQ314",
+        severity="error",
+        message=f"model '{model.name}' has no weights",
+        span=model.source_span,
+        help='name its weights: weights = file("model.safetensors")',
+    )
+
+
+def _no_network(model: Model, kind: str) -> Diagnostic:
+    meant = {
+        "pt2": "torch.export archives are not read by this version",
+        "python": "networks made by Python code are not read by this version",
+        "layers": "a layer table has no network to run: it is enough for check, plan and pareto",
+    }
+    return Diagnostic(
+        code="HQ340",
+        severity="error",
+        message=f"model '{model.name}' gives no network: {meant[kind]}",
+        span=model.source_span,
+        help="export the network: torch.onnx.export(model, …), and name it with onnx(path)",
+    )

@@ -1,0 +1,234 @@
+"""Steps become integer operators: every real scale turns into a multiplier and a shift.
+
+    m/2^s ~ s_w[c]·s_x / s_y        average pool: s_x / (n·s_y) for a window of n elements
+
+From here on nothing is a float.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import assert_never
+
+import numpy as np
+
+from hawqlang.arith import dyadic, pack
+from hawqlang.ir import graph
+from hawqlang.ops import (
+    Add,
+    AddStore,
+    Affine,
+    AvgPool2d,
+    Concat,
+    Conv2d,
+    Linear,
+    MaxPool2d,
+    Op,
+    Pad,
+    Reshape,
+    Slice,
+    Store,
+    writes,
+)
+from hawqlang.ops.window import populations
+from hawqlang.stages.lower.affine_maps import RealMap, batch_norm_map, input_map, integer_map
+from hawqlang.stages.lower.draft import Draft, Result, Step, scale_of
+from hawqlang.stages.lower.errors import ratio_too_large
+
+
+def dyadic_requantize(draft: Draft) -> Draft:
+    """Return the draft with its operators."""
+    ops = [op for step in draft.steps for op in _ops(draft, step)]
+    return replace(draft, ops=tuple(_uniquely_named(ops)))
+
+
+def _ops(draft: Draft, step: Step) -> Iterator[Op]:
+    match step.node:
+        case None:
+            real = input_map(draft)
+            wanted = [r for r in step.results if draft.names[r.slot] != draft.names[draft.pixels]]
+            yield from (_affine(draft, draft.pixels.value, step, r, real) for r in wanted)
+        case graph.Conv2d() as node:
+            yield _conv(draft, node, step)
+        case graph.Linear() as node:
+            yield _linear(draft, node, step)
+        case graph.Add() as node:
+            yield Add(name=node.name, stores=tuple(_sum(draft, r) for r in step.results))
+        case graph.AvgPool2d() as node:
+            yield _avgpool(draft, node, step)
+        case graph.BatchNorm() as node:
+            real = batch_norm_map(draft, node, draft.params(step.reads[0]))
+            yield from (_affine(draft, node.name, step, r, real) for r in step.results)
+        case graph.Concat() | graph.MaxPool2d() | graph.Slice() | graph.Pad() | graph.Flatten():
+            yield _move(draft, step.node, step)
+        case _:
+            assert_never(step.node)
+
+
+def _conv(draft: Draft, node: graph.Conv2d, step: Step) -> Conv2d:
+    layer, put = draft.layers[node.name], draft.request.store.put
+    channels, tall, wide, depth = layer.q.shape
+    return Conv2d(
+        name=node.name,
+        x=draft.names[step.reads[0]],
+        weight=put(pack.pack_weights(layer.q, layer.bits)),
+        weight_bits=layer.bits,
+        weight_shape=(channels, tall, wide, depth),
+        bias=put(layer.bias.astype(np.int32)),
+        stride=node.stride,
+        padding=node.padding,
+        dilation=node.dilation,
+        groups=node.groups,
+        stores=_layer_stores(draft, node.name, step),
+    )
+
+
+def _linear(draft: Draft, node: graph.Linear, step: Step) -> Linear:
+    layer, put = draft.layers[node.name], draft.request.store.put
+    features, inputs = layer.q.shape
+    return Linear(
+        name=node.name,
+        x=draft.names[step.reads[0]],
+        weight=put(pack.pack_weights(layer.q, layer.bits)),
+        weight_bits=layer.bits,
+        weight_shape=(features, inputs),
+        bias=put(layer.bias.astype(np.int32)),
+        stores=_layer_stores(draft, node.name, step),
+    )
+
+
+def _layer_stores(draft: Draft, name: str, step: Step) -> tuple[Store, ...]:
+    x = scale_of(draft.params(step.reads[0]))
+    scales = [Fraction(float(scale)) * x for scale in draft.layers[name].scale]
+    return tuple(_store(draft, result, scales) for result in step.results)
+
+
+def _avgpool(draft: Draft, node: graph.AvgPool2d, step: Step) -> AvgPool2d:
+    _, height, wide = draft.request.graph.shape(node.x)
+    windows = (node.kernel, node.stride, node.padding, node.counted)
+    counts = tuple(int(n) for n in np.unique(populations((height, wide), *windows)))
+    x = scale_of(draft.params(step.reads[0]))
+    scales = [x / n for n in counts]
+    return AvgPool2d(
+        name=node.name,
+        x=draft.names[step.reads[0]],
+        kernel=node.kernel,
+        stride=node.stride,
+        padding=node.padding,
+        counted=node.counted,
+        populations=counts,
+        stores=tuple(_store(draft, result, scales) for result in step.results),
+    )
+
+
+def _store(draft: Draft, result: Result, scales: list[Fraction]) -> Store:
+    """Return the store of an accumulator with one real scale per channel or window population."""
+    y = draft.params(result.slot)
+    name = draft.names[result.slot]
+    try:
+        multipliers, shifts = dyadic.choose_all(scale / scale_of(y) for scale in scales)
+    except dyadic.RatioTooLargeError:
+        raise ratio_too_large(name, float(max(scales) / scale_of(y))) from None
+    put = draft.request.store.put
+    lo, hi = _clamp(draft, result)
+    addend = draft.addends[result.slot, result.addends[0]] if result.addends else None
+    return Store(
+        output=name,
+        multiplier=put(multipliers),
+        shift=put(shifts),
+        zero_point=y.zero_point,
+        lo=lo,
+        hi=hi,
+        addend=addend,
+    )
+
+
+def _sum(draft: Draft, result: Result) -> AddStore:
+    lo, hi = _clamp(draft, result)
+    a, b = (draft.addends[result.slot, slot] for slot in result.addends)
+    zero_point = draft.params(result.slot).zero_point
+    return AddStore(output=draft.names[result.slot], a=a, b=b, zero_point=zero_point, lo=lo, hi=hi)
+
+
+def _affine(draft: Draft, name: str, step: Step, result: Result, real: RealMap) -> Affine:
+    y = draft.params(result.slot)
+    try:
+        numbers = integer_map(name, real, y)
+    except dyadic.RatioTooLargeError:
+        steepest = max(abs(a) for a in real.slope) * scale_of(real.x) / scale_of(y)
+        raise ratio_too_large(name, float(steepest)) from None
+    lo, hi = _clamp(draft, result)
+    put = draft.request.store.put
+    return Affine(
+        name=name,
+        x=draft.names[step.reads[0]],
+        output=draft.names[result.slot],
+        multiplier=put(numbers.multiplier),
+        shift=put(numbers.shift),
+        add=put(numbers.add),
+        zero_point=y.zero_point,
+        lo=lo,
+        hi=hi,
+    )
+
+
+def _clamp(draft: Draft, result: Result) -> tuple[int, int]:
+    """Return the smallest and largest code of a result: its type's, narrowed by the clamp in real units."""
+    y = draft.params(result.slot)
+
+    def code(bound: float | None, otherwise: int) -> int:
+        if bound is None:
+            return otherwise
+        nearest = y.zero_point + (Fraction(bound) / scale_of(y) + Fraction(1, 2)).__floor__()
+        return min(max(nearest, y.qmin), y.qmax)
+
+    return code(result.low, y.qmin), code(result.high, y.qmax)
+
+
+def _move(
+    draft: Draft,
+    node: graph.Concat | graph.MaxPool2d | graph.Slice | graph.Pad | graph.Flatten,
+    step: Step,
+) -> Op:
+    x, output = draft.names[step.reads[0]], draft.names[step.results[0].slot]
+    match node:
+        case graph.Concat():
+            parts = tuple(draft.names[slot] for slot in step.reads)
+            op = Concat(name=node.name, inputs=parts, output=output)
+        case graph.MaxPool2d():
+            op = MaxPool2d(
+                name=node.name,
+                x=x,
+                output=output,
+                kernel=node.kernel,
+                stride=node.stride,
+                padding=node.padding,
+                dilation=node.dilation,
+            )
+        case graph.Slice():
+            start, stop, step_ = (channels_last(v) for v in (node.start, node.stop, node.step))
+            op = Slice(name=node.name, x=x, output=output, start=start, stop=stop, step=step_)
+        case graph.Pad():
+            op = Pad(
+                name=node.name, x=x, output=output, channels=node.channels, padding=node.padding
+            )
+        case graph.Flatten():
+            op = Reshape(name=node.name, x=x, output=output)
+        case _:
+            assert_never(node)
+    return op
+
+
+def channels_last(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a tuple over ``(C, H, W)`` as one over ``(H, W, C)``; a vector's stays as it is."""
+    return (*axes[1:], axes[0])
+
+
+def _uniquely_named(ops: list[Op]) -> Iterator[Op]:
+    """Yield the operators; those of one node take the name of what they write."""
+    count = Counter(op.name for op in ops)
+    for op in ops:
+        yield op if count[op.name] == 1 else op.replace(name=writes(op)[0])

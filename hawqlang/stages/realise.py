@@ -1,0 +1,326 @@
+"""One allocation made real in a folder: tune, lower, codegen, build, verify, and what accuracy constraints ask."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from hawqlang import __version__, runtime
+from hawqlang.backend.registry import BACKENDS
+from hawqlang.backend.render import render
+from hawqlang.base import TensorRef
+from hawqlang.cache import TensorStore, digest
+from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.bundle import MANIFEST, BackendEntry, Manifest, OpNumbers, Port
+from hawqlang.ir.evaluation import Evaluation
+from hawqlang.ir.integer import IntegerProgram
+from hawqlang.ir.kernels import KernelSet
+from hawqlang.ir.plan import BitPlan, ConstraintResult
+from hawqlang.ir.printer import program_text
+from hawqlang.ir.printer_spec import print_spec
+from hawqlang.ir.scales import ScaleTable
+from hawqlang.ir.spec import Build, ImageInput, Input, Spec
+from hawqlang.ir.tuning import Tuning
+from hawqlang.ir.verdict import Verdict
+from hawqlang.ops import Add, Affine, AvgPool2d, Conv2d, Linear, Op
+from hawqlang.progress import Silent
+from hawqlang.session import Session
+from hawqlang.stages.accuracy import accuracy_constraints, decide
+from hawqlang.stages.allocate.report import plan_json
+from hawqlang.stages.analyse import Analysis, Network, Report, calibration_words
+from hawqlang.stages.bundle import file_entries, relocate, write_reference
+from hawqlang.stages.card import Outcome, card_context
+from hawqlang.stages.data import open_samples
+from hawqlang.stages.evaluate import compare, float_top1, integer_top1
+from hawqlang.stages.feedback import Feedback
+from hawqlang.stages.lower import LowerSettings, Tuned, lower
+from hawqlang.stages.simulate import Deployment
+from hawqlang.stages.tune import tune
+from hawqlang.stages.verify import holds, verify
+
+
+@dataclass(frozen=True, slots=True)
+class Realised:
+    """What stands in the folder, before it is known to be the final one."""
+
+    program: IntegerProgram
+    scales: ScaleTable
+    kernels: tuple[KernelSet, ...]
+    bias_correction: str
+    evaluation: Evaluation | None
+    decided: tuple[ConstraintResult, ...]
+    """The accuracy constraints, as they stand for this allocation."""
+
+
+def realise(
+    analysis: Analysis, plan: BitPlan, folder: Path, session: Session, report: Report
+) -> Realised:
+    """Generate, build and check the library of one allocation in ``folder``.
+
+    Raises:
+        HawqError: lowering or a compiler refuses, or the library disagrees with the interpreter (HQ901).
+    """
+    build, network, store = analysis.build, analysis.known(), session.cache.tensors
+    with session.step("tune", "correct biases") as advance:
+        tuning = _tuned(analysis, network, plan, session, Feedback(advance, report))
+    with session.step("lower", "lower to integers"):
+        program, scales = lower(
+            network.graph,
+            network.ranges,
+            plan.allocation(),
+            LowerSettings(network.input, analysis.settings, build.residual),
+            store,
+            Tuned(biases={row.layer: store.get(row.bias) for row in tuning.biases}),
+        )
+    kernels = tuple(_generate(build, program, folder, session))
+    evaluation = _evaluate(analysis, network, folder, kernels, session)
+    decided = tuple(
+        decide(constraint, evaluation)
+        for constraint in accuracy_constraints(build)
+        if evaluation is not None
+    )
+    return Realised(program, scales, kernels, _tuning_words(tuning), evaluation, decided)
+
+
+def _tuned(
+    analysis: Analysis, network: Network, plan: BitPlan, session: Session, feedback: Feedback
+) -> Tuning:
+    """Return the corrected biases of an allocation, from the cache where it was tried before."""
+    deployment = Deployment(plan.allocation(), analysis.settings, analysis.build.residual)
+    own = tuple(analysis.settings.items())
+    key = digest("tune", network.digest(), tuple(plan.allocation().items()), own)
+    return session.cache.step(
+        key,
+        Tuning,
+        lambda: tune(
+            network.model,
+            network.ranges,
+            deployment,
+            network.stream(),
+            session.cache.tensors,
+            feedback,
+        ),
+    )
+
+
+def _tuning_words(tuning: Tuning) -> str:
+    """Return what became of the bias correction, as a card says it."""
+    if tuning.error_after is None or tuning.error_before is None:
+        return "none"
+    errors = f"logit error {tuning.error_before:.2g} without, {tuning.error_after:.2g} with it"
+    judged = f"on {tuning.held_out} held-out samples"
+    if tuning.kept:
+        return f"kept for {len(tuning.biases)} layers, fitted on {tuning.fitted}: {errors} {judged}"
+    return f"tried and dropped: {errors} {judged}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an artifact is in the making, and where it will stand: its manifest's paths are relative to that."""
+
+    partial: Path
+    final: Path
+
+
+def finish(
+    spec: Spec, analysis: Analysis, plan: BitPlan, found: Realised, place: Place, session: Session
+) -> Manifest:
+    """Write everything that describes the library, seal the manifest, and prove the whole.
+
+    Args:
+        spec: what was built.
+        analysis: what is known of the model.
+        plan: the allocation, accuracy constraints decided.
+        found: what stands in the folder.
+        place: the folder.
+        session: shows progress.
+    """
+    with session.step("report", "describe the artifact"):
+        _describe(analysis, plan, found, place.partial, session.cache.tensors)
+        manifest = _manifest(spec, analysis, found, place, session.cache.tensors).sealed()
+        (place.partial / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
+    with session.step("verify", "verify against the interpreter"):
+        verdict = verify(place.partial, manifest, (), Silent())
+    if not holds(verdict):
+        raise HawqError(_not_proven(analysis.build, verdict))
+    return manifest
+
+
+def _generate(
+    build: Build, program: IntegerProgram, folder: Path, session: Session
+) -> Iterator[KernelSet]:
+    """Yield the kernels of every back end that the build emits, each built in a folder of its own."""
+    store = session.cache.tensors
+    for emit in build.emits:
+        if emit.what not in BACKENDS:
+            continue
+        backend = BACKENDS[emit.what]()
+        with session.step("codegen", f"generate {emit.what} code"):
+            kernels = backend.generate(program, build.target, store)
+        with session.step("build", f"compile {emit.what} code"):
+            backend.build(kernels, folder / emit.what, store)
+        yield kernels
+
+
+def _evaluate(
+    analysis: Analysis,
+    network: Network,
+    folder: Path,
+    kernels: tuple[KernelSet, ...],
+    session: Session,
+) -> Evaluation | None:
+    """Return integer and float accuracy where the spec asks for them and has the data."""
+    build = analysis.build
+    wanted = bool(accuracy_constraints(build)) or any(
+        e.what in ("card", "report") for e in build.emits
+    )
+    data = None if build.dataset is None else build.dataset.evaluation
+    if data is None or not wanted or not kernels:
+        return None
+    samples = open_samples(data, network.input)
+    backend = kernels[0].backend
+    runner = BACKENDS[backend]().load(folder / backend)
+    try:
+        integer = integer_top1(runner, samples, session.progress)
+    finally:
+        runner.close()
+    float_ = float_top1(network.graph, network.input, samples, session.cache, session.progress)
+    return compare(integer, float_, samples.labels)
+
+
+def _describe(
+    analysis: Analysis,
+    plan: BitPlan,
+    found: Realised,
+    folder: Path,
+    store: TensorStore,
+) -> None:
+    """Write everything but the manifest and the libraries."""
+    network = analysis.known()
+    write_reference(found.program, store, folder)
+    (folder / "program.txt").write_text(program_text(found.program, store), encoding="utf-8")
+    allocation = json.dumps(plan_json(plan), indent=1, ensure_ascii=False) + "\n"
+    (folder / "allocation.json").write_text(allocation, encoding="utf-8")
+    outcome = Outcome(
+        build=analysis.build,
+        plan=plan,
+        program=found.program,
+        ranges=network.ranges,
+        sensitivities=analysis.sensitivities,
+        kernels=found.kernels,
+        calibration=calibration_words(network, analysis.build),
+        bias_correction=found.bias_correction,
+        evaluation=found.evaluation,
+        notes=(*network.graph.notes, *plan.notes),
+    )
+    context = card_context(outcome, __version__)
+    (folder / "card.md").write_text(
+        render("report/card.md.j2", **{f.name: getattr(context, f.name) for f in fields(context)}),
+        encoding="utf-8",
+    )
+    shutil.copyfile(runtime.__file__, folder / "runtime.py")
+
+
+def _manifest(
+    spec: Spec, analysis: Analysis, found: Realised, place: Place, store: TensorStore
+) -> Manifest:
+    build, network, base = analysis.build, analysis.known(), place.final.resolve()
+    program = found.program
+    pixels = program.tensor(program.input)
+    return Manifest(
+        compiler=__version__,
+        build=build.name,
+        spec=print_spec(spec.replace(builds=(build,))),
+        sources=tuple((Path(path).name, sha) for path, sha in spec.sources),
+        inputs=(("graph", digest(network.graph)), ("calibration", network.samples.digest)),
+        model=relocate(build.model, base, to_relative=True),
+        dataset=None if build.dataset is None else relocate(build.dataset, base, to_relative=True),
+        target=relocate(build.target, base, to_relative=True),
+        network_input=network.input,
+        input=Port(
+            shape=pixels.shape,
+            dtype="uint8",
+            scale=_input_scale(network.input),
+            zero_point=pixels.zero_point,
+        ),
+        output=Port(
+            shape=program.tensor(program.output).shape,
+            dtype="int32",
+            scale=found.scales.scale(program.output),
+            zero_point=0,
+        ),
+        seed=build.seed,
+        backends=tuple(
+            BackendEntry(
+                name=kernels.backend,
+                folder=kernels.backend,
+                arena_bytes=kernels.arena_bytes,
+                arena_lower_bound_bytes=kernels.arena_lower_bound_bytes,
+            )
+            for kernels in found.kernels
+        ),
+        dyadic=tuple(numbers for op in program.ops for numbers in _numbers(op, store)),
+        files=file_entries(place.partial),
+    )
+
+
+def _input_scale(network_input: Input) -> float:
+    """Return the real value of one step of the input's codes; a pixel of an image counts as itself."""
+    if isinstance(network_input, ImageInput):
+        return 1.0
+    low, high = min(network_input.low, 0), max(network_input.high, 0)
+    return float((high - low) / 255)
+
+
+def _numbers(op: Op, store: TensorStore) -> Iterator[OpNumbers]:
+    """Yield the dyadic numbers of every tensor that an operator stores."""
+
+    def listed(tensor: str, multiplier: TensorRef, shift: TensorRef) -> OpNumbers:
+        return OpNumbers(
+            op=op.name,
+            tensor=tensor,
+            multiplier=tuple(int(m) for m in store.get(multiplier)),
+            shift=tuple(int(s) for s in store.get(shift)),
+        )
+
+    match op:
+        case Affine():
+            yield listed(op.output, op.multiplier, op.shift)
+        case Conv2d() | Linear() | AvgPool2d():
+            for one in op.stores:
+                yield listed(one.output, one.multiplier, one.shift)
+        case Add():
+            for one in op.stores:
+                yield OpNumbers(
+                    op=op.name,
+                    tensor=one.output,
+                    multiplier=(one.a.multiplier, one.b.multiplier),
+                    shift=(one.a.shift, one.b.shift),
+                )
+        case _:
+            return
+
+
+def _not_proven(build: Build, verdict: Verdict) -> Diagnostic:
+    """Return the report of a library that is not what the program says: a defect of the compiler."""
+    first = verdict.first_difference
+    floats = [text for b in verdict.backends for text in b.float_instructions]
+    if first is not None:
+        what = (
+            f"{first.backend} stores {first.got} instead of {first.expected} in"
+            f" {first.tensor}{list(first.index)} (operator {first.op}, input {first.input})"
+        )
+    elif floats:
+        what = f"the library holds floating-point instructions: {floats[0]}"
+    else:
+        what = "a bound or a file's hash does not hold"
+    return Diagnostic(
+        code="HQ901",
+        severity="error",
+        message=f"'{build.name}' was built but could not be verified: {what}",
+        span=build.span,
+        help="this is a defect of hawqc; nothing was written. Please report it with the spec",
+    )

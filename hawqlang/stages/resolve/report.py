@@ -1,0 +1,178 @@
+"""How resolving reports: errors leave a unit of the spec and are collected at its border.
+
+A *unit* is whatever can be judged by itself: a setting, an argument, a constraint. A unit that
+leans on something already reported leaves with an empty exception, so one mistake is one diagnostic
+and never a cascade.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
+
+from hawqlang.base import Span
+from hawqlang.diagnostics import Diagnostic, Fix, Label, suggest
+
+_SHOWN = 8
+"""How many known words a message lists."""
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class RejectedError(Exception):
+    """Leaves a unit. Without a diagnostic, its cause is already reported."""
+
+    def __init__(self, diagnostic: Diagnostic | None = None, *, key: str | None = None) -> None:
+        super().__init__(diagnostic.message if diagnostic else "already reported")
+        self.diagnostic = diagnostic
+        self.key = key
+        """Errors with the same key are one mistake: later places become labels of the first."""
+
+
+class Sink:
+    """Collects the diagnostics of one run."""
+
+    def __init__(self) -> None:
+        self._found: list[Diagnostic] = []
+        self._by_key: dict[str, int] = {}
+        self.partial = False
+        """Whether something was left out before resolving: then absence proves nothing."""
+
+    @property
+    def errors(self) -> int:
+        """The number of errors so far, rejections that were reported elsewhere included."""
+        return self._rejected + sum(d.severity == "error" for d in self._found)
+
+    _rejected = 0
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Everything collected, in the order it was found."""
+        return tuple(self._found)
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        """Collect one diagnostic; the very same finding twice counts once."""
+        if diagnostic not in self._found:
+            self._found.append(diagnostic)
+
+    def reject(self, rejection: RejectedError) -> None:
+        """Collect what a rejection carries."""
+        self._rejected += 1
+        diagnostic, key = rejection.diagnostic, rejection.key
+        if diagnostic is None:
+            return
+        if key is None:
+            self.add(diagnostic)
+        elif key not in self._by_key:
+            self._by_key[key] = len(self._found)
+            self._found.append(diagnostic)
+        elif diagnostic.span is not None:
+            first = self._found[self._by_key[key]]
+            again = Label(span=diagnostic.span, message="and here")
+            if first.span != diagnostic.span and again not in first.labels:
+                self._found[self._by_key[key]] = first.replace(labels=(*first.labels, again))
+
+    def attempt(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
+        """Return what ``function`` returns, or ``None`` after collecting why it gave up."""
+        try:
+            return function(*args, **kwargs)
+        except RejectedError as rejection:
+            self.reject(rejection)
+            return None
+
+    def all_of(self, results: Iterable[_T | None]) -> tuple[_T, ...]:
+        """Return the results of several attempts.
+
+        Raises:
+            RejectedError: when one of them failed.
+        """
+        collected = tuple(results)
+        kept = tuple(result for result in collected if result is not None)
+        if len(kept) < len(collected):
+            raise RejectedError
+        return kept
+
+
+def error(  # noqa: PLR0913 - one keyword for each part of a diagnostic
+    code: str,
+    message: str,
+    span: Span,
+    *,
+    label: str = "",
+    labels: tuple[Label, ...] = (),
+    notes: tuple[str, ...] = (),
+    help: str | None = None,  # noqa: A002 - the word the diagnostic uses
+    fix: Fix | None = None,
+    key: str | None = None,
+) -> RejectedError:
+    """Return an error to raise."""
+    diagnostic = Diagnostic(
+        code=code,
+        severity="error",
+        message=message,
+        span=span,
+        label=label,
+        labels=labels,
+        notes=notes,
+        help=help,
+        fix=fix,
+    )
+    return RejectedError(diagnostic, key=key)
+
+
+def warning(
+    code: str,
+    message: str,
+    span: Span,
+    *,
+    labels: tuple[Label, ...] = (),
+    help: str | None = None,  # noqa: A002 - the word the diagnostic uses
+) -> Diagnostic:
+    """Return a warning to add to a sink."""
+    return Diagnostic(
+        code=code, severity="warning", message=message, span=span, labels=labels, help=help
+    )
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate that ``name`` most likely stands for, if one is close enough."""
+    found = suggest.nearest(name, candidates, limit=1)
+    return found[0] if found else None
+
+
+def choices(candidates: Iterable[str]) -> str:
+    """Return the candidates as a phrase: ``a``, ``b`` or ``c``, each in backquotes."""
+    known = list(candidates)
+    if len(known) < 2:
+        return _listed(known)
+    return f"{_listed(known[:-1])} or `{known[-1]}`"
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def unknown(
+    code: str, message: str, name: str, span: Span, candidates: Iterable[str]
+) -> RejectedError:
+    """Return the error for a word that is none of ``candidates``; the nearest one is its fix."""
+    known = tuple(candidates)
+    guess = nearest(name, known)
+    if guess is not None:
+        return error(
+            code,
+            message,
+            span,
+            help=f"did you mean `{guess}`?",
+            fix=Fix(span=span, replacement=guess),
+        )
+    if not known:
+        return error(code, message, span)
+    shown = choices(known) if len(known) <= _SHOWN else f"{_listed(known[:_SHOWN])} and others"
+    return error(code, message, span, help=f"known here: {shown}")
+
+
+def joined(first: Span, last: Span) -> Span:
+    """Return the span from the start of ``first`` to the end of ``last``."""
+    return first.replace(end_line=last.end_line, end_column=last.end_column)

@@ -1,0 +1,293 @@
+"""Settings of ``quantize`` and ``layer`` blocks: how weights and activations become integers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Literal, TypeAlias
+
+from hawqlang.ir import spec, syntax
+from hawqlang.stages.resolve.amounts import Amount
+from hawqlang.stages.resolve.bind import Arguments, Signature, call, fields
+from hawqlang.stages.resolve.constants import amount, ungroup
+from hawqlang.stages.resolve.read import boolean, listed, path, positive, ratio, whole, word
+from hawqlang.stages.resolve.report import RejectedError, error
+from hawqlang.stages.resolve.scope import Context
+
+Accumulator: TypeAlias = Literal["int32", "int24", "int16"]
+Scheme: TypeAlias = Literal["symmetric", "affine"]
+Rounding: TypeAlias = Literal["nearest", "adaptive", "stochastic"]
+Granularity: TypeAlias = Literal["per_channel", "per_tensor"] | spec.GroupSize
+Effort: TypeAlias = Literal["fast", "balanced", "best"]
+
+ACCUMULATORS: tuple[Accumulator, ...] = ("int32", "int24", "int16")
+SCHEMES: tuple[Scheme, ...] = ("symmetric", "affine")
+ROUNDINGS: tuple[Rounding, ...] = ("nearest", "adaptive", "stochastic")
+EFFORTS: tuple[Effort, ...] = ("fast", "balanced", "best")
+
+_PERCENTILE = Signature(("p",), required=("p",), example="percentile(99.99%)")
+_WEIGHT_RANGES: Mapping[str, Signature] = {
+    "minmax": Signature(example="minmax"),
+    "mse": Signature(example="mse"),
+    "percentile": _PERCENTILE,
+}
+_ACTIVATION_RANGES: Mapping[str, Signature] = {
+    "percentile": _PERCENTILE,
+    "minmax": Signature(example="minmax"),
+    "mse": Signature(example="mse"),
+    "entropy": Signature(example="entropy"),
+    "ema": Signature(("m",), required=("m",), example="ema(0.99)"),
+}
+_GRANULARITIES: Mapping[str, Signature] = {
+    "per_channel": Signature(example="per_channel"),
+    "per_tensor": Signature(example="per_tensor"),
+    "group": Signature(("n",), required=("n",), example="group(128)"),
+}
+_SENSITIVITIES: Mapping[str, Signature] = {
+    "hessian": Signature((), ("probes", "tolerance", "samples"), example="hessian(probes = 64)"),
+    "fisher": Signature(example="fisher"),
+    "mse": Signature(example="mse"),
+    "kl": Signature(example="kl"),
+    "measured": Signature(example="measured"),
+    "file": Signature(("path",), required=("path",), example='file("s.json")'),
+}
+_TUNED = ("lr", "distill")
+_FINETUNES: Mapping[str, Signature] = {
+    "none": Signature(example="none"),
+    "qat": Signature(("epochs",), _TUNED, required=("epochs",), example="qat(epochs = 10)"),
+    "overflow_aware": Signature(
+        ("epochs",), _TUNED, required=("epochs",), example="overflow_aware(epochs = 10)"
+    ),
+    "mean_field": Signature(
+        ("levels", "epochs"),
+        _TUNED,
+        required=("levels", "epochs"),
+        example="mean_field(levels = [-1, 1], epochs = 300)",
+    ),
+}
+
+
+class WeightChanges(spec.Frozen):
+    """What a ``weights`` block sets; ``None`` is "not set here"."""
+
+    granularity: Granularity | None = None
+    scheme: Scheme | None = None
+    range: spec.Range | None = None
+    rounding: Rounding | None = None
+
+
+class ActivationChanges(spec.Frozen):
+    """What an ``activations`` block sets; ``None`` is "not set here"."""
+
+    granularity: Literal["per_tensor"] | None = None
+    scheme: Scheme | None = None
+    range: spec.Range | None = None
+
+
+def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
+    """Return what a ``weights { … }`` block sets."""
+    names = ("granularity", "scheme", "range", "rounding")
+    body = fields(block.body.entries, ctx, "the `weights` block", block.name.span, names)
+    found = WeightChanges(
+        granularity=body.read("granularity", _granularity, None),
+        scheme=body.read("scheme", _scheme, None),
+        range=body.read("range", _weight_range, None),
+        rounding=body.read("rounding", _rounding, None),
+    )
+    if isinstance(found.granularity, spec.GroupSize):
+        size = found.granularity.size
+        ctx.defer(f"granularity = group({size})", body.settings["granularity"].span)
+    if found.scheme == "affine":
+        ctx.defer("affine weights (`scheme = affine`)", body.settings["scheme"].span)
+    if found.rounding in ("adaptive", "stochastic"):
+        ctx.defer(f"rounding = {found.rounding}", body.settings["rounding"].span)
+    return found
+
+
+def activation_block(block: syntax.Block, ctx: Context) -> ActivationChanges:
+    """Return what an ``activations { … }`` block sets."""
+    names = ("granularity", "scheme", "range")
+    body = fields(block.body.entries, ctx, "the `activations` block", block.name.span, names)
+    found = ActivationChanges(
+        granularity=body.read("granularity", _per_tensor, None),
+        scheme=body.read("scheme", _scheme, None),
+        range=body.read("range", _activation_range, None),
+    )
+    if isinstance(found.range, spec.Entropy):
+        ctx.defer("range = entropy", body.settings["range"].span)
+    if isinstance(found.range, spec.Ema):
+        ctx.defer("range = ema(…)", body.settings["range"].span)
+    return found
+
+
+def accumulator(expr: syntax.Expr, ctx: Context) -> Accumulator:
+    """Return the type of sums."""
+    found: Accumulator = word(expr, ctx, ACCUMULATORS, "an accumulator")
+    if found != "int32":
+        ctx.defer(f"accumulator = {found}", expr.span)
+    return found
+
+
+def effort(expr: syntax.Expr, ctx: Context) -> Effort:
+    """Return how hard ranges and rounding are optimised."""
+    found: Effort = word(expr, ctx, EFFORTS, "a level of effort")
+    if found != "fast":
+        ctx.defer(f"effort = {found}", expr.span)
+    return found
+
+
+def residual(expr: syntax.Expr, ctx: Context) -> Literal[8, 16, 32]:
+    """Return the bits of a stored tensor that an addition reads."""
+    widths: dict[int, Literal[8, 16, 32]] = {8: 8, 16: 16, 32: 32}
+    found = widths.get(whole(expr, ctx))
+    if found is None:
+        message = f"`{ctx.quote(expr.span)}` is not a width of `residual`"
+        raise error("HQ209", message, expr.span, help="write `8`, `16` or `32`")
+    if found != 8:
+        ctx.defer(f"residual = {found}", expr.span)
+    return found
+
+
+def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
+    before = ctx.sink.errors
+    arguments = call(expr, ctx, "a granularity of weights", _GRANULARITIES)
+    if arguments.function == "group":
+        size = arguments.read("n", whole, 1)
+        if ctx.sink.errors > before:
+            raise RejectedError
+        return spec.GroupSize(size=size)
+    return "per_channel" if arguments.function == "per_channel" else "per_tensor"
+
+
+def _scheme(expr: syntax.Expr, ctx: Context) -> Scheme:
+    return word(expr, ctx, SCHEMES, "a scheme")
+
+
+def _rounding(expr: syntax.Expr, ctx: Context) -> Rounding:
+    return word(expr, ctx, ROUNDINGS, "a kind of rounding")
+
+
+def _per_tensor(expr: syntax.Expr, ctx: Context) -> Literal["per_tensor"]:
+    only: tuple[Literal["per_tensor"], ...] = ("per_tensor",)
+    return word(expr, ctx, only, "a granularity of activations")
+
+
+def _weight_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
+    return _range(expr, ctx, "a range of weights", _WEIGHT_RANGES)
+
+
+def _activation_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
+    return _range(expr, ctx, "a range of activations", _ACTIVATION_RANGES)
+
+
+def _range(
+    expr: syntax.Expr, ctx: Context, what: str, table: Mapping[str, Signature]
+) -> spec.Range:
+    before = ctx.sink.errors
+    arguments = call(expr, ctx, what, table)
+    found: spec.Range
+    match arguments.function:
+        case "minmax":
+            found = spec.MinMax()
+        case "mse":
+            found = spec.Mse()
+        case "entropy":
+            found = spec.Entropy()
+        case "ema":
+            found = spec.Ema(momentum=arguments.read("m", _momentum, Fraction(1, 2)))
+        case _:
+            found = spec.Percentile(p=arguments.read("p", _percentile, Fraction(1)))
+    if ctx.sink.errors > before:
+        raise RejectedError
+    return found
+
+
+def _percentile(expr: syntax.Expr, ctx: Context) -> Fraction:
+    """Return a percentile as a ratio; ``99.99`` and ``99.99%`` are the same."""
+    found = amount(expr, ctx)
+    if found.dim == "number":
+        found = Amount("ratio", found.constant / 100)
+    elif found.dim not in ("ratio", "share"):
+        ratio(expr, ctx)
+    if not Fraction(1, 2) < found.constant <= 1:
+        message = f"`{ctx.quote(expr.span)}` is out of range"
+        help_ = "a percentile is above 50% and at most 100%"
+        raise error("HQ209", message, expr.span, help=help_)
+    return found.constant
+
+
+def _momentum(expr: syntax.Expr, ctx: Context) -> Fraction:
+    """Return a momentum between 0 and 1, as a number or a ratio."""
+    found = amount(expr, ctx)
+    if found.dim not in ("number", "ratio", "share"):
+        ratio(expr, ctx)
+    if not 0 < found.constant < 1:
+        message = f"`{ctx.quote(expr.span)}` is out of range, a momentum lies between 0 and 1"
+        raise error("HQ209", message, expr.span)
+    return found.constant
+
+
+def sensitivity(expr: syntax.Expr, ctx: Context) -> spec.Sensitivity:
+    """Return how the loss of each choice of precision is estimated."""
+    before = ctx.sink.errors
+    arguments = call(expr, ctx, "a sensitivity", _SENSITIVITIES)
+    found: spec.Sensitivity
+    match arguments.function:
+        case "hessian":
+            found = spec.HessianSensitivity(
+                probes=arguments.read("probes", whole, 64),
+                tolerance=arguments.read("tolerance", ratio, Fraction(1, 100)),
+                samples=arguments.read("samples", whole, 32),
+            )
+        case "file":
+            found = spec.FileSensitivity(path=arguments.read("path", path, ""))
+        case name:
+            found = spec.NamedSensitivity.model_validate({"kind": name})
+            ctx.defer(f"sensitivity = {name}", expr.span)
+    if ctx.sink.errors > before:
+        raise RejectedError
+    return found
+
+
+def finetune(expr: syntax.Expr, ctx: Context) -> spec.Finetune | Literal["none"]:
+    """Return how the network is trained after quantization."""
+    before = ctx.sink.errors
+    arguments = call(expr, ctx, "a method of fine-tuning", _FINETUNES)
+    match arguments.function:
+        case "qat":
+            method: Literal["qat", "overflow_aware", "mean_field"] = "qat"
+        case "overflow_aware":
+            method = "overflow_aware"
+        case "mean_field":
+            method = "mean_field"
+        case _:
+            return "none"
+    epochs = arguments.read("epochs", whole, 1)
+    levels = arguments.read("levels", _levels, ())
+    free = _free(arguments)
+    if ctx.sink.errors > before:
+        raise RejectedError
+    ctx.defer(f"finetune = {method}(…)", expr.span)
+    return spec.Finetune(method=method, epochs=epochs, levels=levels, arguments=free)
+
+
+def _free(arguments: Arguments) -> tuple[tuple[str, Fraction | str | bool], ...]:
+    found: list[tuple[str, Fraction | str | bool]] = []
+    for name in arguments.values:
+        if name == "lr":
+            found.append((name, arguments.read(name, positive, Fraction(0))))
+        elif name == "distill":
+            found.append((name, arguments.read(name, boolean, False)))
+    return tuple(found)
+
+
+def _levels(expr: syntax.Expr, ctx: Context) -> tuple[int, ...]:
+    found = listed(expr, ctx, "levels", _level)
+    if len(found) < 2 or len(set(found)) < len(found):
+        message = "`levels` must be at least two different whole numbers"
+        raise error("HQ209", message, ungroup(expr).span, help="write `[-1, 1]`")
+    return found
+
+
+def _level(expr: syntax.Expr, ctx: Context) -> int:
+    return whole(expr, ctx, -(2**15), 2**15 - 1)

@@ -1,0 +1,224 @@
+"""Families of random layers, many to a program so that one compilation serves them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hawqlang.cache import TensorStore
+from hawqlang.ir.integer import IntegerProgram
+from tests.semantics.programs import Builder, Pads, Pair
+
+Case = tuple[IntegerProgram, TensorStore]
+
+
+def start(seed: int, shape: tuple[int, int, int] = (9, 11, 3)) -> tuple[Builder, str]:
+    """A builder and its image."""
+    b = Builder(np.random.default_rng(seed))
+    return b, b.image(*shape)
+
+
+def finish(b: Builder, x: str, name: str) -> Case:
+    """End the program with logits computed from ``x``."""
+    y = b.linear(b.flatten(x), 10, bits=(32,), wide=True)
+    return b.program(y, name), b.store
+
+
+def maps(b: Builder, image: str, depths: tuple[int, ...]) -> list[str]:
+    """Maps of the image's size with the given channels, of random width and sign."""
+    a = b.affine(image)
+    return [
+        b.conv(a, depth, (1, 1), padding=(0, 0, 0, 0), bits=(int(b.rng.integers(2, 9)),))
+        for depth in depths
+    ]
+
+
+def pads(b: Builder, limit: Pair) -> Pads:
+    """Random asymmetric padding below ``limit`` (rows, columns)."""
+    top, left = (int(b.rng.integers(n)) for n in limit)
+    bottom, right = (int(b.rng.integers(n)) for n in limit)
+    return top, left, bottom, right
+
+
+def pair(b: Builder, low: int, high: int) -> Pair:
+    """Two random numbers of ``[low, high]``."""
+    return int(b.rng.integers(low, high + 1)), int(b.rng.integers(low, high + 1))
+
+
+def dense(seed: int) -> Case:
+    """Dense convolutions: windows, strides, dilations, padding, channels, widths."""
+    b, image = start(seed)
+    xs = maps(b, image, (3, 8, 16, 21, 48))
+    for _ in range(14):
+        kernel = pair(b, 1, 4)
+        b.conv(
+            str(b.rng.choice(xs)),
+            int(b.rng.choice([1, 5, 16, 24, 33, 64, 80, 130])),
+            kernel,
+            stride=pair(b, 1, 3),
+            padding=pads(b, kernel),
+            dilation=pair(b, 1, 2),
+            weight_bits=int(b.rng.integers(1, 9)),
+            bits=tuple(int(n) for n in b.rng.choice([2, 4, 5, 8, 32], int(b.rng.integers(1, 4)))),
+            wide=bool(b.rng.integers(3) == 0),
+        )
+    return finish(b, xs[0], "dense")
+
+
+def grouped(seed: int) -> Case:
+    """Grouped convolutions, depthwise included."""
+    b, image = start(seed)
+    for depth, groups, channels in (
+        (6, 3, 9),
+        (8, 2, 8),
+        (12, 4, 40),
+        (20, 5, 35),
+        (32, 8, 32),
+        (32, 2, 96),
+        (10, 10, 20),
+        (24, 24, 72),
+    ):
+        (x,) = maps(b, image, (depth,))
+        kernel = pair(b, 1, 3)
+        b.conv(
+            x,
+            channels,
+            kernel,
+            stride=pair(b, 1, 2),
+            padding=pads(b, kernel),
+            groups=groups,
+            weight_bits=int(b.rng.integers(1, 9)),
+            bits=(8, 32),
+        )
+    return finish(b, x, "grouped")
+
+
+def depthwise(seed: int) -> Case:
+    """Depthwise convolutions, one channel each."""
+    b, image = start(seed)
+    (x,) = maps(b, image, (7,))
+    for depth in (3, 16, 17, 32, 40, 48, 64, 96, 128):
+        (x,) = maps(b, image, (depth,))
+        kernel = pair(b, 1, 5)
+        (addend,) = maps(b, image, (depth,)) if kernel == (1, 1) else (None,)
+        b.conv(
+            x,
+            depth,
+            kernel,
+            stride=pair(b, 1, 2) if addend is None else (1, 1),
+            padding=pads(b, kernel),
+            dilation=pair(b, 1, 2),
+            groups=depth,
+            weight_bits=int(b.rng.integers(1, 9)),
+            bits=(int(b.rng.integers(2, 9)), int(b.rng.choice([8, 32]))),
+            addend=addend,
+            wide=bool(b.rng.integers(4) == 0),
+        )
+        b.conv(x, depth, (3, 3), groups=depth)
+        y = b.conv(x, depth, (3, 3), groups=depth, stride=(2, 2), padding=(0, 0, 1, 1))
+        b.conv(y, depth, (3, 3), groups=depth, bits=(8, 4), addend=y)
+    return finish(b, x, "depthwise")
+
+
+def residual(seed: int) -> Case:
+    """Stores with addends of every kind, and additions of stored tensors."""
+    b, image = start(seed)
+    for depth in (5, 16, 72):
+        x, y = maps(b, image, (depth, depth))
+        raw = b.conv(x, depth, (3, 3), bits=(32,))
+        for addend in (x, y, raw):
+            b.conv(x, depth, (3, 3), bits=(8, 4), addend=addend)
+            b.conv(x, depth, (1, 1), padding=(0, 0, 0, 0), bits=(32, 8), addend=addend, wide=True)
+            b.add(addend, y, (8, 3))
+        b.add(raw, raw, (8, 32))
+        b.add(x, x, (32, 2))
+        mean = b.avg_pool(x, (9, 11))
+        flat = b.flatten(mean)
+        b.linear(flat, depth, bits=(8, 32), addend=flat)
+    return finish(b, x, "residual")
+
+
+def pools(seed: int) -> Case:
+    """Pools with windows clipped at borders, ceil mode and padding that does or does not count."""
+    b, image = start(seed)
+    b.max_pool(image, (2, 2), stride=(2, 2), padding=(0, 0, 0, 0))
+    b.avg_pool(image, (3, 3), padding=(1, 1, 1, 1))
+    for depth in (3, 16, 32, 40, 64):
+        (x,) = maps(b, image, (depth,))
+        b.max_pool(x, (3, 3), stride=(2, 2), padding=(1, 1, 1, 1))
+        b.max_pool(x, (2, 3), stride=pair(b, 1, 3), padding=pads(b, (2, 3)))
+        b.max_pool(x, (3, 2), stride=pair(b, 1, 2), padding=(2, 1, 1, 1), dilation=(2, 3))
+        b.avg_pool(x, (9, 11), bits=(8, 32, 4))
+        b.avg_pool(x, (3, 3), stride=(2, 2), padding=(1, 1, 1, 1), counted=(1, 1, 1, 1))
+        b.avg_pool(x, (2, 4), stride=(2, 3), padding=(1, 2, 1, 3), counted=(0, 1, 1, 2))
+    b.max_pool(b.conv(x, 20, (3, 3), bits=(32,)), (3, 3), stride=(2, 2), padding=(1, 1, 0, 0))
+    return finish(b, x, "pools")
+
+
+def moves(seed: int) -> Case:
+    """Concat, pad, slice, reshape: values only change place."""
+    b, image = start(seed)
+    for depth in (3, 16, 37):
+        (x,) = maps(b, image, (depth,))
+        y = b.max_pool(x, (3, 3), stride=(1, 1), padding=(1, 1, 1, 1))
+        joined = b.concat(x, y, x)
+        b.conv(joined, 24, (3, 3))
+        padded = b.pad(x, (int(b.rng.integers(20)), 3), (1, 0, 2, 3))
+        b.conv(padded, 24, (3, 3))
+        b.slice(x, (0, 0, 0), (9, 11, depth), (2, 2, 1))
+        b.slice(x, (1, 2, 1), (8, 11, depth), (3, 1, 2))
+        part = b.slice(x, (0, 3, 0), (9, 4, depth), (1, 1, 1))
+        b.slice(b.flatten(part), (2,), (9 * depth,), (1,))
+        b.conv(b.reshape(x, (11, 3, 3 * depth)), 8, (3, 3))
+        b.linear(b.flatten(x), 12)
+        raw = b.conv(x, depth, (3, 3), bits=(32,))
+        b.concat(raw, raw)
+        b.slice(raw, (0, 1, 0), (9, 11, depth), (2, 3, 1))
+        b.linear(b.reshape(b.slice(x, (0, 0, 0), (9, 11, 2), (1, 1, 1)), (198,)), 3)
+    return finish(b, x, "moves")
+
+
+def affines(seed: int) -> Case:
+    """Affine maps of pixels and of stored tensors, and images read without one."""
+    b, image = start(seed, (7, 10, 3))
+    for bits in (8, 8, 5, 32):
+        b.affine(image, bits=bits)
+    wide = b.conv(b.affine(image), 16, (3, 3), stride=(2, 2))
+    for depth in (3, 16, 50):
+        (x,) = maps(b, image, (depth,))
+        for bits in (8, 4, 32):
+            b.affine(x, bits=bits)
+    return finish(b, wide, "affines")
+
+
+def linears(seed: int) -> Case:
+    """Linear layers of vectors and of flattened maps."""
+    b, image = start(seed, (4, 3, 20))
+    x = b.affine(image)
+    flat = b.flatten(x)
+    for features in (1, 16, 40, 200):
+        h = b.linear(flat, features, weight_bits=int(b.rng.integers(1, 9)))
+        b.linear(h, 33, bits=(8, 32))
+    return finish(b, x, "linears")
+
+
+def codes(seed: int) -> Case:
+    """An image that convolutions read as it is."""
+    b, image = start(seed, (8, 8, int(np.random.default_rng(seed).integers(1, 20))))
+    x = b.conv(image, 16, (3, 3))
+    b.conv(image, 16, (3, 3), stride=(2, 2), padding=(0, 0, 1, 1))
+    return finish(b, x, "codes")
+
+
+FAMILIES: dict[str, Callable[[int], Case]] = {
+    "dense": dense,
+    "grouped": grouped,
+    "depthwise": depthwise,
+    "residual": residual,
+    "pools": pools,
+    "moves": moves,
+    "affines": affines,
+    "linears": linears,
+    "codes": codes,
+}
