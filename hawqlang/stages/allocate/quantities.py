@@ -44,7 +44,8 @@ def written(value: Fraction, dimension: Dimension, like: str = "") -> str:
     """Return a quantity to the nearest shown digit, in the unit that ``like`` is written in."""
     unit = unit_of(value, dimension, like)
     number = value / UNITS[dimension][unit]
-    return _with_unit(_decimal(number, _places(number), round_up=None), unit)
+    places = 2 if Fraction(1, 10) <= abs(number) < 100 else _places(number)
+    return _with_unit(_decimal(number, min(places, _places(number)), round_up=None), unit)
 
 
 @dataclass(frozen=True, slots=True)
