@@ -31,7 +31,17 @@ class Kernels:
     [
         *("addps", "vmulpd", "vfmadd231ps", "vfnmsub132sd", "divss", "sqrtsd", "vrsqrt14ps"),
         *("cvtdq2ps", "vcvttps2dq", "cvtsi2sd", "vcmpps", "cmpeqsd", "ucomiss", "vmaxps", "minsd"),
-        *("roundps", "vrndscaleps", "haddps", "vdpps", "vdpbf16ps", "fld", "fmul", "fistp", "vaddph"),
+        *(
+            "roundps",
+            "vrndscaleps",
+            "haddps",
+            "vdpps",
+            "vdpbf16ps",
+            "fld",
+            "fmul",
+            "fistp",
+            "vaddph",
+        ),
     ],
 )
 def test_floating_point_is_recognised(mnemonic: str) -> None:
@@ -42,8 +52,26 @@ def test_floating_point_is_recognised(mnemonic: str) -> None:
     "mnemonic",
     [
         *("vmovaps", "movss", "vxorps", "andnpd", "vshufps", "vunpcklps", "vblendvps", "vpermilps"),
-        *("vbroadcastss", "vinsertf128", "vextractf64x4", "vpmuldq", "vpdpbusd", "vpaddd", "pmaddwd"),
-        *("vpmaxsd", "vpackusdw", "vpsravd", "add", "imul", "cmp", "vmovshdup", "vpcmpd", "vpermt2ps"),
+        *(
+            "vbroadcastss",
+            "vinsertf128",
+            "vextractf64x4",
+            "vpmuldq",
+            "vpdpbusd",
+            "vpaddd",
+            "pmaddwd",
+        ),
+        *(
+            "vpmaxsd",
+            "vpackusdw",
+            "vpsravd",
+            "add",
+            "imul",
+            "cmp",
+            "vmovshdup",
+            "vpcmpd",
+            "vpermt2ps",
+        ),
         *("vpminsd", "cmpxchg", "maxs", "shufps", "movmskps", "vptestmd", "subq", "packssdw"),
     ],
 )
