@@ -121,10 +121,8 @@ def _places(number: Fraction) -> int:
 
 def _decimal(number: Fraction, places: int, *, round_up: bool | None) -> str:
     scaled = number * 10**places
-    if round_up is None:
-        whole = round(scaled)
-    else:
-        whole = math.ceil(scaled) if round_up else math.floor(scaled)
+    whole = math.ceil(scaled) if round_up else math.floor(scaled)
+    whole = round(scaled) if round_up is None else whole
     if places == 0:
         return str(whole)
     sign, digits = "-" * (whole < 0), str(abs(whole)).rjust(places + 1, "0")

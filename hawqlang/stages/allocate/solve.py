@@ -156,7 +156,7 @@ def _plan(known: Facts, allocation: Allocation, found: Optimum) -> BitPlan:
         layers=choices(known, allocation),
         constraints=results(known, allocation),
         notes=(*known.candidates.notes, *_notes(found)),
-        diagnostics=(*_unproven(known, found), *advice(known), *known.candidates.warnings),
+        diagnostics=(*_unproven(known, found), *advice(known)),
     )
 
 
@@ -219,7 +219,7 @@ def _without_allocation(known: Facts, found: Optimum, reasons: Sequence[Explaine
         constraints=(),
         conflict=tuple(member for one in reasons for member in one.members),
         suggestions=tuple(suggestion for one in reasons for suggestion in one.suggestions),
-        diagnostics=(*(one.diagnostic for one in reasons), *known.candidates.warnings)
+        diagnostics=tuple(one.diagnostic for one in reasons)
         if found.status == "infeasible"
-        else (unknown, *known.candidates.warnings),
+        else (unknown,),
     )

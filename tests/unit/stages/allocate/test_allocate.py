@@ -216,7 +216,7 @@ def test_two_processes_with_different_hashing_give_the_same_plan(repository: Pat
         "    print(allocate(spec, layers, candidates(spec, layers, None)).model_dump_json())\n"
     )
     printed = [
-        subprocess.run(  # noqa: S603
+        subprocess.run(
             [sys.executable, "-c", program],
             cwd=repository,
             env={"PYTHONHASHSEED": seed, "PYTHONPATH": ".", "OMP_NUM_THREADS": "1"},

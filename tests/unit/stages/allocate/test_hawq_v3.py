@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from scipy.optimize import Bounds, LinearConstraint, milp
+from numpy.typing import NDArray
+from scipy.optimize import (
+    Bounds,
+    LinearConstraint,
+    milp,  # pyright: ignore[reportUnknownVariableType]
+)
 
 from benchmarks.allocation_instances import instance
 from hawqlang.ir.candidates import Candidate
@@ -30,6 +36,17 @@ def amount(metric: str, one: Candidate) -> float:
         "perturbation": one.perturbation,
     }
     return float(known[metric] or 0)
+
+
+def minimised(cost: NDArray[np.float64], limits: list[LinearConstraint]) -> NDArray[np.float64]:
+    found: Any = milp(
+        cost,
+        integrality=np.ones(len(cost)),
+        bounds=Bounds(0, 1),
+        constraints=limits,
+        options={"mip_rel_gap": 0},
+    )
+    return np.asarray(found.x, dtype=np.float64)
 
 
 def best_by_highs(spec: Build, table: LayerTable) -> Fraction:
@@ -56,15 +73,8 @@ def best_by_highs(spec: Build, table: LayerTable) -> Fraction:
             link[np.arange(width), known.index[other], np.arange(width)] = -1
             limits.append(LinearConstraint(link.reshape(width, -1), 0, 0))
     cost = np.array([amount("perturbation", one) for one in flat])
-    found = milp(
-        cost / cost.max(),
-        integrality=np.ones(count * width),
-        bounds=Bounds(0, 1),
-        constraints=limits,
-        options={"mip_rel_gap": 0},
-    )
-    picks = found.x.reshape(count, width).argmax(axis=1)
-    allocation = tuple(spec.precision[k] for k in picks)
+    chosen = minimised(cost / cost.max(), limits).reshape(count, width).argmax(axis=1)
+    allocation = tuple(spec.precision[int(k)] for k in chosen)
     assert all(holds(known, one.predicate, allocation) for one in spec.constraints)
     return value(known, PERTURBATION, allocation)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hawqlang.base import Precision
 from hawqlang.ir.layers import LayerTable
+from hawqlang.ir.spec import Comparator, Metric
 from hawqlang.stages.allocate import allocate
 from hawqlang.stages.allocate.problem import Problem, Row
 from hawqlang.stages.allocate.pseudo_boolean import Judge, cover
@@ -75,7 +78,12 @@ def test_a_cover_forbids_what_breaks_a_row_whatever_the_rest_is() -> None:
 
 def test_a_strict_bound_excludes_its_own_value_and_nothing_else() -> None:
     layers = LayerTable(layers=(with_sensitivity(layer("a", 8), {W4: 1.0, W8: 0.0}),))
-    for op, bound, expected in (("<", 8, W4), ("<=", 8, W8), ("<", Fraction(801, 100), W8)):
+    cases: tuple[tuple[Comparator, Fraction, Precision], ...] = (
+        ("<", Fraction(8), W4),
+        ("<=", Fraction(8), W8),
+        ("<", Fraction(801, 100), W8),
+    )
+    for op, bound, expected in cases:
         spec = build([named("fits", compare(metric_form("size"), op, bound))])
         plan = allocate(spec, layers, candidates(spec, layers, None))
         assert plan.precision("a") == expected
@@ -113,7 +121,8 @@ def test_a_bound_at_a_baseline_admits_that_baseline() -> None:
             for i in range(30)
         )
     )
-    for metric in ("latency", "size", "bops", "average_abits"):
+    metrics: tuple[Metric, ...] = ("latency", "size", "bops", "average_abits")
+    for metric in metrics:
         limit = metric_form(metric, 1, at=W4)
         spec = build([named("least", compare(metric_form(metric), "<=", limit))])
 
@@ -137,13 +146,8 @@ def test_the_answer_does_not_depend_on_what_was_solved_before() -> None:
     assert plans[0] == plans[1] == plans[2]
 
 
-def test_no_limit_is_a_clock() -> None:
-    from hawqlang.stages import allocate as package
-
-    folder = next(iter(package.__path__))
-    import pathlib
-
-    for file in sorted(pathlib.Path(folder).glob("*.py")):
+def test_no_limit_is_a_clock(repository: Path) -> None:
+    for file in sorted((repository / "hawqlang" / "stages" / "allocate").glob("*.py")):
         text = file.read_text(encoding="utf-8")
         assert "time_limit" not in text
         assert '"timeout"' not in text
