@@ -11,6 +11,7 @@ import typer
 from hawqlang.cli.artifacts import open_artifact, open_library
 from hawqlang.cli.common import ArtifactArgument, guarded, stdout
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.stages.data.samples import channels_last, sample_shape
 
 
 @guarded
@@ -26,9 +27,9 @@ def run(
 ) -> None:
     """Run an artifact on one input: uint8 pixels in, int32 logits out (their scale is in the manifest)."""
     manifest = open_artifact(folder)
-    pixels = _read(input_, manifest.input.shape)
-    runner = open_library(folder, manifest)
-    logits = runner.run(pixels)
+    kind = manifest.network_input
+    codes = channels_last(_read(input_, sample_shape(kind)), kind)
+    logits = open_library(folder, manifest).run(codes)
     if output is not None:
         np.save(output, logits)
         return
@@ -38,7 +39,7 @@ def run(
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Return the pixels of a .npy file as ``(N, H, W, C)``."""
+    """Return the pixels ``(N, H, W, C)`` of a .npy file, or the codes of a tensor on its own axes."""
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

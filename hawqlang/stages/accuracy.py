@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
+from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.evaluation import Evaluation
 from hawqlang.ir.plan import BitPlan, ConstraintResult
-from hawqlang.ir.spec import Build, Compare, Constraint, Linear, MetricTerm
+from hawqlang.ir.spec import (
+    ArraysData,
+    Build,
+    Compare,
+    Constraint,
+    ImagesData,
+    Linear,
+    MetricTerm,
+)
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
@@ -25,6 +35,28 @@ def accuracy_constraints(build: Build) -> tuple[Constraint, ...]:
     return tuple(c for c in build.constraints if _metrics(c) & {"accuracy", "accuracy_drop"})
 
 
+def refuse_undecidable(build: Build) -> None:
+    """Raise where an accuracy is promised that nothing can measure, before any work is done."""
+    checked = accuracy_constraints(build)
+    data = None if build.dataset is None else build.dataset.evaluation
+    labels = data.labels if isinstance(data, ImagesData | ArraysData) else None
+    if not checked or (data is not None and labels is not None):
+        return
+    what = "no evaluation data" if data is None else "evaluation data without labels"
+    raise HawqError(
+        *(
+            Diagnostic(
+                code="HQ834",
+                severity="error",
+                message=f"'{one.name}' cannot be decided: '{build.name}' has {what}",
+                span=one.span,
+                help="declare it: evaluation = images(\"eval/\", labels = \"eval/labels.csv\")",
+            )
+            for one in checked
+        )
+    )
+
+
 def decide(constraint: Constraint, found: Evaluation) -> ConstraintResult:
     """Return how an accuracy constraint stands for what was measured."""
     compare = constraint.predicate
@@ -33,13 +65,14 @@ def decide(constraint: Constraint, found: Evaluation) -> ConstraintResult:
     left, right = _value(compare.left, found), _value(compare.right, found)
     measured_left = bool(compare.left.terms)
     value, bound = (left, right) if measured_left else (right, left)
+    unknown = math.isnan(value)
     upper = (compare.op in ("<", "<=")) == measured_left
     return ConstraintResult(
         name=constraint.name,
         text=constraint.text,
-        value=value,
+        value=None if unknown else value,
         bound=bound,
-        slack=bound - value if upper else value - bound,
+        slack=None if unknown else bound - value if upper else value - bound,
         holds=_COMPARE[compare.op](left, right),
         unit="%",
     )
@@ -60,10 +93,15 @@ def _metrics(constraint: Constraint) -> set[str]:
 
 
 def _value(linear: Linear, found: Evaluation) -> float:
-    """Return the value of one side; an accuracy that could not be measured is not a number."""
-    total = float(linear.constant)
+    """Return the value of one side; an accuracy that could not be measured is not a number.
+
+    Shares of samples are added as exact fractions: ``1 %`` of 600 is 6, not a little more or less.
+    """
+    total = linear.constant
     for term in linear.terms:
         metric = term.of.metric if isinstance(term.of, MetricTerm) else ""
         measured = {"accuracy": found.accuracy, "accuracy_drop": found.drop}.get(metric)
-        total += float(term.coefficient) * (float("nan") if measured is None else measured)
-    return float(Fraction(total).limit_denominator(10**12)) if total == total else total
+        if measured is None:
+            return math.nan
+        total += term.coefficient * Fraction(measured).limit_denominator(found.n)
+    return float(total)

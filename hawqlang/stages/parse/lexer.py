@@ -239,7 +239,7 @@ class Lexer:
             "strings stand in double quotes",
             token,
             replacement=f'"{token.text[1:-1]}"',
-            help_="put `\"` at both ends",
+            help_='put `"` at both ends',
             repaired=True,
         )
         self.tokens.append(token)
