@@ -41,7 +41,7 @@ def pixels(count: int, seed: int = 0) -> Tensor:
 
 
 def test_graph_without_weights_cannot_run() -> None:
-    with pytest.raises(ValueError, match="imported without weights: 'c.weight'"):
+    with pytest.raises(ValueError, match=r"imported without weights: 'c\.weight'"):
         FloatModel(small().graph(), TensorStore())
 
 

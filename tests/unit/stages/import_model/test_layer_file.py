@@ -115,7 +115,9 @@ def test_layers_of_one_name_are_named_by_position(tmp_path: Path) -> None:
 
 
 def test_all_faults_are_reported_up_to_a_number(tmp_path: Path) -> None:
-    layers = [{"name": f"l{i}", "params": 0, "macs": 1, "sensitivity": {}} for i in range(25)]
+    layers: list[dict[str, Any]] = [
+        {"name": f"l{i}", "params": 0, "macs": 1, "sensitivity": {}} for i in range(25)
+    ]
     found = faults(write(tmp_path, {"format_version": 1, "layers": layers}))
     assert len(found) == 11
     assert found[-1] == "HQ331: layer table 'FILE': 15 more faults"

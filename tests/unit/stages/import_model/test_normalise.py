@@ -6,9 +6,10 @@ import pytest
 from hawqlang.base import NOWHERE
 from hawqlang.cache import TensorStore
 from hawqlang.ir.graph import Clamp, Conv2d, Graph
-from hawqlang.stages.import_model.draft import INPUT, Builder, Draft, ShapeError, ceil_padding
+from hawqlang.stages.import_model.draft import INPUT, Builder, Draft, ShapeError
 from hawqlang.stages.import_model.materialise import materialise
 from hawqlang.stages.import_model.normalise import normalise
+from hawqlang.stages.import_model.windows import ceil_padding
 from tests.support.imports import Array, run_graph
 
 
@@ -100,7 +101,7 @@ def test_batch_norm_of_the_input_stays() -> None:
     net = Builder("n", (3, 5, 5))
     x = net.conv("c", net.batch_norm("b", INPUT), 4, 3, padding=1)
     graph = check(net.finish(net.flatten("f", x)))
-    assert [node.op for node in graph.nodes][0] == "batch_norm"
+    assert graph.nodes[0].op == "batch_norm"
 
 
 @pytest.mark.parametrize(
@@ -195,16 +196,16 @@ def test_the_same_tensor_added_to_itself_keeps_both_reads() -> None:
     assert (add.a, add.b) == ("c", "c")
 
 
-@pytest.mark.parametrize(
-    ("size", "kernel", "stride", "padding"),
-    [
-        (n, k, s, p)
-        for n in range(3, 12)
-        for k in range(1, 4)
-        for s in range(1, 4)
-        for p in range((k // 2) + 1)
-    ],
-)
+WINDOWS = [
+    (size, kernel, stride, padding)
+    for size in range(3, 12)
+    for kernel in range(1, 4)
+    for stride in range(1, 4)
+    for padding in range(kernel // 2 + 1)
+]
+
+
+@pytest.mark.parametrize(("size", "kernel", "stride", "padding"), WINDOWS)
 def test_ceil_mode_becomes_plain_padding(size: int, kernel: int, stride: int, padding: int) -> None:
     import torch
     import torch.nn.functional as F  # noqa: N812

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -40,7 +41,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, str, Arguments]] = {
     "resnet18": (lambda: ResNet(Basic, (2, 2, 2, 2)), 64, "resnet18", {}),
     "squeezenet": (lambda: SqueezeNet("1_1"), 64, "squeezenet1_1", {}),
     "mobilenet_v1": (lambda: MobileNetV1(1), 64, "mobilenet_v1", {}),
-    "mobilenet_v2": (lambda: MobileNetV2(), 64, "mobilenet_v2", {}),
+    "mobilenet_v2": (MobileNetV2, 64, "mobilenet_v2", {}),
 }
 
 
@@ -115,7 +116,7 @@ class Random:
         self.constants[name] = self.rng.standard_normal(shape, dtype=np.float32) * np.float32(0.4)
         return name
 
-    def emit(self, op: str, inputs: list[str], **attributes: object) -> str:
+    def emit(self, op: str, inputs: list[str], **attributes: Any) -> str:
         name = f"v{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [name], name=f"/n{name}/{op}", **attributes))
         return name
@@ -141,8 +142,8 @@ class Random:
             self.maps.append((self.emit("Relu", [x]), c, h, w))
         elif kind == 3:
             low, high = self.constant(), self.constant()
-            self.constants[low], self.constants[high] = np.float32([-0.5, 1.5]).reshape(2, 1)[:, 0]
-            self.constants = {k: np.asarray(v) for k, v in self.constants.items()}
+            self.constants[low] = np.array(-0.5, dtype=np.float32)
+            self.constants[high] = np.array(1.5, dtype=np.float32)
             self.maps.append((self.emit("Clip", [x, low, high]), c, h, w))
         elif kind == 4:
             same = [m for m in self.maps if m[1:] == (c, h, w)]

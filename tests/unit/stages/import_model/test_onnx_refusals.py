@@ -202,12 +202,12 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     made = onnx.load_model(save_graph(tmp_path / "n.onnx", [node("Flatten", "x", "y")], ("n", 4)))
     made.graph.output.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, None))
     onnx.save_model(made, tmp_path / "two.onnx")
-    with pytest.raises(HawqError, match="HQ323: .* has 2 outputs"):
+    with pytest.raises(HawqError, match=r"HQ323: .* has 2 outputs"):
         import_structure(onnx_model(tmp_path / "two.onnx", image(6, 6, 4)))
     del made.graph.output[1]
     made.graph.input.append(helper.make_tensor_value_info("x2", TensorProto.FLOAT, None))
     onnx.save_model(made, tmp_path / "two.onnx")
-    with pytest.raises(HawqError, match="HQ323: .* has 2 inputs"):
+    with pytest.raises(HawqError, match=r"HQ323: .* has 2 inputs"):
         import_structure(onnx_model(tmp_path / "two.onnx", image(6, 6, 4)))
 
 
