@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from hawqlang.base import Precision
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import (
     Add,
     AvgPool2d,
@@ -42,7 +43,6 @@ from hawqlang.stages.quantize import (
     quantize_weight,
     stored_params,
 )
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.structure import (
     LOGITS_BITS,
     TAIL_BITS,

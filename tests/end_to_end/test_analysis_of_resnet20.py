@@ -12,6 +12,7 @@ import torch
 
 from hawqlang.base import NOWHERE, Precision
 from hawqlang.cache import TensorStore
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import (
     ActivationSettings,
@@ -30,7 +31,6 @@ from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model import import_model
 from hawqlang.stages.quantize import Float64
 from hawqlang.stages.sensitivity import Subject, sensitivity
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import layer_nodes
 from hawqlang.stages.tune import tune
@@ -120,7 +120,7 @@ def resnet20(data_dir: Path) -> Case:
     calibration, _ = read("train_calib2000", 256)
     evaluation, labels = read("test_jpeg_dev4500", 1000)
     settings = {
-        node.name: LayerSettings(candidates=(W4A4, W4A8, W8A8))
+        node.name: LayerSettings(layer=node.name, precision=(W4A4, W4A8, W8A8))
         for node in layer_nodes(network.graph)
     }
     default = ActivationSettings()

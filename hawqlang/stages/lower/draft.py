@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hawqlang.arith.width import INT32_MAX, INT32_MIN
 from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import (
     Add,
     AvgPool2d,
@@ -33,7 +34,6 @@ from hawqlang.ops.window import populations
 from hawqlang.stages.lower.entry import entry_params
 from hawqlang.stages.lower.errors import missing_values
 from hawqlang.stages.quantize import QuantizedWeight, QuantParams
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.structure import Form
 
 Floats = npt.NDArray[np.floating[Any]]

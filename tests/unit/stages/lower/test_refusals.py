@@ -13,13 +13,13 @@ from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import HawqError
 from hawqlang.diagnostics.codes_6xx import ENTRIES
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import Clamp, Graph, Pad
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import GroupSize, Percentile, WeightSettings
 from hawqlang.ops import AvgPool2d, Conv2d, Linear
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight
-from hawqlang.stages.settings import LayerSettings
 from tests.unit.stages.lower.harness import W8A8, image, lowered
 from tests.unit.stages.nets import Net, fire_net, residual_net
 
@@ -41,7 +41,7 @@ def refusal(act: Callable[[], object]) -> str:
 
 
 def layer(**settings: object) -> LayerSettings:
-    return LayerSettings(candidates=(W8A8,), **settings)  # pyright: ignore[reportArgumentType]
+    return LayerSettings(layer="", precision=(W8A8,), **settings)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_layer_that_could_overflow_int32_is_refused() -> None:
