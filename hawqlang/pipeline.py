@@ -17,7 +17,7 @@ from hawqlang.ir.bundle import Manifest
 from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.spec import Build, Spec
 from hawqlang.session import Session
-from hawqlang.stages.accuracy import accuracy_constraints, refuse_undecidable, with_accuracy
+from hawqlang.stages.accuracy import accuracy_constraints, with_accuracy
 from hawqlang.stages.allocate import allocate
 from hawqlang.stages.analyse import Analysis, Report, analyse
 from hawqlang.stages.bundle import staging
@@ -62,7 +62,6 @@ def compile_build(
             attempt meets the accuracy constraints (HQ840).
     """
     refuse_deferred(spec, build)
-    refuse_undecidable(build)
     analysis = analyse(build, session, report)
     checked = accuracy_constraints(build)
     refused: list[BitPlan] = []

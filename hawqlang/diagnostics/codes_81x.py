@@ -153,15 +153,6 @@ ENTRIES: tuple[Entry, ...] = (
         mended='model net {\n  source = onnx("net.onnx")\n  input  = image(224, 224)\n}',
     ),
     Entry(
-        code="HQ834",
-        title="an accuracy cannot be decided",
-        cause="Constraints on accuracy are decided by running the integer program on labelled evaluation data."
-        " Without it the promise could not be kept, so the build does not begin.",
-        example='dataset photos {\n  calibration = images("calib/")\n}\n…\ngood: accuracy_drop <= 1%',
-        mended='dataset photos {\n  calibration = images("calib/")\n'
-        '  evaluation  = images("eval/", labels = "eval/labels.csv")\n}\n…\ngood: accuracy_drop <= 1%',
-    ),
-    Entry(
         code="HQ840",
         title="no allocation is accurate enough",
         cause="The best allocations that satisfy every other constraint were built and evaluated in turn. Each that"

@@ -7,15 +7,12 @@ import operator
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.evaluation import Evaluation
 from hawqlang.ir.plan import BitPlan, ConstraintResult
 from hawqlang.ir.spec import (
-    ArraysData,
     Build,
     Compare,
     Constraint,
-    ImagesData,
     Linear,
     MetricTerm,
 )
@@ -33,28 +30,6 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 def accuracy_constraints(build: Build) -> tuple[Constraint, ...]:
     """Return the constraints of a build that speak of accuracy, in the order written."""
     return tuple(c for c in build.constraints if _metrics(c) & {"accuracy", "accuracy_drop"})
-
-
-def refuse_undecidable(build: Build) -> None:
-    """Raise where an accuracy is promised that nothing can measure, before any work is done."""
-    checked = accuracy_constraints(build)
-    data = None if build.dataset is None else build.dataset.evaluation
-    labels = data.labels if isinstance(data, ImagesData | ArraysData) else None
-    if not checked or (data is not None and labels is not None):
-        return
-    what = "no evaluation data" if data is None else "evaluation data without labels"
-    raise HawqError(
-        *(
-            Diagnostic(
-                code="HQ834",
-                severity="error",
-                message=f"'{one.name}' cannot be decided: '{build.name}' has {what}",
-                span=one.span,
-                help="declare it: evaluation = images(\"eval/\", labels = \"eval/labels.csv\")",
-            )
-            for one in checked
-        )
-    )
 
 
 def decide(constraint: Constraint, found: Evaluation) -> ConstraintResult:
