@@ -58,7 +58,7 @@ class Sink:
         self.errors += diagnostic.severity == "error"
 
     def warn(self, diagnostic: Diagnostic) -> None:
-        """Collect a warning, unless the spec was read only in part: its other part may answer it."""
+        """Collect a warning, unless the spec was read only in part: the rest may answer it."""
         if not self.partial:
             self.add(diagnostic)
 
