@@ -13,7 +13,7 @@ MAX_DEPTH = 200
 """How deep values may nest, operators and brackets together; what walks a tree may recurse."""
 
 _BODIES = frozenset({"body", "quantize_body", "constraints"})
-"""What a block is made of: its depth is that of the blocks around it, which is bounded by itself."""
+"""What a block is made of: how deep blocks nest is bounded elsewhere, and not counted here."""
 
 MAX_STACK = 4000
 """More than anything that nests no deeper than that leaves on the stack."""

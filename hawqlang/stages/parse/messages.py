@@ -62,15 +62,13 @@ def found(token: Token) -> str:
 
 
 def place(trouble: Trouble) -> Token:
-    """Return the token to point at: where something is missing, the place behind what stands before it."""
+    """Return what to point at: where something is missing, the place where it is."""
     token, previous = trouble.token, trouble.previous
-    if token.kind in {"_NL", END}:
-        return Token(token.kind, "", previous.line, previous.end_column, previous.end, previous.end)
-    return token
+    return previous.behind() if token.kind in {"_NL", END} else token
 
 
 def expectation(expected: frozenset[str]) -> str:
-    """Return in words what may stand somewhere; operators and words that go on are only named where nothing else is."""
+    """Return in words what may stand somewhere: what ends it, else every choice."""
     ends = [_SIGNS[kind] for kind in ("_NL", "RPAR", "RSQB") if kind in expected]
     if ends:
         return ends[0] if "COMMA" not in expected else f"`,` or {ends[0]}"

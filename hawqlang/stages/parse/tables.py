@@ -1,7 +1,8 @@
-"""The LALR tables of the language, generated from ``grammar/*.lark`` by Lark and kept in the user's cache.
+"""The LALR tables of the language, made by Lark, kept in the user's cache.
 
-Lark is imported only to generate them. What is cached is JSON under the digest of the grammar and of Lark's version,
-led by the digest of its own text, so a damaged file is dropped instead of believed and reading one never runs code.
+Lark is imported only to make them. What is cached is JSON under the digest of the grammar and of
+Lark's version, led by the digest of its own text, so a damaged file is dropped instead of believed
+and reading one never runs code.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """An LALR(1) automaton: ``moves[state][symbol]`` is a state to go to, or ``-1 - n`` to reduce by rule ``n``."""
+    """An LALR(1) automaton.
+
+    ``moves[state][symbol]`` is a state to go to, or ``-1 - n`` to reduce by rule ``n``.
+    """
 
     terminals: tuple[Terminal, ...]
     rules: tuple[Rule, ...]
@@ -111,7 +115,7 @@ def generate(grammar: Path) -> Tables:
 
 
 def _terminals(definitions: Iterable[Any]) -> tuple[Terminal, ...]:
-    """Return the terminals in the order in which a lexer has to try them: by priority, the longest first."""
+    """Return the terminals in the order in which a lexer has to try them."""
     ordered = sorted(definitions, key=lambda t: (-t.priority, -t.pattern.max_width, t.name))
     return tuple(
         Terminal(str(t.name), t.pattern.value, literal=t.pattern.type == "str") for t in ordered
