@@ -78,7 +78,7 @@ def assemble(
     _builds(main, run)
     library = not any(isinstance(item, syntax.QuantizeDecl) for item in main.tree.items)
     used = run.contexts[main.real].used
-    if not library and not sink.partial and not sink.errors:
+    if not library and not sink.errors:
         warn_unused(main, spaces, used, sink)
     _missing(run, set(spaces.by_file[main.real]) if library else used)
     return spec.Spec(
@@ -172,4 +172,4 @@ def _missing(run: _Run, used: set[str]) -> None:
         *(d for found in run.builds for d in missing_files(found)),
     ]
     for diagnostic in found:
-        run.sink.add(diagnostic)
+        run.sink.warn(diagnostic)

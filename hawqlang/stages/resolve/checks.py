@@ -84,7 +84,7 @@ def _check_without_data(build: spec.Build, ctx: Context) -> None:
             return
     message = f"without a dataset `{build.name}` can be planned but not built"
     help_ = "add `with DATASET` to `quantize`"
-    ctx.sink.add(warning("HQ259", message, build.span, help=help_))
+    ctx.sink.warn(warning("HQ259", message, build.span, help=help_))
 
 
 def _has_choice(build: spec.Build) -> bool:

@@ -57,6 +57,11 @@ class Sink:
         self._found.setdefault(diagnostic)
         self.errors += diagnostic.severity == "error"
 
+    def warn(self, diagnostic: Diagnostic) -> None:
+        """Collect a warning, unless the spec was read only in part: the rest may answer it."""
+        if not self.partial:
+            self.add(diagnostic)
+
     def reject(self, rejection: RejectedError) -> None:
         """Collect what a rejection carries."""
         diagnostic, key = rejection.diagnostic, rejection.key

@@ -57,7 +57,7 @@ def check(predicate: spec.Predicate, ctx: Context) -> None:
         if isinstance(compare, spec.Compare):
             _check_peak_memory(compare, positive)
     for doubtful in _doubtful(predicate, ctx):
-        ctx.sink.add(doubtful)
+        ctx.sink.warn(doubtful)
 
 
 def _check_accuracy(predicate: spec.Predicate) -> None:

@@ -208,6 +208,11 @@ def test_syntax_errors_do_not_make_names_unknown(project: Project) -> None:
     assert codes[0].startswith("HQ1")
 
 
+def test_a_spec_read_in_part_gets_no_warnings(project: Project) -> None:
+    text = project.table("precision = w8a8 w4a4\nemit cuda").replace("net.json", "nte.json")
+    assert [code[:3] for code in project.found(text)] == ["HQ1"]
+
+
 def test_a_failed_import_does_not_make_names_unknown(project: Project) -> None:
     assert project.found(f'import "missing.hawq"\n{BUILD}') == ["HQ222"]
 
