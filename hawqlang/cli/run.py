@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import numpy as np
+import numpy.typing as npt
 import typer
 
 from hawqlang.cli.artifacts import open_artifact, open_library
@@ -38,14 +39,15 @@ def run(
         stdout.print("  ".join(f"{i}: {row[i] * manifest.output.scale:.4f}" for i in best))
 
 
-def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _read(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     """Return the pixels ``(N, H, W, C)`` of a .npy file, or the codes of a tensor on its own axes."""
     try:
-        array = np.load(path, allow_pickle=False)
+        loaded: object = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise _refused(path, f"cannot be read as .npy: {error}") from error
-    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
-        raise _refused(path, f"holds {getattr(array, 'dtype', 'an archive')}, not uint8")
+    if not isinstance(loaded, np.ndarray) or loaded.dtype != np.uint8:
+        raise _refused(path, f"holds {getattr(loaded, 'dtype', 'an archive')}, not uint8")
+    array = cast("npt.NDArray[np.uint8]", loaded)
     if array.shape == shape:
         array = array[None]
     if array.shape[1:] != shape or array.shape[0] == 0:

@@ -63,8 +63,8 @@ class _Subject:
 
 def adversarial_inputs(shape: tuple[int, ...], seed: int) -> Iterator[NamedInput]:
     """Yield the inputs that reach the ends of every range: constant, alternating and random pixels."""
-    index = np.indices(shape[:2]).sum(axis=0) if len(shape) > 1 else np.arange(shape[0])
-    board = ((index % 2) * 255).astype(np.uint8)
+    index: Array = np.indices(shape[:2], dtype=np.int64).sum(axis=0)
+    board: Array = ((index % 2) * 255).astype(np.uint8)
     board = board[..., None] if len(shape) > 2 else board
     rng = np.random.default_rng(seed)
     yield NamedInput("all zeros", np.zeros(shape, np.uint8))
