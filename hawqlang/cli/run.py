@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -45,9 +45,11 @@ def _read(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         loaded: object = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise _refused(path, f"cannot be read as .npy: {error}") from error
-    if not isinstance(loaded, np.ndarray) or loaded.dtype != np.uint8:
-        raise _refused(path, f"holds {getattr(loaded, 'dtype', 'an archive')}, not uint8")
-    array = cast("npt.NDArray[np.uint8]", loaded)
+    if not isinstance(loaded, np.ndarray):
+        raise _refused(path, "holds an archive, not one array")
+    array = cast("npt.NDArray[Any]", loaded)
+    if array.dtype != np.uint8:
+        raise _refused(path, f"holds {array.dtype}, not uint8")
     if array.shape == shape:
         array = array[None]
     if array.shape[1:] != shape or array.shape[0] == 0:
