@@ -24,13 +24,13 @@ quickstart: .venv/.installed-run ## build, verify, evaluate and time the example
 	$(BIN)/hawqc verify build/digits
 	$(BIN)/hawqc eval build/digits
 	$(BIN)/hawqc bench build/digits
-	@printf '\n%s\n' \
+	@printf '%s\n' '' \
 	  'The artifact is in build/digits: card.md says what it is, program.txt is the integer program,' \
-	  'allocation.json the proof of its bits, tvm/ its sources and the library.' \
+	  'allocation.json holds the bits of each layer, tvm/ the library and its sources.' \
 	  'Next: . .venv/bin/activate; hawqc init mine; docs/getting-started.md'
 
 test: check ## all checks, then the tests that need no GPU; what CI runs
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/.installed-dev ## lint, format, types, layers, module lengths
 	$(BIN)/ruff check .
@@ -39,7 +39,7 @@ check: .venv/.installed-dev ## lint, format, types, layers, module lengths
 	$(BIN)/lint-imports
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-fix: .venv/.installed-dev ## apply the linter's fixes and the formatters
+fix: .venv/.installed-dev ## apply the linter's fixes and the formatter
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -2,9 +2,9 @@
 
     python benchmarks/build_steps.py [--data FOLDER] [--nets resnet18 resnet50] [--work FOLDER]
 
-Every build is a process of its own. When a step's line appears on its standard error, the peak of
-its resident memory since the last line is read from /proc and reset. Without ``--data`` (a folder of
-real weights and images) only what needs none is built.
+Every build is a process of its own. A step's memory is the peak of the process up to the step's
+end, so it tells which step raised it. Without ``--data`` (a folder of real weights and images)
+only what needs none is built.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -25,10 +24,8 @@ import torch
 from common import EXAMPLES, ROOT, show, write_results
 from nets import NETS
 
-STEP = re.compile(r"^\s+(?P<title>\S.*?)\s+(?P<seconds>\d+\.\d\d) s\s*$")
+MIB = 2**20
 REAL = ("cifar_resnet20", "cifar_resnet20_mixed", "squeezenet", "mobilenet_v1")
-RESET_PEAK = "5"
-"""What ``/proc/PID/clear_refs`` takes to start the peak anew; see proc(5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,53 +36,38 @@ class Job:
     arguments: tuple[str, ...]
 
 
-def peak_mib(pid: int) -> float | None:
-    """Return the peak of a process's resident memory since the last call, ``None`` once it is gone."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-        Path(f"/proc/{pid}/clear_refs").write_text(RESET_PEAK, encoding="utf-8")
-    except OSError:
-        return None
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(found[1]) / 1024 if found else None
-
-
 def build(job: Job, label: str, cache: Path, out: Path) -> dict[str, Any]:
     """Return one build's wall time, steps, and memory."""
     command = [sys.executable, "-m", "hawqlang", "build", *job.arguments, "--out", str(out)]
-    environment = {**os.environ, "HAWQ_CACHE": str(cache), "COLUMNS": "200"}
-    shown: list[dict[str, Any]] = []
-    words: list[str] = []
     begin = time.perf_counter()
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as result,
-        subprocess.Popen(  # noqa: S603 - this project's own program
-            [*command, "--format", "json"],
-            env=environment,
-            stdout=result,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process,
+        tempfile.TemporaryFile("w+", encoding="utf-8") as words,
     ):
-        for line in process.stderr or ():
-            words.append(line)
-            if match := STEP.match(line):
-                entry = {"step": match["title"], "seconds": float(match["seconds"])}
-                shown.append({**entry, "peak_mib": peak_mib(process.pid)})
+        process = subprocess.Popen(  # noqa: S603 - this project's own program
+            [*command, "--format", "json"],
+            env={**os.environ, "HAWQ_CACHE": str(cache)},
+            stdout=result,
+            stderr=words,
+        )
         _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)
         result.seek(0)
-        printed = result.read()
-    if process.returncode != 0:
-        sys.exit(f"{' '.join(command)}\nended with {process.returncode}:\n{''.join(words)}")
+        words.seek(0)
+        if process.returncode != 0:
+            sys.exit(f"{' '.join(command)}\nended with {process.returncode}:\n{words.read()}")
+        printed = json.load(result)["builds"][0]
     return {
         "build": job.name,
         "cache": label,
-        "wall_s": time.perf_counter() - begin,
+        "wall_s": wall,
         "cpu_s": usage.ru_utime + usage.ru_stime,
         "peak_mib": usage.ru_maxrss / 1024,
-        "seconds": json.loads(printed)["builds"][0]["seconds"],
-        "steps": shown,
+        "steps": [
+            {"step": name, "seconds": seconds, "peak_mib": printed["peak_rss_bytes"][name] / MIB}
+            for name, seconds in printed["seconds"].items()
+        ],
     }
 
 

@@ -89,7 +89,7 @@ class Model:
         options = _Options(
             ctypes.sizeof(_Options),
             isa.encode() if isa else None,
-            str(weights).encode() if weights else None,
+            str(Path(weights) if weights else Path(folder) / "weights.bin").encode(),
         )
         self._check(
             self._library.hawq_model_open(ctypes.byref(options), ctypes.byref(self._handle))

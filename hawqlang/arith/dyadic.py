@@ -111,10 +111,11 @@ def apply(value: IntArray, multiplier: IntArray | int, shift: IntArray | int) ->
         multiplier: ``|m| < 2^31``.
         shift: ``1 <= s <= 62``.
     """
-    m = np.asarray(multiplier, dtype=np.int64)
     s = np.asarray(shift, dtype=np.int64)
-    half = np.left_shift(np.int64(1), s - 1)
-    return np.right_shift(value.astype(np.int64) * m + half, s)
+    scaled = np.multiply(value, np.asarray(multiplier, dtype=np.int64), dtype=np.int64)
+    scaled += np.left_shift(np.int64(1), s - 1)
+    scaled >>= s
+    return scaled
 
 
 def apply_exact(value: int, multiplier: int, shift: int) -> int:

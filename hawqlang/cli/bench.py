@@ -24,7 +24,7 @@ from hawqlang.cli.common import (
 from hawqlang.cli.progress import Terminal
 from hawqlang.diagnostics import HawqError
 from hawqlang.ir.bundle import Manifest
-from hawqlang.stages.measure import Latency, interleaved
+from hawqlang.stages.measure import Latency, interleaved, step_times
 
 INTEGER = "hawqc integer"
 
@@ -45,7 +45,7 @@ def bench(
     programs |= _float_baselines(manifest, pixels, progress)
     with progress.step(f"measure for {seconds:g} s, one thread, in turns"):
         latencies = interleaved(programs, seconds)
-    layers = _layers(folder, runner.profile(pixels[0], runs=30))
+    layers = _layers(folder, step_times(runner, pixels[0]))
     if format_ is Format.json:
         print_json(_json(manifest, latencies, layers))
     else:
@@ -98,7 +98,7 @@ def _onnxruntime(path: str) -> Any | None:
         import onnxruntime as ort
     except ImportError:
         return None
-    options = ort.SessionOptions()
+    options: Any = ort.SessionOptions()  # pyright: ignore[reportUnknownVariableType]
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])

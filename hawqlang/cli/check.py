@@ -49,7 +49,7 @@ def check(
         format_.value,
         color=format_ is CheckFormat.text and sys.stdout.isatty(),
     )
-    sys.stdout.write(text)
+    sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
     errors = sum(d.severity == "error" for d in found)
     if format_ is CheckFormat.text:
         stderr.print(_summary(len(files), errors, len(found) - errors), markup=False)

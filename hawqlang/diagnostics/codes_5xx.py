@@ -46,7 +46,7 @@ layer "layer4.*" { precision = w8a8 }
         code="HQ503",
         title="layer without a precision",
         cause="""
-Either no `precision` reaches the layer, neither from the block nor from a `layer` block that selects
+Either no `precision` reaches the layer, from the block or from a `layer` block that selects
 it, or every precision offered was refused: the accumulator could overflow, or the back end has no
 kernel for it. The notes give the reason for each.
 """,

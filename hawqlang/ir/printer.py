@@ -262,7 +262,8 @@ def plan_text(plan: BitPlan) -> str:
     ]
     for row in plan.constraints:
         state = {True: "holds", False: "fails", None: "at build"}[row.holds]
-        numbers = "" if row.value is None else f" value={row.value:.9g} bound={row.bound}"
+        numbers = "" if row.value is None else f" value={row.value:.9g}"
+        numbers += "" if row.bound is None else f" bound={row.bound:.9g}"
         lines.append(f"  constraint {row.name}: {row.text}: {state}{numbers}")
     lines += [f"  conflict {member.name}: {member.text}" for member in plan.conflict]
     lines += [f"  suggestion {item.constraint}: {item.text}" for item in plan.suggestions]

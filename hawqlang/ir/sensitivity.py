@@ -28,4 +28,4 @@ class SensitivityTable(Frozen):
     converged: bool | None = None
     """Whether the declared tolerance was met before the probes ran out."""
     labels: bool | None = None
-    """``False``: the loss was taken against the model's own top-1."""
+    """``False``: the loss was taken against the model's own top-1; ``None``: labels do not enter."""

@@ -94,8 +94,9 @@ def accumulate(op: Conv2d, frame: Frame) -> Array:
     columns = weights.reshape(op.groups, channels // op.groups, -1).transpose(0, 2, 1)
     bound = width.accumulator_bound(weights, x.bits, signed=x.signed)
     sums = exact_matmul(rows, columns, int(bound.max())).transpose(1, 0, 2)
-    acc = sums.reshape(count, height, breadth, channels)
-    return acc.astype(np.int64) + frame.constant(op.bias)
+    acc = sums.reshape(count, height, breadth, channels).astype(np.int64)
+    acc += frame.constant(op.bias)
+    return acc
 
 
 def macs(op: Conv2d, frame: Frame) -> int:

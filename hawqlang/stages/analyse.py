@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import assert_never
 
 from hawqlang.arith.width import LIMITS, accumulator_bound, weight_range
 from hawqlang.base import Precision
@@ -18,21 +17,29 @@ from hawqlang.ir.graph import Graph
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.sensitivity import SensitivityTable
-from hawqlang.ir.spec import Build, Input, LayersSource
+from hawqlang.ir.spec import (
+    Build,
+    FileSensitivity,
+    HessianSensitivity,
+    Input,
+    LayersSource,
+    NamedSensitivity,
+)
 from hawqlang.session import Session
+from hawqlang.stages.batches import Stream, stream
 from hawqlang.stages.calibrate import calibrate, input_interval, range_requests
 from hawqlang.stages.candidates import candidates, settings
 from hawqlang.stages.candidates.table import Legality
 from hawqlang.stages.data import Samples, open_samples
 from hawqlang.stages.feedback import Feedback
-from hawqlang.stages.float_model import FloatModel, preprocess
+from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model import import_model
 from hawqlang.stages.import_model.layer_table import layer_table, read_layer_table
 from hawqlang.stages.quantize import quantize_weight
+from hawqlang.stages.sensitivity import Subject, read_sensitivities, sensitivity
 from hawqlang.stages.structure import layer_nodes, nonnegative, range_root
 
 Report = Callable[[Diagnostic], None]
-BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +52,9 @@ class Network:
     samples: Samples
     ranges: RangeTable
 
-    def batches(self) -> Iterator[torch.Tensor]:
-        """Yield the calibration samples as the network sees them."""
-        for pixels in self.samples.batches(BATCH):
-            yield preprocess(pixels, self.input)
+    def stream(self) -> Stream:
+        """Return the calibration samples as the network sees them."""
+        return stream(self.samples, self.input)
 
     def digest(self) -> str:
         """Return what everything measured on the network depends on."""
@@ -129,14 +135,13 @@ def _calibrated(
     with session.step("calibrate", f"calibrate on {len(samples)} samples") as advance:
 
         def measure() -> RangeTable:
-            batches = (preprocess(pixels, network_input) for pixels in samples.batches(BATCH))
             return calibrate(
                 model,
-                batches,
+                stream(samples, network_input),
                 requests,
                 interval=input_interval(network_input),
                 default=build.activations,
-                feedback=Feedback(lambda done, _: advance(done, len(samples)), report),
+                feedback=Feedback(advance, report),
             )
 
         ranges = session.cache.step(key, RangeTable, measure)
@@ -199,4 +204,37 @@ def _sensitivities(
     session: Session,
     report: Report,
 ) -> SensitivityTable:
-    return SensitivityTable(method="none", layers=())
+    """Return what every candidate is expected to cost: read, cached or measured."""
+    choices = {name: own.precision for name, own in layers.items()}
+    match build.sensitivity:
+        case FileSensitivity() as file:
+            return read_sensitivities(Path(file.path), choices, build.span)
+        case HessianSensitivity() as method:
+            key = digest(
+                "sensitivity", network.digest(), tuple(layers.values()), method, build.seed
+            )
+        case NamedSensitivity() as named:
+            raise HawqError(_no_engine(build, named.kind))
+        case _:
+            assert_never(build.sensitivity)
+    if all(len(set(own)) == 1 for own in choices.values()):
+        return SensitivityTable(method="not needed: every layer has one candidate", layers=())
+    with session.step("sensitivity", "measure sensitivities") as advance:
+
+        def measure() -> SensitivityTable:
+            subject = Subject(network.model, network.ranges, layers)
+            feedback = Feedback(advance, report)
+            return sensitivity(subject, network.stream(), method, build.seed, feedback)
+
+        return session.cache.step(key, SensitivityTable, measure)
+
+
+def _no_engine(build: Build, kind: str) -> Diagnostic:
+    """Return the error of a sensitivity that this version reads but cannot measure."""
+    return Diagnostic(
+        code="HQ830",
+        severity="error",
+        message=f"`sensitivity = {kind}` is understood, but this version cannot measure it yet",
+        span=build.span,
+        help="use `hessian(…)` or `file(…)`",
+    )

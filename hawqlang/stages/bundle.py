@@ -145,8 +145,9 @@ def read_manifest(folder: Path) -> Manifest:
         raise _damaged(folder, MANIFEST, str(error).splitlines()[0]) from error
 
 
-def changed_files(folder: Path, manifest: Manifest) -> tuple[str, ...]:
+def changed_files(folder: Path) -> tuple[str, ...]:
     """Return what differs from the manifest, in words: changed, missing and added files."""
+    manifest = read_manifest(folder)
     found = {entry.path: entry for entry in file_entries(folder)}
     listed = {entry.path: entry for entry in manifest.files}
     changes = [

@@ -34,7 +34,8 @@ def feasibility(build: Build) -> Iterator[Diagnostic]:
         yield Diagnostic(
             code="HQ831",
             severity="note",
-            message=f"not checked for `{build.name}`: " + "; ".join(f"{name} ({why})" for name, why in found.skipped),
+            message=f"not checked for `{build.name}`: "
+            + "; ".join(f"{name} ({why})" for name, why in found.skipped),
             span=build.span,
             help="`hawqc plan` measures what is missing",
         )

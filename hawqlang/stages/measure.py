@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hawqlang.backend.protocol import Array, Runner
+
 Run = Callable[[], object]
 
 
@@ -39,6 +41,12 @@ def interleaved(programs: Mapping[str, Run], seconds: float) -> dict[str, Latenc
             times[name].append((time.perf_counter_ns() - begin) / 1e6)
         rounds += 1
     return {name: _summary(found) for name, found in times.items()}
+
+
+def step_times(runner: Runner, image: Array, rounds: int = 30) -> dict[str, float]:
+    """Return the median nanoseconds of every step of a library, over ``rounds`` inferences."""
+    found = [runner.profile(image) for _ in range(rounds)]
+    return {name: float(np.median([times[name] for times in found])) for name in found[0]}
 
 
 def _summary(milliseconds: list[float]) -> Latency:

@@ -13,12 +13,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hawqlang.stages.allocate.covers import cover
 from hawqlang.stages.allocate.cut import cut, refutation
 from hawqlang.stages.allocate.highs import Floats, Relaxation
 from hawqlang.stages.allocate.limits import Limits
 from hawqlang.stages.allocate.problem import Coefs, Domain, Point, Problem, Row, everything
 from hawqlang.stages.allocate.pseudo_boolean import Judge
 from hawqlang.stages.allocate.rounding import rounded
+
+MOST_COVERS = 150
+"""Rows added on the way at most; more would slow every node down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class _Tree:
         self.best: Point | None = None
         self.relaxation = Relaxation(task.problem, task.cost)
         self.open: list[_Node] = [_Node(0, 0, everything(task.problem))]
+        self.sources = [row for row in task.problem.rows if not row.implied]
+        self.most_rows = len(task.problem.rows) + MOST_COVERS
         self.made = 0
         self.visited = 0
 
@@ -90,7 +96,7 @@ class _Tree:
             return
         self.relaxation.forbid(self._columns(node.domain))
         solved = self.relaxation.solve()
-        problem, cost = self.task.problem, self.task.cost
+        problem, cost = self.relaxation.problem, self.task.cost
         if solved.status == "optimal":
             near = self.relaxation.choices(solved.x)
             self._offer(near)
@@ -99,12 +105,20 @@ class _Tree:
             made = cut(problem, cost, solved.multipliers)
             domain = made.within(node.domain, self.ceiling - 1)
             if domain is not None:
+                self._add_covers(solved.x)
                 self._split(domain, max(node.bound, made.bound_over(node.domain)), solved.x)
             return
         ray = refutation(problem, solved.multipliers) if solved.status == "infeasible" else None
         if ray is not None and ray.within(node.domain, 0) is None:
             return
         self._ask(node)
+
+    def _add_covers(self, x: Floats) -> None:
+        """Add covers that the LP solution breaks; they hold in every node."""
+        if len(self.relaxation.problem.rows) >= self.most_rows:
+            return
+        parts = self.relaxation.parts(x)
+        self.relaxation.add([found for row in self.sources if (found := cover(row, parts))])
 
     def _ask(self, node: _Node) -> None:
         """Let Z3 decide a node that the LP could not; split it where it cannot either."""

@@ -157,7 +157,10 @@ def metric(where: Space, term: MetricTerm) -> Form:
     share = shares(where.known, term.metric, chosen)
     return Form(
         parts={
-            i: tuple(share[i] * unit(where.known, term.metric, i, p) for p in where.choices[i])
+            i: tuple(
+                one if share[i] == 1 else share[i] * one
+                for one in (unit(where.known, term.metric, i, p) for p in where.choices[i])
+            )
             for i in chosen
         }
     )

@@ -11,8 +11,9 @@ from hawqlang.ir.spec import Build, Constraint
 from hawqlang.stages.allocate.advice import advice
 from hawqlang.stages.allocate.encode import space
 from hawqlang.stages.allocate.encoding import check_selectors, encode_all
-from hawqlang.stages.allocate.explain import Case, why
+from hawqlang.stages.allocate.explain import why
 from hawqlang.stages.allocate.limits import NORMAL, Limits
+from hawqlang.stages.allocate.nearest import Case
 from hawqlang.stages.candidates.metrics import facts
 from hawqlang.stages.candidates.predicates import at_build, metrics_of
 
@@ -50,11 +51,7 @@ def feasible(
     where = space(here)
     reasons = why(Case(where, encode_all(where), (), limits))
     return Feasibility(
-        diagnostics=(
-            *(one.diagnostic for one in reasons),
-            *advice(known),
-            *candidates.warnings,
-        ),
+        diagnostics=(*(one.diagnostic for one in reasons), *advice(known)),
         skipped=tuple((name, reason) for name, reason in waiting.items() if reason),
     )
 

@@ -30,6 +30,8 @@ class Form:
         """Return the form times a number."""
         if factor == 0:
             return Form()
+        if factor == 1:
+            return self
         parts = {v: tuple(factor * one for one in values) for v, values in self.parts.items()}
         return Form(factor * self.constant, parts)
 

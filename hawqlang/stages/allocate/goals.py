@@ -21,7 +21,16 @@ from typing import Literal
 from hawqlang.stages.allocate.encode import Space
 from hawqlang.stages.allocate.formula import Form
 from hawqlang.stages.allocate.limits import Limits
-from hawqlang.stages.allocate.problem import Coefs, Point, Problem, Row, everything, reduce
+from hawqlang.stages.allocate.problem import (
+    Coefs,
+    Point,
+    Problem,
+    Reduced,
+    Row,
+    everything,
+    reduce,
+)
+from hawqlang.stages.allocate.proof import hint
 from hawqlang.stages.allocate.pseudo_boolean import Judge
 from hawqlang.stages.allocate.rows import Merged
 from hawqlang.stages.allocate.search import minimise
@@ -101,7 +110,7 @@ def optimise(
     """
     state = _State(where, merged, limits)
     for goal in goals:
-        if not state.reach(goal):
+        if not state.reach(goal, tell_apart=goal is goals[-1]):
             return Optimum(state.failure)
     if state.point is None:
         return Optimum("unknown")
@@ -114,13 +123,13 @@ def optimise(
 def _settled(state: _State, ties: Sequence[Goal]) -> bool:
     """Carry the rule for ties through; say whether it led to one answer."""
     for tie in ties:
-        if state.alone():
+        if state.alone:
             return True
         before = len(state.reached)
-        if not state.reach(tie) or not state.reached[-1].proven:
+        if not state.reach(tie, tell_apart=True) or not state.reached[-1].proven:
             return False
         del state.reached[before:]
-    return state.alone() or state.largest_bits()
+    return state.alone or state.largest_bits()
 
 
 class _State:
@@ -134,29 +143,23 @@ class _State:
         self.domain = everything(merged.problem)
         self.point: Point | None = None
         self.reached: list[Reached] = []
+        self.last: Row | None = None
+        self.alone = False
         self.failure: Literal["infeasible", "unknown"] = "unknown"
 
-    def reach(self, goal: Goal) -> bool:
+    def reach(self, goal: Goal, *, tell_apart: bool) -> bool:
         """Minimise a goal and hold it from now on; false where no point is found."""
         if len(goal.forms) == 1:
-            return self._reach_form(goal, goal.forms[0])
+            return self._reach_form(goal, goal.forms[0], tell_apart=tell_apart)
         return self._reach_largest(goal)
 
-    def alone(self) -> bool:
-        """Return whether Z3 proves that no other allocation meets every row."""
-        point = self.point
-        if point is None:
-            return False
-        reduced = reduce(self.problem, self.domain)
-        small = None if reduced is None else reduced.shrink(point)
-        if reduced is None or small is None:
-            return False
-        chosen = [(v, small[v]) for v, old in enumerate(reduced.free) if self._is_layer(old)]
-        if not chosen:
-            return True
+    def _judge(self, reduced: Reduced) -> Judge:
+        """Return Z3 with the problem and with what follows from the last goal."""
         judge = Judge(reduced.problem)
-        judge.forbid(chosen)
-        return judge.check(self.limits.leaf).status == "unsat"
+        if self.last is not None:
+            own, constant = reduced.fold(self.last.coefs)
+            hint(judge, own, self.last.cap - constant)
+        return judge
 
     def largest_bits(self) -> bool:
         """Move to the point of lexicographically largest bits; say whether that is proven."""
@@ -165,7 +168,7 @@ class _State:
         small = None if reduced is None or point is None else reduced.shrink(point)
         if reduced is None or small is None:
             return False
-        judge = Judge(reduced.problem)
+        judge = self._judge(reduced)
         fixed: list[tuple[int, int]] = []
         proven = True
         for v, old in enumerate(reduced.free):
@@ -195,17 +198,22 @@ class _State:
     def _is_layer(self, v: int) -> bool:
         return self.merged.groups[v][0] < len(self.where.choices)
 
-    def _reach_form(self, goal: Goal, form: Form) -> bool:
+    def _reach_form(self, goal: Goal, form: Form, *, tell_apart: bool) -> bool:
         whole = integers(form)
         cost = self.merged.fold(whole.coefs)
-        found = minimise(self.problem, cost, self.limits, self.point, self.domain)
+        asked = [v for v in range(len(self.problem.sizes)) if self._is_layer(v)]
+        found = minimise(
+            self.problem, cost, self.limits, self.point, self.domain, asked if tell_apart else ()
+        )
+        self.alone = found.unique
         if found.point is None or found.cost is None or found.bound is None:
             self.failure = "infeasible" if found.status == "infeasible" else "unknown"
             return False
         self.point = found.point
         reached = found.cost + whole.constant
         cap = found.cost + int(goal.within * abs(reached))
-        self.problem = self.problem.adding(Row(goal.name, cost, cap))
+        self.last = Row(goal.name, cost, cap)
+        self.problem = self.problem.adding(self.last)
         if found.domain is not None and cap == found.cost:
             self.domain = found.domain
         self.reached.append(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hawqlang.stages.allocate.library import highspy
-from hawqlang.stages.allocate.problem import Coefs, Problem
+from hawqlang.stages.allocate.problem import Coefs, Problem, Row
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +41,7 @@ class Relaxation:
         self.offsets = np.concatenate(([0], np.cumsum(problem.sizes))).astype(np.int64)
         self._cost, self._cost_scale = _objective(problem, cost, self.offsets)
         self._row_scale = np.array([_scale(row.coefs, row.cap) for row in problem.rows])
+        self._first = len(problem.rows)
         self._upper = np.ones(len(self._cost))
         self._highs = _start(self._model(integer=False))
         self._highs.setOptionValue("presolve", "off")
@@ -54,23 +55,43 @@ class Relaxation:
             self._highs.changeColsBounds(len(changed), changed, lower, upper[changed])
             self._upper = upper
 
+    def add(self, rows: Sequence[Row]) -> None:
+        """Add rows to the problem and to the warm solver."""
+        for row in rows:
+            scale = _scale(row.coefs, row.cap)
+            index, value = _columns(row.coefs, self.offsets, scale)
+            columns = np.array(index, dtype=np.int32)
+            cap, infinity = _ratio(row.cap, scale), float(highspy().kHighsInf)
+            self._highs.addRow(-infinity, cap, len(index), columns, np.array(value))
+            self._row_scale = np.append(self._row_scale, scale)
+        self.problem = self.problem.adding(*rows)
+
     def solve(self) -> Solved:
         """Return the optimum of the relaxation, or a refutation."""
         self._highs.run()
         status, known = self._highs.getModelStatus(), highspy().HighsModelStatus
-        count = len(self.problem.rows)
         if status == known.kOptimal:
             solution = self._highs.getSolution()
-            duals = np.maximum(0.0, -np.asarray(solution.row_dual[:count], dtype=np.float64))
+            duals = np.maximum(0.0, -self._of_rows(solution.row_dual))
             x = np.asarray(solution.col_value, dtype=np.float64)
             duals = duals * self._row_scale * self._cost_scale
             return Solved("optimal", x, tuple(float(one) for one in duals))
         if status == known.kInfeasible:
             _, has_ray, values = self._highs.getDualRay()
-            ray = np.abs(np.asarray(values[:count])) if has_ray else np.zeros(count)
+            ray = np.abs(self._of_rows(values)) if has_ray else np.zeros(len(self._row_scale))
             ray = ray * self._row_scale
             return Solved("infeasible", np.empty(0), tuple(float(one) for one in ray))
-        return Solved("failed", np.empty(0), (0.0,) * count)
+        return Solved("failed", np.empty(0), (0.0,) * len(self._row_scale))
+
+    def _of_rows(self, values: Any) -> Floats:
+        """Return what concerns the problem's rows: first ones, then the variables', then added."""
+        array = np.asarray(values, dtype=np.float64)
+        start = self._first + len(self.problem.sizes)
+        return np.concatenate((array[: self._first], array[start:]))
+
+    def parts(self, x: Floats) -> list[Floats]:
+        """Return ``x`` variable by variable."""
+        return np.split(x, self.offsets[1:-1])
 
     def choices(self, x: Floats) -> tuple[int, ...]:
         """Return the choice of each variable that weighs most in ``x``."""
@@ -140,16 +161,26 @@ def _ratio(number: int, scale: float) -> float:
     return float(number) * scale if abs(number) < 2**1000 else number / int(1 / scale)
 
 
+def _columns(
+    coefs: Coefs, offsets: NDArray[np.int64], scale: float
+) -> tuple[list[int], list[float]]:
+    index, value = list[int](), list[float]()
+    for v, values in coefs.items():
+        for choice, one in enumerate(values):
+            if one:
+                index.append(int(offsets[v]) + choice)
+                value.append(_ratio(one, scale))
+    return index, value
+
+
 def _sparse(
     problem: Problem, offsets: NDArray[np.int64], scales: Sequence[float] | Floats
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats]:
     starts, index, value = [0], list[int](), list[float]()
     for row, scale in zip(problem.rows, scales, strict=True):
-        for v, values in row.coefs.items():
-            for choice, one in enumerate(values):
-                if one:
-                    index.append(int(offsets[v]) + choice)
-                    value.append(_ratio(one, float(scale)))
+        columns, numbers = _columns(row.coefs, offsets, float(scale))
+        index += columns
+        value += numbers
         starts.append(len(index))
     for v, size in enumerate(problem.sizes):
         index += range(int(offsets[v]), int(offsets[v]) + size)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Limits:
     """The work allowed to one minimisation."""
 
-    direct: int = 3_000_000
+    direct: int = 300_000
     """Z3's work counter for one question about the whole core."""
     leaf: int = 300_000
     """The same for one leaf of branch and bound."""

@@ -26,6 +26,8 @@ class Row:
     name: str
     coefs: Coefs
     cap: int
+    implied: bool = False
+    """Whether it follows from other rows (and from a bound of the cost): it only guides."""
 
     def left(self, point: Sequence[int]) -> int:
         """Return the left side at a point."""
@@ -79,6 +81,14 @@ class Reduced:
             return None
         return tuple(self.kept[old].index(point[old]) for old in self.free)
 
+    def then(self, inner: Reduced) -> Reduced:
+        """Return the reduction of this one's problem as a reduction of the original."""
+        kept = list(self.kept)
+        for new, old in enumerate(self.free):
+            kept[old] = tuple(self.kept[old][choice] for choice in inner.kept[new])
+        free = tuple(self.free[new] for new in inner.free)
+        return Reduced(inner.problem, tuple(kept), free)
+
     def fold(self, coefs: Coefs) -> tuple[dict[int, tuple[int, ...]], int]:
         """Return the coefficients over ``problem``, each from 0 up, and the constant left."""
         position = {old: new for new, old in enumerate(self.free)}
@@ -109,7 +119,8 @@ def reduce(problem: Problem, kept: Sequence[Sequence[int]]) -> Reduced | None:
         coefs, constant = frame.fold(row.coefs)
         cap = row.cap - constant
         if sum(max(values) for values in coefs.values()) > cap:
-            rows.setdefault((tuple(sorted(coefs.items())), cap), Row(row.name, coefs, cap))
+            same = (tuple(sorted(coefs.items())), cap)
+            rows.setdefault(same, Row(row.name, coefs, cap, row.implied))
     sizes = tuple(len(choices[v]) for v in free)
     return Reduced(Problem(sizes, tuple(rows.values())), choices, free)
 

@@ -31,18 +31,18 @@ class Answer:
 
 
 class Judge:
-    """A Z3 solver that holds a problem.
+    """A Z3 solver that holds a problem, without its implied rows.
 
     Each lives in its own context: its answers do not depend on what was solved before.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self._rows = list(problem.rows)
+        self._rows = [row for row in problem.rows if not row.implied]
         self._context = z3().Context()
         self._solver = z3().Solver(ctx=self._context)
         self._choices = [self._variable(v, size) for v, size in enumerate(problem.sizes)]
-        for row in problem.rows:
+        for row in self._rows:
             self._solver.add(self._at_most(row.coefs, row.cap))
 
     def add(self, row: Row) -> None:

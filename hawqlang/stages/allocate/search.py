@@ -2,20 +2,18 @@
 
 1. The LP relaxation gives multipliers; they make an exact cut, and that a lower bound.
 2. A rounded point and the MIP solver under a node limit give an upper bound, checked exactly.
-3. Choices whose reduced cost exceeds the gap go; what is left is small.
-4. Z3 is asked for anything cheaper in what is left: "unsatisfiable" proves, a model improves.
-5. Where that is too hard, branch and bound splits it: the LP proposes, every leaf is closed by an
-   exact cut or by Z3. When the nodes run out, the best point is given with the bound proven so far.
+3. Nothing cheaper is left (``proof``), or a cheaper point is found, and again. When the limits are
+   reached, the best point is given with the bound proven so far.
 
 All limits count work, never time: the same problem gives the same answer everywhere.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from hawqlang.stages.allocate.branch import Branching, branch
 from hawqlang.stages.allocate.cut import Cut, cut, refutation
 from hawqlang.stages.allocate.highs import Relaxation
 from hawqlang.stages.allocate.limits import Limits
@@ -29,6 +27,7 @@ from hawqlang.stages.allocate.problem import (
     everything,
     reduce,
 )
+from hawqlang.stages.allocate.proof import Verdict, below
 from hawqlang.stages.allocate.pseudo_boolean import Judge
 from hawqlang.stages.allocate.rounding import rounded
 
@@ -42,6 +41,8 @@ class Outcome:
     cost: int | None = None
     bound: int | None = None
     """No point is cheaper; equal to ``cost`` when optimal."""
+    unique: bool = False
+    """No other choice of the variables asked about costs as little."""
     domain: Domain | None = None
     """Outside these choices every point costs more than ``cost``; ``None``: not known."""
 
@@ -52,6 +53,7 @@ def minimise(
     limits: Limits,
     start: Point | None = None,
     domain: Domain | None = None,
+    tell_apart: Collection[int] = (),
 ) -> Outcome:
     """Return the cheapest point of a problem.
 
@@ -61,13 +63,16 @@ def minimise(
         limits: how much work may be done.
         start: a point known to meet the rows.
         domain: the choices to look among; ``None`` for all.
+        tell_apart: variables to look at when asking whether the cheapest point is unique; without
+            them that is not asked.
     """
     reduced = reduce(problem, everything(problem) if domain is None else domain)
     if reduced is None:
         return Outcome("infeasible")
     own, constant = reduced.fold(cost)
     begin = None if start is None else reduced.shrink(start)
-    found = _Search(reduced.problem, own, limits).run(begin)
+    asked = frozenset(v for v, old in enumerate(reduced.free) if old in tell_apart)
+    found = _Search(reduced.problem, own, limits, asked if tell_apart else None).run(begin)
     return _lifted(found, reduced, constant)
 
 
@@ -85,6 +90,7 @@ def _lifted(found: Outcome, frame: Reduced, constant: int) -> Outcome:
         frame.expand(found.point),
         found.cost + constant,
         found.bound + constant,
+        found.unique,
         domain,
     )
 
@@ -94,20 +100,26 @@ def price(cost: Coefs, point: Point) -> int:
     return sum(values[point[v]] for v, values in cost.items())
 
 
+_NOTHING_CHEAPER = Verdict(None, closed=True, bound=0)
+
+
 class _Search:
     """One search: the best point so far, and the steps that improve it or prove it best."""
 
-    def __init__(self, problem: Problem, cost: Coefs, limits: Limits) -> None:
+    def __init__(
+        self, problem: Problem, cost: Coefs, limits: Limits, asked: frozenset[int] | None
+    ) -> None:
         self.problem = problem
         self.cost = cost
         self.limits = limits
+        self.asked = asked
         self.best: Point | None = None
         self.root: Cut | None = None
 
     def run(self, start: Point | None) -> Outcome:
         self.offer(start)
         if not self.problem.sizes:
-            return Outcome("optimal", (), 0, 0, ())
+            return Outcome("optimal", (), 0, 0, unique=True, domain=())
         relaxation = Relaxation(self.problem, self.cost)
         solved = relaxation.solve()
         if solved.status == "infeasible":
@@ -138,75 +150,59 @@ class _Search:
 
     def _prove(self, root: Cut) -> Outcome:
         """Improve the best point until nothing cheaper is left, or the limits are reached."""
-        asked_mip = False
-        while self.best is not None:
-            upper = price(self.cost, self.best)
-            domain = root.within(everything(self.problem), upper - 1)
-            core = None if domain is None else reduce(self.problem, domain)
-            if core is None:
-                return self._optimal(root)
-            own, constant = core.fold(self.cost)
-            if not asked_mip:
-                asked_mip = True
-                point = Relaxation(core.problem, own).best_integer(self.limits.mip_nodes)
-                self.offer(None if point is None else core.expand(point))
-                if price(self.cost, self.best) < upper:
-                    continue
-            answer = self._ask(core, own, upper - 1 - constant)
-            if answer == "unsat":
-                return self._optimal(root)
-            if answer == "unknown":
-                return self._split(root, core, own, constant)
-        return self._split_whole(root)
-
-    def _ask(self, core: Reduced, own: Coefs, most: int) -> str:
-        """Ask Z3 for a point of the core that costs at most ``most``; take it if there is one."""
-        if not core.problem.sizes:
-            self.offer(core.expand(()))
-            return "sat" if most >= 0 else "unsat"
-        judge = Judge(core.problem)
-        judge.add(Row("", own, most))
-        solved = Relaxation(core.problem, own).solve()
-        if solved.status == "optimal":
-            helper = cut(core.problem, own, solved.multipliers)
-            pairs = enumerate(helper.reduced)
-            judge.imply({v: values for v, values in pairs if any(values)}, helper.gap(most))
-        answer = judge.check(self.limits.direct)
-        if answer.point is not None:
-            self.offer(core.expand(answer.point))
-        return answer.status
-
-    def _optimal(self, root: Cut) -> Outcome:
-        best = self.best
-        if best is None:
-            return Outcome("infeasible")
-        upper = price(self.cost, best)
-        domain = root.within(everything(self.problem), upper)
-        return Outcome("optimal", best, upper, upper, domain)
-
-    def _split(self, root: Cut, core: Reduced, own: Coefs, constant: int) -> Outcome:
-        best = self.best
-        if best is None:
-            return Outcome("unknown")
-        upper = price(self.cost, best)
-        found = branch(Branching(core.problem, own, self.limits), upper - constant)
-        if found.point is not None:
-            best = core.expand(found.point)
-            upper = price(self.cost, best)
-            self.offer(best)
-        if found.closed:
-            return self._optimal(root)
-        bound = max(root.bound(), min(found.bound + constant, upper))
-        return Outcome("feasible", best, upper, bound)
-
-    def _split_whole(self, root: Cut) -> Outcome:
-        """Search without any point at hand."""
-        ceiling = sum(max(values) for values in self.cost.values()) + 1
-        found = branch(Branching(self.problem, self.cost, self.limits), ceiling)
-        self.offer(found.point)
-        if found.closed:
-            return self._optimal(root)
         if self.best is None:
-            return Outcome("unknown")
-        bound = max(root.bound(), found.bound)
-        return Outcome("feasible", self.best, price(self.cost, self.best), bound)
+            ceiling = sum(max(values) for values in self.cost.values()) + 1
+            return self._conclude(root, below(self.problem, self.cost, ceiling, self.limits))
+        self._improve(root)
+        if self.asked is not None and self._alone(self.asked):
+            return replace(self._conclude(root, _NOTHING_CHEAPER), unique=True)
+        while True:
+            upper = self._price()
+            verdict = below(self.problem, self.cost, upper - 1, self.limits)
+            self.offer(verdict.point)
+            if verdict.closed or verdict.point is None:
+                return self._conclude(root, verdict)
+
+    def _alone(self, asked: frozenset[int]) -> bool:
+        """Improve the best point as long as that is easy; say whether it is proven unique.
+
+        One proof then shows both that nothing is cheaper and that nothing else costs as little.
+        """
+        while self.best is not None:
+            upper, best = self._price(), self.best
+            coefs = {
+                v: tuple(int(choice == best[v]) for choice in range(self.problem.sizes[v]))
+                for v in asked
+            }
+            other = self.problem.adding(Row("", coefs, len(coefs) - 1))
+            verdict = below(other, self.cost, upper, self.limits)
+            if verdict.closed and verdict.point is None:
+                return True
+            self.offer(verdict.point)
+            if self._price() == upper:
+                return False
+        return False
+
+    def _improve(self, root: Cut) -> None:
+        """Let the MIP solver look for a better point among the choices the cut leaves."""
+        domain = root.within(everything(self.problem), self._price() - 1)
+        core = None if domain is None else reduce(self.problem, domain)
+        if core is not None and core.problem.sizes:
+            own, _ = core.fold(self.cost)
+            point = Relaxation(core.problem, own).best_integer(self.limits.mip_nodes)
+            self.offer(None if point is None else core.expand(point))
+
+    def _conclude(self, root: Cut, verdict: Verdict) -> Outcome:
+        self.offer(verdict.point)
+        best = self.best
+        if best is None:
+            return Outcome("infeasible" if verdict.closed else "unknown")
+        upper = self._price()
+        if not verdict.closed:
+            bound = max(root.bound(), min(verdict.bound, upper))
+            return Outcome("feasible", best, upper, bound)
+        domain = root.within(everything(self.problem), upper)
+        return Outcome("optimal", best, upper, upper, domain=domain)
+
+    def _price(self) -> int:
+        return price(self.cost, self.best or ())

@@ -6,7 +6,7 @@ there are. The input's range is that of its pixels, known exactly, and is not ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.graph import Clamp, Graph
 from hawqlang.ir.ranges import RangeTable, TensorRange
 from hawqlang.ir.spec import ActivationSettings, Ema, MinMax
-from hawqlang.stages.batches import chunk_size, chunks
+from hawqlang.stages.batches import Stream, chunk_size
 from hawqlang.stages.calibrate.methods import choose_range
 from hawqlang.stages.calibrate.observed import Interval, Observed
 from hawqlang.stages.calibrate.requests import (
@@ -33,7 +33,7 @@ __all__ = ["RangeRequest", "calibrate", "describe", "input_interval", "range_req
 
 def calibrate(
     model: FloatModel,
-    batches: Iterable[torch.Tensor],
+    samples: Stream,
     requests: Sequence[RangeRequest],
     *,
     interval: Interval,
@@ -44,7 +44,7 @@ def calibrate(
 
     Args:
         model: The float network with its weights.
-        batches: Samples ``(N, ...)`` as the network sees them, in batches of any sizes; read once.
+        samples: As the network sees them; read once.
         requests: What to calibrate (:func:`range_requests`).
         interval: Smallest and largest value at the network's input (:func:`input_interval`).
         default: The build's settings for activations.
@@ -65,10 +65,10 @@ def calibrate(
 
     done = 0
     with torch.inference_mode():
-        for chunk in chunks(batches, chunk_size(graph)):
+        for chunk in samples.batches(chunk_size(graph)):
             model.run(chunk, intercept=see)
             done += len(chunk)
-            feedback.progress(done, done)
+            feedback.progress(done, samples.count)
     if done == 0:
         raise HawqError(
             Diagnostic(code="HQ414", severity="error", message="there are no calibration samples")

@@ -6,8 +6,9 @@ units: bytes, seconds (for the target's batch), MACs and BOPS (of one sample), p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from typing import Literal, assert_never
@@ -33,6 +34,9 @@ ADDITIVE: frozenset[Metric] = frozenset(
 )
 """Metrics that are sums over layers."""
 
+AVERAGES: frozenset[Metric] = frozenset(("average_wbits", "average_abits"))
+"""Metrics in which each layer has a share."""
+
 AT_BUILD: frozenset[Metric] = frozenset(("accuracy", "accuracy_drop"))
 """Metrics that only running the integer program can tell."""
 
@@ -46,6 +50,10 @@ class Facts:
     candidates: CandidateTable
     index: dict[str, int]
     """Position of each layer in execution order."""
+    baselines: dict[tuple[MetricTerm, Width], Fraction] = field(
+        default_factory=dict[tuple[MetricTerm, Width], Fraction]
+    )
+    """Baselines computed so far: they do not depend on the allocation."""
 
     def chosen(self, selector: Selector | None) -> tuple[int, ...]:
         """Return the positions of the layers selected, all without a selector."""
@@ -79,10 +87,7 @@ def value(known: Facts, term: MetricTerm, allocation: Allocation) -> Fraction:
         return max(
             (live_bytes(known, step, allocation) for step in live(known)), default=Fraction()
         )
-    chosen = known.chosen(term.selector)
-    share = shares(known, term.metric, chosen)
-    parts = (share[i] * unit(known, term.metric, i, allocation[i]) for i in chosen)
-    return sum(parts, Fraction())
+    return _summed(known, term, allocation)
 
 
 def baseline(known: Facts, term: MetricTerm, at: Width) -> Fraction:
@@ -92,14 +97,24 @@ def baseline(known: Facts, term: MetricTerm, at: Width) -> Fraction:
     if term.metric == "peak_memory":
         every = [FLOAT if at == "fp32" else at] * len(known.table.layers)
         return max((live_bytes(known, step, every) for step in live(known)), default=Fraction())
+    if (term, at) not in known.baselines:
+        known.baselines[term, at] = _summed(known, term, (at,) * len(known.table.layers))
+    return known.baselines[term, at]
+
+
+def _summed(known: Facts, term: MetricTerm, widths: Sequence[Width]) -> Fraction:
     chosen = known.chosen(term.selector)
-    share = shares(known, term.metric, chosen)
-    return sum((share[i] * unit(known, term.metric, i, at) for i in chosen), Fraction())
+    parts = [unit(known, term.metric, i, widths[i]) for i in chosen]
+    if term.metric in AVERAGES:
+        share = shares(known, term.metric, chosen)
+        parts = [share[i] * part for i, part in zip(chosen, parts, strict=True)]
+    common = math.lcm(*(part.denominator for part in parts))
+    return Fraction(sum(part.numerator * (common // part.denominator) for part in parts), common)
 
 
 def shares(known: Facts, metric: Metric, chosen: Sequence[int]) -> dict[int, Fraction]:
     """Return the weight of each layer in an additive metric: 1, or its part of the average."""
-    if metric not in {"average_wbits", "average_abits"}:
+    if metric not in AVERAGES:
         return dict.fromkeys(chosen, Fraction(1))
     mass = {i: _mass(known, metric, known.table.layers[i]) for i in chosen}
     total = sum(mass.values())

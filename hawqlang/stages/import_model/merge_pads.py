@@ -30,16 +30,16 @@ def _merged(
     node: Conv2d | AvgPool2d | MaxPool2d, pad: Pad, above: Operator | None
 ) -> Operator | None:
     padding = _sum(node.padding, pad.padding)
+    if isinstance(node, Conv2d):
+        return node.replace(padding=padding)
+    if max(padding) >= min(node.kernel):
+        return None  # a window of a pool must hold an element
     match node:
-        case Conv2d():
-            return node.replace(padding=padding)
         case AvgPool2d():
             return node.replace(padding=padding, counted=_sum(node.counted, pad.padding))
         case MaxPool2d():
             positive = isinstance(above, Clamp) and above.low is not None and above.low >= 0.0
-            reach = min(d * (k - 1) + 1 for k, d in zip(node.kernel, node.dilation, strict=True))
-            within = max(padding) < reach and node.dilation == (1, 1)
-            return node.replace(padding=padding) if positive and within else None
+            return node.replace(padding=padding) if positive and node.dilation == (1, 1) else None
 
 
 def _sum(a: Pads, b: Pads) -> Pads:

@@ -29,7 +29,7 @@ def align_residual(draft: Draft) -> Draft:
 
 def _addend(draft: Draft, total: Slot, operand: Slot) -> Addend:
     name = draft.names[operand]
-    if operand.target is not None:
+    if operand.sum_bits is not None:
         return Addend(x=name, zero_point=0, multiplier=1, shift=0)
     params = draft.params(operand)
     ratio = scale_of(params) / scale_of(draft.params(total))

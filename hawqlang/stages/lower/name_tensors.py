@@ -21,11 +21,16 @@ def name_tensors(draft: Draft) -> Draft:
     kind = "pixels" if isinstance(source, ImageInput) else "codes"
     names: dict[Slot, str] = {pixels: f"{pixels.value}:{kind}"}
     names |= dict.fromkeys(_same_as_input(draft), names[pixels])
-    for form in (_short, _long, _numbered):
-        left = [slot for slot in draft.slots() if slot not in names]
-        candidates = {slot: form(slot, draft, i) for i, slot in enumerate(left)}
+    for form in (_short, _long):
+        candidates = {s: form(s, draft) for s in draft.slots() if s not in names}
         count = Counter([*candidates.values(), *names.values()])
         names |= {slot: name for slot, name in candidates.items() if count[name] == 1}
+    seen: Counter[str] = Counter()
+    for slot in draft.slots():
+        if slot not in names:
+            name = _long(slot, draft)
+            seen[name] += 1
+            names[slot] = f"{name}#{seen[name]}"
     return replace(draft, names=names)
 
 
@@ -50,13 +55,13 @@ def _is_input(draft: Draft, result: Result) -> bool:
     return is_identity(integer_map(result.slot.value, real, stored), real.x, stored)
 
 
-def _short(slot: Slot, draft: Draft, _: int) -> str:
-    return f"{slot.value}:{type_name(slot.bits, signed=draft.params(slot).signed)}"
+def _short(slot: Slot, draft: Draft) -> str:
+    return f"{slot.value}:{_type(slot, draft)}"
 
 
-def _long(slot: Slot, draft: Draft, _: int) -> str:
-    return f"{slot.value}@{slot.root}:{type_name(slot.bits, signed=draft.params(slot).signed)}"
+def _long(slot: Slot, draft: Draft) -> str:
+    return f"{slot.value}@{slot.root}:{_type(slot, draft)}"
 
 
-def _numbered(slot: Slot, draft: Draft, position: int) -> str:
-    return f"{_long(slot, draft, position)}#{position}"
+def _type(slot: Slot, draft: Draft) -> str:
+    return type_name(slot.bits, signed=draft.params(slot).signed)

@@ -77,7 +77,7 @@ def schedule(draft: Draft) -> Draft:
     for node in reversed(graph.nodes):
         plan = _plan(node, tuple(reversed(wants[node.output].values())), context)
         placed += [(moved.get(node.output, place[node.name]), step) for step in plan.steps]
-        for value, demand in plan.demands:
+        for value, demand in reversed(plan.demands):
             wants[value].setdefault(demand.slot, demand)
     entry = tuple(reversed(wants[graph.input.name].values()))
     first = (Step(None, (draft.pixels,), entry),) if entry else ()
@@ -197,5 +197,5 @@ def _add(node: Add, results: tuple[Result, ...], context: _Context) -> _Plan:
 def _operand(node: Add, value: str, total: Slot, context: _Context) -> Slot:
     """Return how an addition reads an operand: as int32 at the sum's scale, or stored at the residual width."""
     if (node.name, value) in context.unrounded:
-        return Slot(value, total.root, 32, target=total)
+        return Slot(value, total.root, 32, sum_bits=total.bits)
     return context.natural(value, context.request.settings.residual)

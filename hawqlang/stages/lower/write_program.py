@@ -7,7 +7,6 @@ from hawqlang.ir.scales import ScaleTable, TensorScale
 from hawqlang.ir.spec import ImageInput
 from hawqlang.stages.lower.draft import Draft, Slot
 from hawqlang.stages.lower.dyadic_requantize import channels_last
-from hawqlang.stages.lower.entry import entry_params
 from hawqlang.stages.structure import LOGITS_BITS
 
 
@@ -26,18 +25,13 @@ def write_program(draft: Draft) -> IntegerProgram:
 
 
 def write_scales(draft: Draft) -> ScaleTable:
-    """Return the real scale of every tensor; pixels of an image have none of their own."""
-    scales = [_scale(draft, slot) for slot in _own(draft)]
-    source = draft.request.settings.input
-    if not isinstance(source, ImageInput):
-        codes = entry_params(source)
-        name = draft.names[draft.pixels]
-        value = draft.request.graph.input.name
-        first = TensorScale(
-            tensor=name, value=value, scale=codes.scale, zero_point=codes.zero_point
-        )
-        scales.insert(0, first)
-    return ScaleTable(scales=tuple(scales))
+    """Return the real scale of every tensor; pixels have one only where they are what the network sees."""
+    entry = draft.names[draft.pixels]
+    same = [s for s in draft.slots() if draft.names[s] == entry and s != draft.pixels]
+    first = same[:1]
+    if not first and not isinstance(draft.request.settings.input, ImageInput):
+        first = [draft.pixels]
+    return ScaleTable(scales=tuple(_scale(draft, slot) for slot in (*first, *_own(draft))))
 
 
 def _own(draft: Draft) -> list[Slot]:

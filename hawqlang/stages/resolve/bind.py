@@ -13,7 +13,7 @@ from hawqlang.ir import syntax
 from hawqlang.stages.resolve.constants import kind_of, ungroup
 from hawqlang.stages.resolve.read import scalar
 from hawqlang.stages.resolve.report import RejectedError, choices, error, nearest, unknown
-from hawqlang.stages.resolve.scope import Context
+from hawqlang.stages.resolve.scope import Context, param_value
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -31,6 +31,8 @@ class Fields:
     span: Span
     settings: Mapping[str, syntax.Setting]
     blocks: Mapping[str, syntax.Block]
+    meant: frozenset[str]
+    """What unknown entries were probably meant to be."""
 
     def read(
         self,
@@ -49,7 +51,9 @@ class Fields:
 
     def require(self, name: str, example: str) -> None:
         """Report a setting that must be there and is not."""
-        if name in self.settings or name in self.blocks or self.ctx.sink.partial:
+        if name in self.settings or name in self.blocks or name in self.meant:
+            return
+        if self.ctx.sink.partial:
             return
         message = f"{self.what} needs `{name}`"
         self.ctx.sink.reject(error("HQ207", message, self.span, help=f"add `{example}`"))
@@ -66,19 +70,21 @@ def fields(
     """Return a body's entries by name; unknown and repeated ones are reported."""
     found: dict[str, syntax.Setting] = {}
     found_blocks: dict[str, syntax.Block] = {}
+    meant: set[str] = set()
     for entry in entries:
         name = entry.name.text
         earlier = found.get(name) or found_blocks.get(name)
         problem = _misplaced(entry, what, settings, blocks)
         if problem is not None:
             ctx.sink.reject(problem)
+            meant.add(nearest(name, (*settings, *blocks)) or name)
         elif earlier is not None:
             ctx.sink.reject(twice(f"`{name}`", what, entry.name.span, earlier.name.span))
         elif isinstance(entry, syntax.Setting):
             found[name] = entry
         else:
             found_blocks[name] = entry
-    return Fields(ctx, what, span, found, found_blocks)
+    return Fields(ctx, what, span, found, found_blocks, frozenset(meant))
 
 
 def twice(thing: str, what: str, span: Span, first: Span) -> RejectedError:
@@ -175,7 +181,7 @@ def call(expr: syntax.Expr, ctx: Context, what: str, table: Mapping[str, Signatu
     expr = ungroup(expr)
     match expr:
         case syntax.Name():
-            function = expr
+            function = _supplied(expr, ctx, table)
             arguments: tuple[syntax.Argument, ...] = ()
         case syntax.Call():
             function = expr.function
@@ -197,6 +203,14 @@ def call(expr: syntax.Expr, ctx: Context, what: str, table: Mapping[str, Signatu
         examples = [known.example for known in table.values()]
         raise error("HQ211", message, function.span, help=f"write {choices(examples)}")
     return _bind(function, arguments, signature, ctx, expr.span)
+
+
+def _supplied(name: syntax.Name, ctx: Context, table: Mapping[str, Signature]) -> syntax.Name:
+    """Return a bare name, or the word that a string param of that name stands for."""
+    if name.text in table or name.text not in ctx.names:
+        return name
+    value = param_value(name, ctx)
+    return syntax.Name(text=value, span=name.span) if isinstance(value, str) else name
 
 
 def _bind(

@@ -86,7 +86,7 @@ class ActivationChanges(spec.Frozen):
 
 def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
     """Return what a ``weights { … }`` block sets."""
-    names = ("granularity", "a scheme", "range", "a kind of rounding")
+    names = ("granularity", "scheme", "range", "rounding")
     body = fields(block.body.entries, ctx, "the `weights` block", block.name.span, names)
     found = WeightChanges(
         granularity=body.read("granularity", _granularity, None),
@@ -106,7 +106,7 @@ def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
 
 def activation_block(block: syntax.Block, ctx: Context) -> ActivationChanges:
     """Return what an ``activations { … }`` block sets."""
-    names = ("granularity", "a scheme", "range")
+    names = ("granularity", "scheme", "range")
     body = fields(block.body.entries, ctx, "the `activations` block", block.name.span, names)
     found = ActivationChanges(
         granularity=body.read("granularity", _per_tensor, None),
@@ -240,7 +240,7 @@ def sensitivity(expr: syntax.Expr, ctx: Context) -> spec.Sensitivity:
                 samples=arguments.read("samples", whole, 32),
             )
         case "file":
-            found = spec.FileSensitivity(path=arguments.read("path", path, ""))
+            found = spec.FileSensitivity(path=arguments.read("path", path, ""), span=expr.span)
         case name:
             found = spec.NamedSensitivity.model_validate({"kind": name})
             ctx.defer(f"sensitivity = {name}", expr.span)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import torch
-
 from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import Diagnostic
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.tuning import LayerBias, Tuning
+from hawqlang.stages.batches import Stream
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.simulate import Deployment, Simulation
@@ -27,7 +24,7 @@ def tune(
     model: FloatModel,
     table: RangeTable,
     deployment: Deployment,
-    batches: Iterable[torch.Tensor],
+    samples: Stream,
     store: TensorStore,
     feedback: Feedback,
 ) -> Tuning:
@@ -37,14 +34,14 @@ def tune(
         model: The float network.
         table: Ranges of everything that is stored.
         deployment: Precision and settings of every layer.
-        batches: Calibration samples as the network sees them.
+        samples: Calibration samples as the network sees them.
         store: Takes the corrected biases.
         feedback: Gets layers done, and a note where the correction was dropped (HQ430) or there
             were too few samples to judge it (HQ431).
     """
     if not wants_correction(model.graph, deployment):
         return Tuning()
-    found = correct_biases(model, Simulation(model, table, deployment), batches, feedback)
+    found = correct_biases(model, Simulation(model, table, deployment), samples, feedback)
     if found is None:
         feedback.report(
             Diagnostic(

@@ -12,13 +12,12 @@ network's.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 
 from hawqlang.ir.graph import Graph, Operator
-from hawqlang.stages.batches import chunk_size, chunks
+from hawqlang.stages.batches import Stream, chunk_size
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import Float64
@@ -55,7 +54,7 @@ class BiasCorrection:
 
 
 @dataclass(slots=True)
-class _Samples:
+class _Memory:
     """What is remembered of the calibration samples."""
 
     codes: dict[Key, torch.Tensor]
@@ -78,7 +77,7 @@ def wants_correction(graph: Graph, deployment: Deployment) -> frozenset[str]:
 def correct_biases(
     model: FloatModel,
     simulation: Simulation,
-    batches: Iterable[torch.Tensor],
+    samples: Stream,
     feedback: Feedback,
 ) -> BiasCorrection | None:
     """Return corrected biases, or ``None`` where there are too few samples to judge them.
@@ -90,18 +89,18 @@ def correct_biases(
     Args:
         model: The float network.
         simulation: The quantized network.
-        batches: Calibration samples as the network sees them; read once, from the start.
+        samples: Calibration samples as the network sees them; read once, from the start.
         feedback: Gets layers done.
     """
     wanted = wants_correction(model.graph, simulation.deployment)
     with torch.inference_mode():
-        samples = _observe(model, simulation, batches)
-        if samples.fitted + sum(len(x) for x in samples.held_out) < LEAST_SAMPLES:
+        memory = _observe(model, simulation, samples)
+        if memory.fitted + sum(len(x) for x in memory.held_out) < LEAST_SAMPLES:
             return None
-        before = _error(simulation, samples)
+        before = _error(simulation, memory)
         own = {name: simulation.bias(name) for name in wanted}
-        fitted = _fit(model.graph, simulation, samples, wanted, feedback)
-        after = _error(simulation, samples)
+        fitted = _fit(model.graph, simulation, memory, wanted, feedback)
+        after = _error(simulation, memory)
     kept = after < before
     if not kept:
         for name, bias in own.items():
@@ -111,23 +110,20 @@ def correct_biases(
         kept=kept,
         error_before=before,
         error_after=after,
-        fitted=samples.fitted,
-        held_out=sum(len(x) for x in samples.held_out),
+        fitted=memory.fitted,
+        held_out=sum(len(x) for x in memory.held_out),
     )
 
 
-def _observe(
-    model: FloatModel, simulation: Simulation, batches: Iterable[torch.Tensor]
-) -> _Samples:
+def _observe(model: FloatModel, simulation: Simulation, samples: Stream) -> _Memory:
     """Return what the correction needs of as many samples as the bounds allow."""
-    room = sample_limit(simulation)
-    size = chunk_size(model.graph)
+    room = samples.first(sample_limit(simulation))
     layers = {node.output: node.name for node in layer_nodes(model.graph)}
     codes: dict[Key, list[torch.Tensor]] = {}
     means: dict[str, list[torch.Tensor]] = {name: [] for name in layers.values()}
-    found = _Samples(codes={}, means={}, held_out=[], logits=[])
+    found = _Memory(codes={}, means={}, held_out=[], logits=[])
     seen = 0
-    for chunk in chunks(batches, size, room):
+    for chunk in room.batches(chunk_size(model.graph)):
         held = (torch.arange(seen, seen + len(chunk)) + 1) % HELD_OUT_EVERY == 0
         seen += len(chunk)
 
@@ -151,7 +147,7 @@ def _observe(
 def _fit(
     graph: Graph,
     simulation: Simulation,
-    samples: _Samples,
+    memory: _Memory,
     wanted: frozenset[str],
     feedback: Feedback,
 ) -> dict[str, Float64]:
@@ -163,13 +159,13 @@ def _fit(
     for node in graph.nodes:
         if isinstance(node, LayerNode):
             if node.name in wanted:
-                fitted[node.name] = _corrected(simulation, node, samples, size)
+                fitted[node.name] = _corrected(simulation, node, memory, size)
                 simulation.set_bias(node.name, fitted[node.name])
             done += 1
             feedback.progress(done, layers)
             if done == layers:
                 break
-        _advance(simulation, node, samples, size)
+        _advance(simulation, node, memory, size)
     return fitted
 
 
@@ -178,7 +174,7 @@ def _position_means(x: torch.Tensor) -> torch.Tensor:
     return (x if x.ndim == 2 else x.mean((2, 3))).double()
 
 
-def _corrected(simulation: Simulation, node: LayerNode, samples: _Samples, size: int) -> Float64:
+def _corrected(simulation: Simulation, node: LayerNode, memory: _Memory, size: int) -> Float64:
     """Return a layer's bias with which its mean output is that of the float network."""
     key = Key(node.x, simulation.input_form(node))
     weight = simulation.weight(node.name)
@@ -186,44 +182,44 @@ def _corrected(simulation: Simulation, node: LayerNode, samples: _Samples, size:
     outputs = [
         mean_outputs(node, tap_means(node, x, kernel), weight)
         for x in (
-            simulation.decode(samples.codes[key][a : a + size], simulation.input_form(node))
-            for a in range(0, samples.fitted, size)
+            simulation.decode(memory.codes[key][a : a + size], simulation.input_form(node))
+            for a in range(0, memory.fitted, size)
         )
     ]
-    target = samples.means[node.name].mean(0)
+    target = memory.means[node.name].mean(0)
     return (target - torch.cat(outputs).mean(0)).numpy()
 
 
-def _advance(simulation: Simulation, node: Operator, samples: _Samples, size: int) -> None:
+def _advance(simulation: Simulation, node: Operator, memory: _Memory, size: int) -> None:
     """Compute what ``node`` stores for all fitted samples; forget what nothing needs any more."""
-    for a in range(0, samples.fitted, size):
+    for a in range(0, memory.fitted, size):
 
         def lookup(key: Key, at: slice = slice(a, a + size)) -> torch.Tensor:
             if key.form is None:
                 return simulation.accumulate(key.value, lookup)
-            return simulation.decode(samples.codes[key][at], key.form)
+            return simulation.decode(memory.codes[key][at], key.form)
 
         for key, stored in simulation.compute(node, lookup).items():
             if key.form is None or key.form.bits == LOGITS_BITS:
                 continue
             codes = simulation.encode(stored, key.form)
-            if key not in samples.codes:
-                shape = (samples.fitted, *codes.shape[1:])
-                samples.codes[key] = torch.empty(shape, dtype=codes.dtype)
-            samples.codes[key][a : a + size] = codes
+            if key not in memory.codes:
+                shape = (memory.fitted, *codes.shape[1:])
+                memory.codes[key] = torch.empty(shape, dtype=codes.dtype)
+            memory.codes[key][a : a + size] = codes
     for name in simulation.dead.get(node.name, ()):
         for form in simulation.forms[name]:
-            samples.codes.pop(Key(name, form), None)
+            memory.codes.pop(Key(name, form), None)
 
 
-def _error(simulation: Simulation, samples: _Samples) -> float:
+def _error(simulation: Simulation, memory: _Memory) -> float:
     """Return the mean squared error of the held-out logits, relative to their variance.
 
     Logits are centred in each sample first: a common shift changes no class probability. Unlike a
     divergence of probabilities it does not vanish on samples the network is certain about.
     """
     error = spread = 0.0
-    for x, logits in zip(samples.held_out, samples.logits, strict=True):
+    for x, logits in zip(memory.held_out, memory.logits, strict=True):
         if len(x):
             wanted, got = (_centred(z) for z in (logits, simulation.run(x)))
             error += float((got - wanted).square().sum())

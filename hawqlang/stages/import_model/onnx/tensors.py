@@ -50,8 +50,8 @@ def _external(tensor: onnx.TensorProto, folder: Path) -> Array:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
     root = folder.resolve()
-    path = (root / location).resolve()
-    if not location or not path.is_relative_to(root):
+    path = (root / location.replace("\0", "")).resolve()
+    if not location or "\0" in location or not path.is_relative_to(root):
         raise RefusedError(
             f"the external data of tensor '{name}' lies outside the model's folder",
             "keep a model and its data in one folder",

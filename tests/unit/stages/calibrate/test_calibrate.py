@@ -11,14 +11,16 @@ import torch
 from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import Graph
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import ActivationSettings, ImageInput, MinMax, Mse, TensorInput
+from hawqlang.stages import batches
+from hawqlang.stages.batches import stream_of
 from hawqlang.stages.calibrate import calibrate, describe, input_interval, range_requests
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import stored_params
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.structure import Form, forms, layer_nodes
 from tests.unit.stages.nets import Net, fire_net, residual_net
 
@@ -28,14 +30,16 @@ MINMAX = ActivationSettings(range=MinMax())
 
 def settings_of(graph: Graph, rules: dict[str, ActivationSettings]) -> dict[str, LayerSettings]:
     return {
-        node.name: LayerSettings(candidates=(W4A4, W8A8), activations=rules.get(node.name, MINMAX))
+        node.name: LayerSettings(
+            layer=node.name, precision=(W4A4, W8A8), activations=rules.get(node.name, MINMAX)
+        )
         for node in layer_nodes(graph)
     }
 
 
 def run(
     net: tuple[Graph, TensorStore],
-    batches: list[torch.Tensor],
+    x: torch.Tensor,
     *,
     feedback: Feedback | None = None,
     default: ActivationSettings = MINMAX,
@@ -46,12 +50,12 @@ def run(
     settings = settings_of(graph, rules or {})
     if default is not MINMAX:
         settings = {
-            n: LayerSettings(candidates=(W4A4, W8A8), activations=default) for n in settings
+            n: LayerSettings(layer=n, precision=(W4A4, W8A8), activations=default) for n in settings
         }
     requests = range_requests(graph, settings, default, 8, feedback.report)
     return calibrate(
         FloatModel(graph, store),
-        batches,
+        stream_of(x),
         requests,
         interval=(-2.0, 2.5),
         default=default,
@@ -66,7 +70,7 @@ def images(n: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("make", [residual_net, fire_net])
 def test_every_form_that_any_allocation_stores_has_a_range(make: Any) -> None:
     net = make()
-    params = stored_params(net[0], run(net, [images(4)]))
+    params = stored_params(net[0], run(net, images(4)))
     for bits in (4, 8):
         abits = {node.name: bits for node in layer_nodes(net[0])}
         for wanted in forms(net[0], abits, 8).values():
@@ -74,7 +78,7 @@ def test_every_form_that_any_allocation_stores_has_a_range(make: Any) -> None:
 
 
 def test_the_input_has_the_range_of_its_pixels_whatever_the_samples() -> None:
-    table = run(residual_net(), [images(2) * 0.1])
+    table = run(residual_net(), images(2) * 0.1)
     assert [(r.bits, r.low, r.high) for r in table.ranges if r.tensor == "x"] == [
         (4, -2.0, 2.5),
         (8, -2.0, 2.5),
@@ -85,7 +89,7 @@ def test_minmax_is_the_extreme_of_the_float_network_after_the_clamp() -> None:
     net = residual_net()
     x = images(16)
     kept = FloatModel(*net).run(x, keep=("b1.relu2", "pool")).kept
-    table = run(net, [x[:5], x[5:10], x[10:]])
+    table = run(net, x)
     for name, value in kept.items():
         row = table.find(name, 8)
         assert (row.low, row.high) == (0.0, pytest.approx(value.max().item(), rel=1e-5))
@@ -97,24 +101,25 @@ def test_parts_of_a_concat_are_observed_together() -> None:
     net = fire_net()
     x = images(8)
     kept = FloatModel(*net).run(x, keep=("left.relu", "right.relu")).kept
-    table = run(net, [x])
+    table = run(net, x)
     assert table.find("concat", 4).high == max(v.max().item() for v in kept.values())
     assert {"left.relu", "right.relu"}.isdisjoint(row.tensor for row in table.ranges)
 
 
-def test_batches_do_not_change_the_table() -> None:
+def test_batches_do_not_change_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     x = images(12)
     default = ActivationSettings()
-    split = run(residual_net(), [x[:1], x[1:5], x[5:]], default=default)
-    whole = run(residual_net(), [x], default=default)
+    whole = run(residual_net(), x, default=default)
+    monkeypatch.setattr(batches, "LARGEST_CHUNK", 5)
+    split = run(residual_net(), x, default=default)
     for a, b in zip(split.ranges, whole.ranges, strict=True):
         assert (a.low, a.high) == pytest.approx((b.low, b.high), rel=1e-5)
 
 
 def test_a_layer_rule_sets_the_range_of_what_the_layer_reads() -> None:
     rule = ActivationSettings(range=Mse(), scheme="symmetric")
-    table = run(residual_net(), [images(4)], rules={"b2.conv1": rule})
-    plain = run(residual_net(), [images(4)])
+    table = run(residual_net(), images(4), rules={"b2.conv1": rule})
+    plain = run(residual_net(), images(4))
     assert table.find("b1.relu2", 4).high < plain.find("b1.relu2", 4).high
     assert table.find("b1.relu2", 4).scheme == "symmetric"
     assert table.find("b2.relu1", 4) == plain.find("b2.relu1", 4)
@@ -126,23 +131,23 @@ def test_rules_that_disagree_about_a_shared_tensor_are_reported() -> None:
         "left": ActivationSettings(range=Mse()),
         "right": ActivationSettings(range=MinMax(), scheme="symmetric"),
     }
-    run(fire_net(), [images(2)], feedback=Feedback(report=said.append), rules=rules)
+    run(fire_net(), images(2), feedback=Feedback(report=said.append), rules=rules)
     assert [d.code for d in said] == ["HQ413", "HQ413"]
     assert "'left' and 'right'" in said[0].message
 
 
 def test_progress_counts_samples() -> None:
-    seen: list[int] = []
-    feedback = Feedback(progress=lambda done, _total: seen.append(done))
-    run(residual_net(), [images(2), images(3)], feedback=feedback)
-    assert seen == [2, 5]
+    seen: list[tuple[int, int]] = []
+    feedback = Feedback(progress=lambda done, total: seen.append((done, total)))
+    run(residual_net(), images(70), feedback=feedback)
+    assert seen == [(64, 70), (70, 70)]
 
 
 def test_values_that_are_not_finite_name_the_layer() -> None:
     x = images(2)
     x[1, 0, 0, 0] = float("nan")
     with pytest.raises(HawqError, match=r"HQ410: the result of 'stem' is not finite"):
-        run(residual_net(), [x])
+        run(residual_net(), x)
 
 
 def test_a_dead_layer_and_a_constant_one_are_reported_by_name() -> None:
@@ -152,7 +157,7 @@ def test_a_dead_layer_and_a_constant_one_are_reported_by_name() -> None:
     out = net.conv("out", net.relu("same.relu", same), 2)
     said: list[Diagnostic] = []
     built = net.graph(out), net.store
-    table = run(built, [images(3)], feedback=Feedback(report=said.append))
+    table = run(built, images(3), feedback=Feedback(report=said.append))
     assert [d.code for d in said] == ["HQ411", "HQ412"]
     assert "'dead'" in said[0].message
     assert "'same' is 2" in said[1].message
@@ -164,7 +169,7 @@ ONES = torch.full((2,), 2.0).numpy()
 
 def test_no_samples_is_an_error() -> None:
     with pytest.raises(HawqError, match="HQ414"):
-        run(residual_net(), [])
+        run(residual_net(), images(0))
 
 
 def test_the_input_interval_follows_mean_std_and_scale() -> None:

@@ -14,14 +14,17 @@ import torch
 from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
 from hawqlang.interpret import interpret
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.check_integer import verify_program
-from hawqlang.ir.graph import Clamp, Graph
+from hawqlang.ir.graph import Graph
 from hawqlang.ir.integer import IntegerProgram
+from hawqlang.ir.operands import inputs
 from hawqlang.ir.ranges import RangeTable, TensorRange
-from hawqlang.ir.scales import ScaleTable
+from hawqlang.ir.scales import ScaleTable, TensorScale
 from hawqlang.ir.spec import ImageInput, Input
 from hawqlang.ops import (
     Add,
+    Addend,
     AddStore,
     Affine,
     AvgPool2d,
@@ -34,11 +37,9 @@ from hawqlang.ops import (
 )
 from hawqlang.stages.calibrate import input_interval
 from hawqlang.stages.float_model import FloatModel, evaluate, preprocess
-from hawqlang.stages.lower import LowerSettings, Tuned, lower
+from hawqlang.stages.lower import PASSES, LowerSettings, Tuned, lower
 from hawqlang.stages.lower.draft import Draft, Request
-from hawqlang.stages.lower.order_channels import order_channels
 from hawqlang.stages.quantize import quantize_weight
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.structure import forms, layer_nodes, producers
 
 W8A8 = Precision(wbits=8, abits=8)
@@ -127,40 +128,50 @@ class Lowered:
             if p.ref is not None
         }
         named = {row.tensor: row for row in self.scales.scales}
+
+        def real(value: str, known: dict[str, torch.Tensor]) -> torch.Tensor:
+            if value not in known:
+                node = made_by[value]
+                sources = {name: real(name, known) for name in inputs(node)}
+                known[value] = evaluate(node, sources, weights)
+            return known[value]
+
+        slots = {name: slot for slot, name in self.draft.names.items()}
         for op in self.program.ops:
-            inputs = [name for name in reads(op) if name in named]
-            known = {named[name].value: self.dequantized(arrays, name) for name in inputs}
-            if self.program.input in reads(op) and self.program.input not in named:
-                known[self.graph.input.name] = self.seen().double()
-
-            def real(value: str, known: dict[str, torch.Tensor] = known) -> torch.Tensor:
-                if value not in known:
-                    node = made_by[value]
-                    sources = {name: real(name) for name in _inputs(node) if name in self._values()}
-                    known[value] = evaluate(node, sources, weights)
-                return known[value]
-
             for name in writes(op):
-                value = named[name].value
-                wanted = real(value)
-                if not isinstance(made_by.get(value), Clamp):
-                    wanted = wanted.clip(*self._moved_clamp(op, name))
+                known = self._known(op, name, arrays, named)
+                if isinstance(op, Conv2d | Linear):
+                    own = next(node.output for node in self.graph.nodes if node.name == op.name)
+                    x = {named[op.x].value: self.dequantized(arrays, op.x)}
+                    known |= {own: real(own, x)}
+                slot = slots[name]
+                low = -np.inf if slot.low is None else slot.low
+                high = np.inf if slot.high is None else slot.high
+                wanted = real(slot.value, known).clip(low, high)
                 self._assert_close(name, arrays, wanted, self._tolerance(op, name))
 
-    def _values(self) -> set[str]:
-        return {value.name for value in self.graph.values}
-
-    def _moved_clamp(self, op: Op, name: str) -> tuple[float, float]:
-        """The clamp of a store in real units: one that a later node of the graph asks for."""
-        store = _store(op, name)
-        if store is None:
-            return -np.inf, np.inf
-        tensor, scale = self.program.tensor(name), self.scales.scale(name)
-        low, high = ((end - tensor.zero_point) * scale for end in (store.lo, store.hi))
-        return low, high
+    def _known(
+        self, op: Op, name: str, arrays: Mapping[str, Array], named: Mapping[str, TensorScale]
+    ) -> dict[str, torch.Tensor]:
+        """What one result of an operator is made of, by the value it stands for; not a layer's own input."""
+        match _store(op, name):
+            case Store(addend=Addend(x=x)):
+                parts: tuple[str, ...] = (x,)
+            case AddStore(a=a, b=b):
+                parts = (a.x, b.x)
+            case _:
+                parts = () if isinstance(op, Conv2d | Linear) else reads(op)
+        if isinstance(op, AvgPool2d):
+            parts = reads(op)
+        if self.program.input in parts and self.program.input not in named:
+            return {self.graph.input.name: self.seen().double()}
+        return {named[part].value: self.dequantized(arrays, part) for part in parts}
 
     def _tolerance(self, op: Op, name: str) -> float:
-        """Steps that a stored value may be off: half for each rounding, and the bias's own."""
+        """Steps that a stored value may be off: half for each rounding, and the bias's own.
+
+        A move is exact, but the end of a clamp that was moved before it is rounded.
+        """
         store = _store(op, name)
         match store:
             case Store():
@@ -172,7 +183,8 @@ class Lowered:
             case Affine():
                 return 0.5
             case None:
-                return 0.0
+                clamps = any(node.op == "clamp" for node in self.graph.nodes)
+                return 0.5 if clamps else 0.0
 
     def _assert_close(
         self, name: str, arrays: Mapping[str, Array], expected: torch.Tensor, steps: float
@@ -194,12 +206,6 @@ def _store(op: Op, name: str) -> Store | AddStore | Affine | None:
             return op
         case _:
             return None
-
-
-def _inputs(node: Any) -> tuple[str, ...]:
-    return tuple(getattr(node, "inputs", ())) or tuple(
-        getattr(node, key) for key in ("x", "a", "b") if hasattr(node, key)
-    )
 
 
 def ranges_of(
@@ -260,5 +266,7 @@ def lowered(
     table = ranges_of(graph, store, source, part.seen(), needed)
     program, scales = lower(graph, table, chosen, settings, store, tuned)
     verify_program(program, store)
-    draft = order_channels(Draft(Request(graph, table, chosen, settings, Tuned(), store)))
+    draft = Draft(Request(graph, table, chosen, settings, tuned or Tuned(), store))
+    for step in PASSES:
+        draft = step(draft)
     return Lowered(graph, program, scales, store, source, samples, draft)

@@ -139,6 +139,21 @@ def dense() -> tuple[Graph, TensorStore]:
     )
 
 
+def signed_sums() -> tuple[Graph, TensorStore]:
+    """Additions without clamps: signed operands with zero points, one computed after the layer it meets."""
+    net = Net((3, 5, 5), 12)
+    stem = net.conv("stem", "x", 4, bias=np.full(4, 0.8))
+    early = net.conv("early", stem, 4)
+    late = net.relu("inner", net.conv("late", stem, 4), low=-0.2)
+    late = net.relu("outer", late, low=-5.0, high=0.6)
+    one = net.add("add1", early, late)
+    two = net.add("add2", one, net.conv("conv2", one, 4))
+    three = net.add("add3", one, net.add("add4", two, two))
+    x = net.relu("low", net.relu("high", three, low=None, high=1.1), low=-0.3)
+    x = net.concat("concat", x, three)
+    return net.graph(net.linear("fc", net.flatten("flat", net.avg_pool("pool", x)), 4)), net.store
+
+
 NETS = {
     "residual": residual_net,
     "fire": fire_net,
@@ -148,6 +163,7 @@ NETS = {
     "inception": inception,
     "late clamps": late_clamps,
     "dense": dense,
+    "signed sums": signed_sums,
 }
 PRECISIONS = {
     "w8a8": None,

@@ -13,15 +13,15 @@ from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import HawqError
 from hawqlang.diagnostics.codes_6xx import ENTRIES
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import Clamp, Graph, Pad
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import GroupSize, Percentile, WeightSettings
-from hawqlang.ops import Conv2d, Linear
+from hawqlang.ops import AvgPool2d, Conv2d, Linear
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight
-from hawqlang.stages.settings import LayerSettings
 from tests.unit.stages.lower.harness import W8A8, image, lowered
-from tests.unit.stages.nets import Net, residual_net
+from tests.unit.stages.nets import Net, fire_net, residual_net
 
 Built = tuple[Graph, TensorStore]
 
@@ -41,7 +41,7 @@ def refusal(act: Callable[[], object]) -> str:
 
 
 def layer(**settings: object) -> LayerSettings:
-    return LayerSettings(candidates=(W8A8,), **settings)  # pyright: ignore[reportArgumentType]
+    return LayerSettings(layer="", precision=(W8A8,), **settings)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_layer_that_could_overflow_int32_is_refused() -> None:
@@ -119,15 +119,14 @@ def test_a_missing_range_is_named() -> None:
     assert text == "HQ603 the range of 'x' at 8 bits was not calibrated"
 
 
-def with_range(built: Built, tensor: str, high: float) -> Callable[[], object]:
-    """Lower with the range of one tensor replaced."""
+def with_range(built: Built, **high: float) -> Callable[[], object]:
+    """Lower with the ranges of some tensors replaced by ``[0, high]``; a name's dots are written as ``__``."""
     graph, store = built
     found = lowered(built)
-    rows = {(s.value, 8): s for s in found.scales.scales}
-    del rows
+    wanted = {name.replace("__", "."): value for name, value in high.items()}
     table = RangeTable(
         ranges=tuple(
-            row.replace(low=0.0, high=high) if row.tensor == tensor else row
+            row.replace(low=0.0, high=wanted[row.tensor]) if row.tensor in wanted else row
             for row in found.draft.request.ranges.ranges
         ),
         method="minmax",
@@ -135,19 +134,35 @@ def with_range(built: Built, tensor: str, high: float) -> Callable[[], object]:
     )
     precisions = {node.name: W8A8 for node in graph.nodes if node.op in ("conv2d", "linear")}
     settings = LowerSettings(input=found.source)
-    return lambda: lower(graph, table, precisions, settings, store)
+    return lambda: lower(found.graph, table, precisions, settings, store)
+
+
+def test_both_operands_of_a_sum_count_towards_int32() -> None:
+    """The convolution's share of 1.9e9 and the operand's of 0.4e9 fit int32 one by one, not together."""
+    found = lowered(residual_net())
+    conv = next(op for op in found.program.ops if isinstance(op, Conv2d) and op.name == "b1.conv2")
+    m, s = (found.store.get(ref) for ref in (conv.stores[0].multiplier, conv.stores[0].shift))
+    bound = next(b for b in found.program.bounds if b.op == "b1.conv2")
+    reach = bound.largest * int(m[bound.channel]) / 2.0 ** int(s[bound.channel])
+    step = reach * found.scales.scale("b1.relu2:u8") / 1.9e9
+
+    def act(share: float) -> Callable[[], object]:
+        return with_range(residual_net(), b1__relu2=255 * step, stem__relu=share * step)
+
+    act(0.1e9)()
+    assert refusal(act(0.4e9)).startswith("HQ606 the result 'b1.relu2:u8' of 'b1.conv2'")
 
 
 def test_an_almost_empty_range_is_refused() -> None:
-    assert refusal(with_range(tiny(), "relu", 1e-12)).startswith("HQ604")
+    assert refusal(with_range(tiny(), relu=1e-12)).startswith("HQ604")
 
 
 def test_a_result_that_leaves_int32_is_refused() -> None:
-    assert refusal(with_range(tiny(), "relu", 1e-7)).startswith("HQ606")
+    assert refusal(with_range(tiny(), relu=1e-7)).startswith("HQ606")
 
 
 def test_a_residual_operand_far_above_its_sum_is_refused() -> None:
-    act = with_range(residual_net(), "b1.relu2", 1e-7)
+    act = with_range(residual_net(), b1__relu2=1e-7)
     assert refusal(act).startswith("HQ604 'b1.relu2:u8' would have to scale")
 
 
@@ -267,3 +282,12 @@ def test_logits_use_the_whole_of_int32_at_one_scale() -> None:
     top = max((bound.largest * int(a)) >> int(b) for a, b in zip(m, s, strict=True))
     assert (store.lo, store.hi) == (width.INT32_MIN, width.INT32_MAX)
     assert top > 2**30
+
+
+def test_pooled_logits_use_the_whole_of_int32_too() -> None:
+    found = lowered(fire_net())
+    pool = next(op for op in found.program.ops if isinstance(op, AvgPool2d))
+    (store,) = pool.stores
+    m, s = (int(found.store.get(ref)[0]) for ref in (store.multiplier, store.shift))
+    bound = next(b for b in found.program.bounds if b.op == pool.name)
+    assert 2**30 < (bound.largest * m) >> s < 2**31

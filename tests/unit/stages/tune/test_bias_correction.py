@@ -12,13 +12,15 @@ import torch
 from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import Diagnostic
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import Conv2d, Graph
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import ActivationSettings, MinMax
+from hawqlang.stages import batches
+from hawqlang.stages.batches import stream_of
 from hawqlang.stages.calibrate import calibrate, range_requests
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel, evaluate
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import layer_nodes
 from hawqlang.stages.tune import bias_correction, correct_biases, tune
@@ -40,12 +42,14 @@ def prepare(
     act = ActivationSettings(range=MinMax())
     names = [node.name for node in layer_nodes(model.graph)]
     settings = {
-        n: LayerSettings(candidates=(W3A8,), activations=act, bias_correction=n not in without)
+        n: LayerSettings(
+            layer=n, precision=(W3A8,), activations=act, bias_correction=n not in without
+        )
         for n in names
     }
     requests = range_requests(model.graph, settings, act, 8, QUIET.report)
     table = calibrate(
-        model, [images(32)], requests, interval=(-2.0, 2.5), default=act, feedback=QUIET
+        model, stream_of(images(32)), requests, interval=(-2.0, 2.5), default=act, feedback=QUIET
     )
     return model, table, Deployment(dict.fromkeys(names, W3A8), settings)
 
@@ -89,7 +93,7 @@ def test_after_correction_every_layer_has_the_mean_of_the_float_network(make: An
     simulation = Simulation(model, table, deployment, torch.float64)
     x = images(32)
     fit = x[(torch.arange(32) + 1) % 4 != 0]
-    found = correct_biases(model, simulation, [x[:5], x[5:]], QUIET)
+    found = correct_biases(model, simulation, stream_of(x), QUIET)
     assert found is not None
     assert (found.fitted, found.held_out) == (24, 8)
     for name, bias in found.biases.items():
@@ -124,7 +128,7 @@ def test_a_planted_shift_of_the_weights_is_taken_out() -> None:
     simulation = Simulation(model, table, deployment)
     x = images(64).abs()
     before = (simulation.run(x) - model.forward(x)).abs().mean()
-    found = correct_biases(model, simulation, [x], QUIET)
+    found = correct_biases(model, simulation, stream_of(x), QUIET)
     assert found is not None
     assert found.kept
     assert found.error_after < 0.2 * found.error_before
@@ -140,8 +144,8 @@ def test_a_correction_that_does_harm_is_dropped_and_the_biases_are_the_old_ones(
     before = simulation.run(images(4))
     said: list[Diagnostic] = []
     store = TensorStore()
-    tuning = tune(model, table, deployment, [x], store, Feedback(report=said.append))
-    found = correct_biases(model, simulation, [x], QUIET)
+    tuning = tune(model, table, deployment, stream_of(x), store, Feedback(report=said.append))
+    found = correct_biases(model, simulation, stream_of(x), QUIET)
     assert found is not None
     assert not found.kept
     assert found.error_after >= found.error_before
@@ -152,7 +156,9 @@ def test_a_correction_that_does_harm_is_dropped_and_the_biases_are_the_old_ones(
 
 def test_layers_that_ask_for_none_keep_their_bias() -> None:
     model, table, deployment = prepare(residual_net(), without=["stem", "fc"])
-    found = correct_biases(model, Simulation(model, table, deployment), [images(16)], QUIET)
+    found = correct_biases(
+        model, Simulation(model, table, deployment), stream_of(images(16)), QUIET
+    )
     assert found is not None
     assert sorted(found.biases) == ["b1.conv1", "b1.conv2", "b2.conv1", "b2.conv2"]
 
@@ -160,7 +166,7 @@ def test_layers_that_ask_for_none_keep_their_bias() -> None:
 def test_nothing_is_done_where_no_layer_asks_for_it() -> None:
     names = ["stem", "fc", "b1.conv1", "b1.conv2", "b2.conv1", "b2.conv2"]
     model, table, deployment = prepare(residual_net(), without=names)
-    tuning = tune(model, table, deployment, iter(()), TensorStore(), QUIET)
+    tuning = tune(model, table, deployment, stream_of(images(0)), TensorStore(), QUIET)
     assert tuning.error_after is None
 
 
@@ -168,18 +174,21 @@ def test_too_few_samples_are_not_enough_to_judge() -> None:
     model, table, deployment = prepare(residual_net())
     said: list[Diagnostic] = []
     feedback = Feedback(report=said.append)
-    tuning = tune(model, table, deployment, [images(7)], TensorStore(), feedback)
+    tuning = tune(model, table, deployment, stream_of(images(7)), TensorStore(), feedback)
     assert tuning.biases == ()
     assert [d.code for d in said] == ["HQ431"]
 
 
-def test_the_result_is_the_same_each_time_and_for_any_batches() -> None:
+def test_the_result_is_the_same_each_time_and_for_any_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model, table, deployment = prepare(residual_net())
     store = TensorStore()
     x = images(24)
-    whole = tune(model, table, deployment, [x], store, QUIET)
-    assert whole == tune(model, table, deployment, [x], store, QUIET)
-    split = tune(model, table, deployment, [x[:1], x[1:7], x[7:]], store, QUIET)
+    whole = tune(model, table, deployment, stream_of(x), store, QUIET)
+    assert whole == tune(model, table, deployment, stream_of(x), store, QUIET)
+    monkeypatch.setattr(batches, "LARGEST_CHUNK", 7)
+    split = tune(model, table, deployment, stream_of(x), store, QUIET)
     assert whole.kept
     for a, b in zip(whole.biases, split.biases, strict=True):
         np.testing.assert_allclose(store.get(a.bias), store.get(b.bias), atol=1e-4)
@@ -191,7 +200,7 @@ def test_bounds_on_memory_and_work_limit_the_samples(monkeypatch: pytest.MonkeyP
     # The widest point: stem.relu, b1.conv1 and b1.relu1, each 4 x 8 x 8 of one byte.
     assert bias_correction.stored_bytes(simulation) == 3 * 256
     monkeypatch.setattr(bias_correction, "BYTES", 16 * bias_correction.stored_bytes(simulation))
-    found = correct_biases(model, simulation, [images(40)], QUIET)
+    found = correct_biases(model, simulation, stream_of(images(40)), QUIET)
     assert found is not None
     assert found.fitted + found.held_out == 16
     monkeypatch.setattr(bias_correction, "MACS", 9 * 3 * bias_correction.macs(model.graph))
@@ -202,5 +211,5 @@ def test_progress_counts_layers() -> None:
     model, table, deployment = prepare(residual_net())
     seen: list[tuple[int, int]] = []
     feedback = Feedback(progress=lambda done, total: seen.append((done, total)))
-    correct_biases(model, Simulation(model, table, deployment), [images(16)], feedback)
+    correct_biases(model, Simulation(model, table, deployment), stream_of(images(16)), feedback)
     assert seen == [(i, 6) for i in range(1, 7)]

@@ -1,0 +1,125 @@
+"""Cover inequalities: integer consequences of one row that its LP relaxation misses.
+
+For a row ``Σ_v a_v(x_v) ≤ cap`` with weights from 0 up, thresholds ``t_v`` on a set C with
+``Σ_C t_v > cap`` cannot all be reached. With ``μ_h`` the sum of the h largest of them,
+
+    Σ_{v in C} [a_v(x_v) ≥ t_v]  +  Σ_{v not in C} max{h : a_v(x_v) ≥ μ_h}  ≤  |C| - 1
+
+holds for every point of the row (Balas 1975): ``μ`` is subadditive, so whatever reaches ``|C|`` on
+the left weighs at least ``Σ_C t_v``. Which cover to take is read off an LP solution in floats; that
+it is one is checked in exact integers.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from hawqlang.stages.allocate.highs import Floats
+from hawqlang.stages.allocate.problem import Row
+
+VIOLATION = 1e-4
+"""By how much an LP solution must break an inequality for it to be worth having."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A threshold of a variable, and how much of ``x`` lies below it."""
+
+    v: int
+    weight: int
+    loss: float
+
+
+def cover(row: Row, x: Sequence[Floats]) -> Row | None:
+    """Return a cover inequality of ``row`` that an LP solution breaks, if one is found.
+
+    Args:
+        row: weights of any sign.
+        x: per variable, the weight of each choice in the LP solution.
+    """
+    least = {v: min(values) for v, values in row.coefs.items()}
+    weights = {v: tuple(a - least[v] for a in values) for v, values in row.coefs.items()}
+    cap = row.cap - sum(least.values())
+    thresholds = _thresholds(weights, cap, x)
+    if thresholds is None:
+        return None
+    found = inequality(row.name, weights, cap, thresholds)
+    left = sum(
+        sum(a * float(part) for a, part in zip(values, x[v], strict=True))
+        for v, values in found.coefs.items()
+    )
+    return found if left > found.cap + VIOLATION else None
+
+
+def inequality(
+    name: str, weights: dict[int, tuple[int, ...]], cap: int, thresholds: dict[int, int]
+) -> Row:
+    """Return the inequality of a cover.
+
+    Args:
+        name: of the constraint it follows from.
+        weights: per variable and choice, at least 0.
+        cap: of the row.
+        thresholds: the cover; they sum to more than ``cap``.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if sum(thresholds.values()) <= cap:
+        message = "not a cover"
+        raise ValueError(message)
+    heights = list(accumulate(sorted(thresholds.values(), reverse=True)))
+    coefs: dict[int, tuple[int, ...]] = {}
+    for v, values in weights.items():
+        if v in thresholds:
+            lifted = tuple(int(a >= thresholds[v]) for a in values)
+        else:
+            lifted = tuple(bisect_right(heights, a) for a in values)
+        if any(lifted):
+            coefs[v] = lifted
+    return Row(name, coefs, len(thresholds) - 1, implied=True)
+
+
+def _thresholds(
+    weights: dict[int, tuple[int, ...]], cap: int, x: Sequence[Floats]
+) -> dict[int, int] | None:
+    """Return a cover that loses little of ``x``: thresholds the LP solution nearly reaches."""
+    levels = {v: _levels(v, values, x[v]) for v, values in weights.items()}
+    chosen = {v: steps[0] for v, steps in levels.items()}
+    total = sum(step.weight for step in chosen.values())
+    split = [steps for steps in levels.values() if len(steps) > 1]
+    while total <= cap:
+        raises = [
+            ((step.loss - now.loss) / (step.weight - now.weight), step.v, step)
+            for steps in split
+            for step in steps
+            if step.weight > (now := chosen[step.v]).weight
+        ]
+        if not raises:
+            return None
+        step = min(raises, key=lambda one: one[:2])[2]
+        total += step.weight - chosen[step.v].weight
+        chosen[step.v] = step
+    if sum(step.loss for step in chosen.values()) >= 1:
+        return None
+    # Members that are not needed only weaken the inequality: drop the most costly ones first.
+    for step in sorted(chosen.values(), key=lambda step: (-step.loss, step.weight, step.v)):
+        if total - step.weight > cap:
+            total -= step.weight
+            del chosen[step.v]
+    return {v: step.weight for v, step in chosen.items() if step.weight > 0}
+
+
+def _levels(v: int, values: tuple[int, ...], x: Floats) -> list[_Step]:
+    """Return a variable's thresholds, lowest first, that some part of ``x`` reaches."""
+    parts = sorted((a, float(part)) for a, part in zip(values, x, strict=True) if part > 1e-9)
+    steps: list[_Step] = []
+    below = 0.0
+    for a, part in parts:
+        if not steps or steps[-1].weight != a:
+            steps.append(_Step(v, a, below))
+        below += part
+    return steps
