@@ -74,6 +74,7 @@ def dense(seed: int) -> Case:
 def grouped(seed: int) -> Case:
     """Grouped convolutions, depthwise included."""
     b, image = start(seed)
+    x = image
     for depth, groups, channels in (
         (6, 3, 9),
         (8, 2, 8),
@@ -129,6 +130,7 @@ def depthwise(seed: int) -> Case:
 def residual(seed: int) -> Case:
     """Stores with addends of every kind, and additions of stored tensors."""
     b, image = start(seed)
+    x = image
     for depth in some(b, 2, (5, 16, 72)):
         x, y = maps(b, image, (depth, depth))
         raw = b.conv(x, depth, (3, 3), bits=(32,))
@@ -147,6 +149,7 @@ def residual(seed: int) -> Case:
 def pools(seed: int) -> Case:
     """Pools with windows clipped at borders, ceil mode and padding that does or does not count."""
     b, image = start(seed)
+    x = image
     b.max_pool(image, (2, 2), stride=(2, 2), padding=(0, 0, 0, 0))
     b.avg_pool(image, (3, 3), padding=(1, 1, 1, 1))
     for depth in some(b, 2, (3, 16, 32, 40, 64)):
@@ -164,6 +167,7 @@ def pools(seed: int) -> Case:
 def moves(seed: int) -> Case:
     """Concat, pad, slice, reshape: values only change place."""
     b, image = start(seed)
+    x = image
     for depth in some(b, 1, (3, 16, 37)):
         (x,) = maps(b, image, (depth,))
         y = b.max_pool(x, (3, 3), stride=(1, 1), padding=(1, 1, 1, 1))

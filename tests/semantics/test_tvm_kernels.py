@@ -65,7 +65,7 @@ def test_a_run_that_leaves_a_buffer_is_caught(tmp_path: Path) -> None:
     assert statuses(plan, tmp_path, names, at_end=True, short=1088) == {-signal.SIGSEGV}
 
 
-@settings(max_examples=2, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32))
 def test_random_networks_equal_the_interpreter(
     seed: int, tmp_path_factory: pytest.TempPathFactory

@@ -19,8 +19,16 @@ from hawqlang_codegen.tvm.packing import (
     nibbles,
     padded_bias,
 )
-from hawqlang_codegen.tvm.select import choose_avx2_tile, choose_columns, choose_tile
-from hawqlang_codegen.tvm.site import BuiltStore, Call, Pointer, Site, build_store, store_scale
+from hawqlang_codegen.tvm.select import choose_columns, choose_narrow_tile, choose_tile
+from hawqlang_codegen.tvm.site import (
+    SCRATCH,
+    BuiltStore,
+    Call,
+    Pointer,
+    Site,
+    build_store,
+    store_scale,
+)
 
 Int8 = npt.NDArray[np.int8]
 DEPTHWISE_LANES = (64, 32, 16)
@@ -105,7 +113,7 @@ def _depthwise(
         step=(geometry.step[0] * WORD, geometry.step[1] * WORD),
         dilation=(geometry.dilation[0] * WORD, geometry.dilation[1] * WORD),
         columns=choose_columns(breadth, 4),
-        avx2_columns=choose_columns(breadth, 2),
+        narrow_columns=choose_columns(breadth, 2),
         stores=tuple(b.form for b in built),
     )
     packed = depthwise_weights(weights, lanes, x.pixel)
@@ -155,11 +163,11 @@ def _call(
         nibbles=half,
         windowed=groups > 1,
         tile=tile,
-        avx2=choose_avx2_tile(height, breadth),
+        narrow_tile=choose_narrow_tile(height, breadth),
         pixels_outside=packed.size <= RESIDENT,
         stores=tuple(b.form for b in built),
     )
-    constants = (site.data(packed), site.data(padded_bias(bias << scaled, padded)))
+    constants = (SCRATCH, site.data(packed), site.data(padded_bias(bias << scaled, padded)))
     return Call(kernel, (site.tensor(op.x), *constants, *table, *_flat(built)))
 
 

@@ -25,7 +25,7 @@ from hawqlang.ops import (
 from hawqlang_codegen.tvm import convolutions, maps
 from hawqlang_codegen.tvm.arena import Arena, Lifetime, plan_arena
 from hawqlang_codegen.tvm.blob import Blob, BlobBuilder
-from hawqlang_codegen.tvm.context import Kernel
+from hawqlang_codegen.tvm.context import Conv, Kernel
 from hawqlang_codegen.tvm.layout import Layouts, choose_layouts
 from hawqlang_codegen.tvm.site import Call, Pointer, Site
 
@@ -68,6 +68,8 @@ class Plan:
     program: IntegerProgram
     layouts: Layouts
     arena: Arena
+    scratch: int
+    """Bytes of working memory that kernels without byte products need."""
     blob: Blob
     kernels: tuple[NamedKernel, ...]
     steps: tuple[Step, ...]
@@ -97,6 +99,7 @@ def plan_program(program: IntegerProgram, store: TensorStore) -> Plan:
         program=program,
         layouts=layouts,
         arena=plan_arena(_lifetimes(program, layouts)),
+        scratch=max((k.context.scratch for k in kernels if isinstance(k.context, Conv)), default=0),
         blob=blob.finish(),
         kernels=kernels,
         steps=steps,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hawqlang_codegen.tvm.build import TARGETS, parse_kernels
-from hawqlang_codegen.tvm.disassemble import float_instructions, is_float
+from hawqlang_codegen.tvm.build import parse_kernels
+from hawqlang_codegen.tvm.disassemble import float_instructions, instructions, is_float
+from hawqlang_codegen.tvm.isa import ISAS, Isa
 
 PLANTED = """
 from tvm.script import ir as I
@@ -79,19 +81,32 @@ def test_moves_logic_and_integers_are_not_floating_point(mnemonic: str) -> None:
     assert not is_float(mnemonic)
 
 
-@pytest.mark.parametrize("isa", sorted(TARGETS))
+@pytest.mark.parametrize("isa", ISAS, ids=lambda isa: isa.name)
 @pytest.mark.parametrize(("dtype", "planted"), [("float32", True), ("int32", False)])
 def test_a_planted_float_kernel_is_found(
-    tmp_path: Path, isa: str, dtype: str, planted: bool
+    tmp_path: Path, isa: Isa, dtype: str, planted: bool
 ) -> None:
     import tvm
 
     source = tmp_path / "kernels.py"
     source.write_text(PLANTED.format(dtype=dtype))
-    tvm.compile(parse_kernels(source), target=TARGETS[isa]).mod.write_to_file(
+    target: Any = isa.target
+    tvm.compile(parse_kernels(source), target=target).mod.write_to_file(
         str(tmp_path / "kernels.o"), "o"
     )
     count, found = float_instructions(tmp_path / "kernels.o")
     assert count > 3
     assert bool(found) is planted
     assert all("vmulps" in text for text in found)
+
+
+def test_avx_vnni_is_read_although_the_disassembler_does_not_know_it() -> None:
+    code = bytes.fromhex("c4e2 7550c2  c4a2 6d50 84 90 00010000  c5f458c2  0fff")
+    found = [(at, name) for at, name, _ in instructions(code, 0x10)]
+    assert found[:3] == [(0x10, "vpdpbusd"), (0x15, "vpdpbusd"), (0x1F, "vaddps")]
+    assert "nop" not in {name for _, name in found}
+
+
+def test_bytes_that_are_no_instruction_are_reported() -> None:
+    names = [name for _, name, _ in instructions(bytes.fromhex("06 90"), 0)]
+    assert names == [".byte", "nop"]

@@ -9,6 +9,7 @@ from hawqlang.backend.render import render
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang_codegen.tvm import generate
 from hawqlang_codegen.tvm.generate import kernels_text, table_context
+from hawqlang_codegen.tvm.isa import ISAS, Isa
 from hawqlang_codegen.tvm.plan import plan_program
 from tests.conftest import Golden
 from tests.semantics.programs import Builder
@@ -30,10 +31,10 @@ def digits() -> tuple[IntegerProgram, Builder]:
     return b.program(b.linear(b.flatten(m), 10, bits=(32,)), "digits"), b
 
 
-@pytest.mark.parametrize("isa", ["vnni", "avx2"])
-def test_kernels_read_as_reviewed(golden: Golden, isa: str) -> None:
+@pytest.mark.parametrize("isa", ISAS, ids=lambda isa: isa.name)
+def test_kernels_read_as_reviewed(golden: Golden, isa: Isa) -> None:
     program, b = digits()
-    golden.check(f"tvm/digits_{isa}.txt", kernels_text(plan_program(program, b.store), isa))
+    golden.check(f"tvm/digits_{isa.name}.txt", kernels_text(plan_program(program, b.store), isa))
 
 
 def test_the_step_table_reads_as_reviewed(golden: Golden) -> None:
