@@ -6,9 +6,12 @@ trace that varies log-normally and falls with depth, times the error of uniform 
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -156,11 +159,44 @@ def instance(network: str, count: int, share: Fraction, seed: int) -> tuple[Buil
         _limit("latency", share + Fraction(3, 100), low, high),
     ]
     if ties:
-        tied = Same(
-            property="precision", selector=Keyword(word="shared_input", span=SPAN), span=SPAN
-        )
-        constraints.append(Constraint(name="tied", predicate=tied, text="tied", span=SPAN))
+        constraints.append(_tied())
     return _build(offered, constraints), table
+
+
+def hawq_v3(folder: Path) -> Iterator[tuple[str, Build, LayerTable]]:
+    """Yield the 18 allocation problems of HAWQ-V3's authors: one resource limited at a time.
+
+    A limit lies a quarter, half or three quarters of the way from all at 4 to all at 8 bits.
+    """
+    data = json.loads((folder / "hawq_v3_ilp.json").read_text(encoding="utf-8"))
+    offered = (Precision(wbits=4, abits=4), Precision(wbits=8, abits=8))
+    metrics: tuple[Metric, ...] = ("size", "bops", "latency")
+    for network, model in data["models"].items():
+        table = _hawq_v3_table(model, offered)
+        for metric in metrics:
+            for level, share in (("high", 3), ("medium", 2), ("low", 1)):
+                limit = _limit(metric, Fraction(share, 4), *offered)
+                yield f"{network}, {metric}, {level}", _build(offered, [limit, _tied()]), table
+
+
+def _hawq_v3_table(model: dict[str, Any], offered: tuple[Precision, ...]) -> LayerTable:
+    layers: list[Layer] = []
+    for i, name in enumerate(model["layers"]):
+        trace, error, time = (
+            model[key] for key in ("hutchinson_trace_mean", "weight_error_sq", "latency_ms")
+        )
+        layers.append(
+            Layer(
+                name=name,
+                kind="conv",
+                params=round(model["params_millions"][i] * 2**20),
+                macs=round(model["macs_millions"][i] * 10**6),
+                sensitivity=tuple((p, trace[i] * error[f"w{p.wbits}"][i]) for p in offered),
+                latency_us=tuple((p, time[str(p)][i] * 1000) for p in offered),
+            )
+        )
+    ties = tuple(tuple(model["layers"][i] for i in pair) for pair in model["tied_pairs"])
+    return LayerTable(layers=tuple(layers), shared_input=ties, from_file=True)
 
 
 def _layers(
@@ -211,6 +247,13 @@ def _ties(names: list[str]) -> list[tuple[str, ...]]:
     if names[0].startswith("s0"):
         return [(names[i], names[i + 1]) for i in range(0, len(names) - 1, 10)]
     return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def _tied() -> Constraint:
+    selector = Keyword(word="shared_input", span=SPAN)
+    predicate = Same(property="precision", selector=selector, span=SPAN)
+    text = "same precision across shared_input"
+    return Constraint(name="tied", predicate=predicate, text=text, span=SPAN)
 
 
 def _limit(metric: Metric, share: Fraction, low: Precision, high: Precision) -> Constraint:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hawqlang.stages.allocate.covers import cover
+from hawqlang.stages.allocate.covers import cover, knapsack, supports
 from hawqlang.stages.allocate.cut import cut, refutation
 from hawqlang.stages.allocate.highs import Floats, Relaxation
 from hawqlang.stages.allocate.limits import Limits
 from hawqlang.stages.allocate.problem import Coefs, Domain, Point, Problem, Row, everything
 from hawqlang.stages.allocate.pseudo_boolean import Judge
-from hawqlang.stages.allocate.rounding import rounded
+from hawqlang.stages.allocate.rounding import Rounding
 
 MOST_COVERS = 150
 """Rows added on the way at most; more would slow every node down."""
@@ -75,8 +75,9 @@ class _Tree:
         self.best: Point | None = None
         self.relaxation = Relaxation(task.problem, task.cost)
         self.open: list[_Node] = [_Node(0, 0, everything(task.problem))]
-        self.sources = [row for row in task.problem.rows if not row.implied]
+        self.sources = [knapsack(row) for row in task.problem.rows if not row.implied]
         self.most_rows = len(task.problem.rows) + MOST_COVERS
+        self.rounding = Rounding(task.problem, task.cost)
         self.made = 0
         self.visited = 0
 
@@ -100,8 +101,8 @@ class _Tree:
         if solved.status == "optimal":
             near = self.relaxation.choices(solved.x)
             self._offer(near)
-            if self.visited < 50 or self.visited % 10 == 0:
-                self._offer(rounded(problem, cost, near))
+            if self.visited < 20 or self.visited % 20 == 0:
+                self._offer(self.rounding.near(near))
             made = cut(problem, cost, solved.multipliers)
             domain = made.within(node.domain, self.ceiling - 1)
             if domain is not None:
@@ -117,8 +118,9 @@ class _Tree:
         """Add covers that the LP solution breaks; they hold in every node."""
         if len(self.relaxation.problem.rows) >= self.most_rows:
             return
-        parts = self.relaxation.parts(x)
-        self.relaxation.add([found for row in self.sources if (found := cover(row, parts))])
+        parts = supports(self.relaxation.parts(x))
+        found = (cover(source, parts) for source in self.sources)
+        self.relaxation.add([one for one in found if one is not None])
 
     def _ask(self, node: _Node) -> None:
         """Let Z3 decide a node that the LP could not; split it where it cannot either."""

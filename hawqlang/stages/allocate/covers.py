@@ -24,70 +24,75 @@ VIOLATION = 1e-4
 """By how much an LP solution must break an inequality for it to be worth having."""
 
 
+Support = tuple[tuple[int, float], ...]
+"""The choices of a variable that an LP solution gives weight to, with that weight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knapsack:
+    """A row with every variable's weights from 0 up."""
+
+    name: str
+    weights: dict[int, tuple[int, ...]]
+    cap: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A threshold of a variable, and how much of ``x`` lies below it."""
+    """A threshold of a variable, and how much of the LP solution lies below it."""
 
     v: int
     weight: int
     loss: float
 
 
-def cover(row: Row, x: Sequence[Floats]) -> Row | None:
-    """Return a cover inequality of ``row`` that an LP solution breaks, if one is found.
-
-    Args:
-        row: weights of any sign.
-        x: per variable, the weight of each choice in the LP solution.
-    """
+def knapsack(row: Row) -> Knapsack:
+    """Return a row with its weights shifted to start at 0."""
     least = {v: min(values) for v, values in row.coefs.items()}
     weights = {v: tuple(a - least[v] for a in values) for v, values in row.coefs.items()}
-    cap = row.cap - sum(least.values())
-    thresholds = _thresholds(weights, cap, x)
+    return Knapsack(row.name, weights, row.cap - sum(least.values()))
+
+
+def supports(x: Sequence[Floats]) -> list[Support]:
+    """Return what an LP solution gives weight to, per variable."""
+    return [tuple((k, float(part)) for k, part in enumerate(own) if part > 1e-9) for own in x]
+
+
+def cover(source: Knapsack, x: Sequence[Support]) -> Row | None:
+    """Return a cover inequality that an LP solution breaks, if one is found."""
+    thresholds = _thresholds(source, x)
     if thresholds is None:
         return None
-    found = inequality(row.name, weights, cap, thresholds)
-    left = sum(
-        sum(a * float(part) for a, part in zip(values, x[v], strict=True))
-        for v, values in found.coefs.items()
-    )
+    found = inequality(source, thresholds)
+    left = sum(values[k] * part for v, values in found.coefs.items() for k, part in x[v])
     return found if left > found.cap + VIOLATION else None
 
 
-def inequality(
-    name: str, weights: dict[int, tuple[int, ...]], cap: int, thresholds: dict[int, int]
-) -> Row:
-    """Return the inequality of a cover.
-
-    Args:
-        name: of the constraint it follows from.
-        weights: per variable and choice, at least 0.
-        cap: of the row.
-        thresholds: the cover; they sum to more than ``cap``.
+def inequality(source: Knapsack, thresholds: dict[int, int]) -> Row:
+    """Return the inequality of a cover: thresholds that sum to more than the cap.
 
     Raises:
         ValueError: they do not.
     """
-    if sum(thresholds.values()) <= cap:
+    if sum(thresholds.values()) <= source.cap:
         message = "not a cover"
         raise ValueError(message)
     heights = list(accumulate(sorted(thresholds.values(), reverse=True)))
     coefs: dict[int, tuple[int, ...]] = {}
-    for v, values in weights.items():
+    for v, values in source.weights.items():
         if v in thresholds:
             lifted = tuple(int(a >= thresholds[v]) for a in values)
         else:
             lifted = tuple(bisect_right(heights, a) for a in values)
         if any(lifted):
             coefs[v] = lifted
-    return Row(name, coefs, len(thresholds) - 1, implied=True)
+    return Row(source.name, coefs, len(thresholds) - 1, implied=True)
 
 
-def _thresholds(
-    weights: dict[int, tuple[int, ...]], cap: int, x: Sequence[Floats]
-) -> dict[int, int] | None:
+def _thresholds(source: Knapsack, x: Sequence[Support]) -> dict[int, int] | None:
     """Return a cover that loses little of ``x``: thresholds the LP solution nearly reaches."""
-    levels = {v: _levels(v, values, x[v]) for v, values in weights.items()}
+    cap = source.cap
+    levels = {v: _levels(v, values, x[v]) for v, values in source.weights.items()}
     chosen = {v: steps[0] for v, steps in levels.items()}
     total = sum(step.weight for step in chosen.values())
     split = [steps for steps in levels.values() if len(steps) > 1]
@@ -113,13 +118,14 @@ def _thresholds(
     return {v: step.weight for v, step in chosen.items() if step.weight > 0}
 
 
-def _levels(v: int, values: tuple[int, ...], x: Floats) -> list[_Step]:
+def _levels(v: int, values: tuple[int, ...], x: Support) -> list[_Step]:
     """Return a variable's thresholds, lowest first, that some part of ``x`` reaches."""
-    parts = sorted((a, float(part)) for a, part in zip(values, x, strict=True) if part > 1e-9)
+    if len(x) == 1:
+        return [_Step(v, values[x[0][0]], 0.0)]
     steps: list[_Step] = []
     below = 0.0
-    for a, part in parts:
-        if not steps or steps[-1].weight != a:
-            steps.append(_Step(v, a, below))
+    for weight, part in sorted((values[k], part) for k, part in x):
+        if not steps or steps[-1].weight != weight:
+            steps.append(_Step(v, weight, below))
         below += part
     return steps

@@ -39,19 +39,50 @@ class Form:
         """Return its value at a point."""
         return self.constant + sum(values[point[v]] for v, values in self.parts.items())
 
-    def range(self) -> tuple[Fraction, Fraction]:
-        """Return the smallest and the largest value it could take."""
-        low = self.constant + sum(min(values) for values in self.parts.values())
-        return low, self.constant + sum(max(values) for values in self.parts.values())
+    def lowest(self) -> Fraction:
+        """Return the smallest value it could take."""
+        return self.constant + sum(min(values) for values in self.parts.values())
 
     def denominator(self) -> int:
         """Return the smallest factor that makes every number of the form an integer."""
         numbers = [self.constant, *(one for values in self.parts.values() for one in values)]
         return math.lcm(*(one.denominator for one in numbers))
 
-    def integral(self) -> Form:
+    def integral(self) -> Whole:
         """Return the smallest multiple of it in which every number is an integer."""
-        return self.scaled(Fraction(self.denominator()))
+        factor = self.denominator()
+
+        def times(one: Fraction) -> int:
+            return one.numerator * (factor // one.denominator)
+
+        parts = {v: tuple(map(times, values)) for v, values in self.parts.items()}
+        return Whole(times(self.constant), parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """``constant + Σ parts[v][choice of v]`` in integers."""
+
+    constant: int
+    parts: Mapping[int, tuple[int, ...]]
+
+    def at(self, point: Sequence[int]) -> int:
+        """Return its value at a point."""
+        return self.constant + sum(values[point[v]] for v, values in self.parts.items())
+
+    def range(self) -> tuple[int, int]:
+        """Return the smallest and the largest value it could take."""
+        low = self.constant + sum(min(values) for values in self.parts.values())
+        return low, self.constant + sum(max(values) for values in self.parts.values())
+
+    def plus(self, number: int) -> Whole:
+        """Return the form and a number more."""
+        return Whole(self.constant + number, self.parts)
+
+    def minus(self) -> Whole:
+        """Return the form with every sign turned."""
+        parts = {v: tuple(-one for one in values) for v, values in self.parts.items()}
+        return Whole(-self.constant, parts)
 
 
 def total(forms: Iterable[Form]) -> Form:
@@ -87,9 +118,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Below:
-    """``form ≤ 0``; every number in it is an integer."""
+    """``form ≤ 0``."""
 
-    form: Form
+    form: Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +153,19 @@ def member(v: int, mask: Iterable[int], size: int) -> Formula:
 
 def at_most_zero(form: Form) -> Formula:
     """Return ``form ≤ 0``, decided where its range decides it."""
-    low, high = form.range()
-    if high <= 0:
-        return TRUE
-    return FALSE if low > 0 else Below(form.integral())
+    return _below(form.integral())
 
 
 def below_zero(form: Form) -> Formula:
     """Return ``form < 0``: over integers ``form + 1 ≤ 0``."""
-    whole = form.integral()
-    return at_most_zero(Form(whole.constant + 1, whole.parts))
+    return _below(form.integral().plus(1))
+
+
+def _below(whole: Whole) -> Formula:
+    low, high = whole.range()
+    if high <= 0:
+        return TRUE
+    return FALSE if low > 0 else Below(whole)
 
 
 def every(items: Iterable[Formula]) -> Formula:
@@ -163,8 +197,7 @@ def negated(formula: Formula) -> Formula:
             rest = frozenset(range(formula.size)) - formula.mask
             return Member(formula.v, rest, formula.size)
         case Below():
-            flipped = formula.form.scaled(Fraction(-1))
-            return Below(Form(flipped.constant + 1, flipped.parts))
+            return Below(formula.form.minus().plus(1))
         case Every():
             return Some(tuple(negated(item) for item in formula.items))
         case Some():

@@ -88,8 +88,7 @@ def integers(form: Form) -> Integers:
     whole = form.integral()
     largest = sum(max(abs(one) for one in values) for values in whole.parts.values())
     if largest <= EXACT:
-        coefs = {v: tuple(int(one) for one in values) for v, values in whole.parts.items()}
-        return Integers(coefs, int(whole.constant), Fraction(form.denominator()), Fraction(0))
+        return Integers(whole.parts, whole.constant, Fraction(form.denominator()), Fraction(0))
     span = sum(max(abs(one) for one in values) for values in form.parts.values())
     scale = Fraction(SCALE) / span
     coefs = {v: tuple(round(one * scale) for one in values) for v, values in form.parts.items()}
@@ -230,7 +229,7 @@ class _State:
     def _reach_largest(self, goal: Goal) -> bool:
         """Minimise the largest of several forms: halve the span in which the optimum lies."""
         unit = Fraction(1, math.lcm(*(form.denominator() for form in goal.forms)))
-        low = max((form.range()[0] for form in goal.forms), default=Fraction(0))
+        low = max((form.lowest() for form in goal.forms), default=Fraction(0))
         proven = True
         if not self._point_within(goal, None):
             return False
@@ -257,8 +256,7 @@ class _State:
         rows: list[Row] = []
         for form in goal.forms:
             whole = Form(form.constant - cap, form.parts).integral()
-            coefs = {v: tuple(int(one) for one in values) for v, values in whole.parts.items()}
-            rows.append(Row(goal.name, self.merged.fold(coefs), -int(whole.constant)))
+            rows.append(Row(goal.name, self.merged.fold(whole.parts), -whole.constant))
         return rows
 
     def _point_within(self, goal: Goal, cap: Fraction | None) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hawqlang.stages.allocate.branch import Branching, branch
-from hawqlang.stages.allocate.covers import cover
+from hawqlang.stages.allocate.covers import cover, knapsack, supports
 from hawqlang.stages.allocate.cut import cut, refutation
 from hawqlang.stages.allocate.highs import Relaxation
 from hawqlang.stages.allocate.limits import Limits
@@ -150,8 +150,8 @@ def _round(problem: Problem, cost: Coefs, most: int) -> _Step:
     sources = [row for row in problem.rows if not row.implied]
     sources.append(Row("", cost, most))
     sources.append(Row("", dict(enumerate(made.reduced)), made.gap(most)))
-    x = relaxation.parts(solved.x)
-    fresh = [one for row in sources if (one := cover(row, x)) is not None]
+    x = supports(relaxation.parts(solved.x))
+    fresh = [one for row in sources if (one := cover(knapsack(row), x)) is not None]
     pairs = zip(problem.rows, made.multipliers, strict=True)
     active = [row for row, times in pairs if times or not row.implied]
     inner = reduce(Problem(problem.sizes, (*active, *fresh)), left)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hawqlang.stages.allocate.problem import Coefs, Point, Problem
+from hawqlang.stages.allocate.problem import Coefs, Point, Problem, Row
 
 LARGEST = 4_000_000
 """Numbers in the dense table of rows; problems beyond are left to other means."""
@@ -19,42 +19,51 @@ LARGEST = 4_000_000
 Floats = NDArray[np.float64]
 
 
+class Rounding:
+    """The rows of a problem as a dense table ``rows x variables x choices``, made once."""
+
+    def __init__(self, problem: Problem, cost: Coefs) -> None:
+        width = max(problem.sizes)
+        rows = [row for row in problem.rows if not row.implied]
+        count = len(problem.sizes)
+        self._dense: _Dense | None = None
+        if len(rows) * count * width <= LARGEST:
+            self._dense = _dense(problem, rows, cost, width)
+
+    def near(self, near: Sequence[int]) -> Point | None:
+        """Return a point near ``near`` that should meet the rows; ``None``: none was found."""
+        if self._dense is None:
+            return None
+        point = np.array(near)
+        if not _repair(self._dense, point):
+            return None
+        _improve(self._dense, point)
+        return tuple(int(choice) for choice in point)
+
+
 @dataclass(slots=True)
 class _Dense:
-    """Rows as a dense table ``rows x variables x choices``; choices that do not exist cost inf."""
+    """Rows, their caps, and costs; choices that do not exist cost inf."""
 
     rows: Floats
     caps: Floats
     costs: Floats
 
 
-def rounded(problem: Problem, cost: Coefs, near: Sequence[int]) -> Point | None:
-    """Return a point near ``near`` that should meet the rows; ``None`` where none was found."""
-    width = max(problem.sizes)
-    if len(problem.rows) * len(problem.sizes) * width > LARGEST:
-        return None
-    dense = _dense(problem, cost, width)
-    point = np.array(near)
-    if not _repair(dense, point):
-        return None
-    _improve(dense, point)
-    return tuple(int(choice) for choice in point)
-
-
-def _dense(problem: Problem, cost: Coefs, width: int) -> _Dense:
+def _dense(problem: Problem, rows: Sequence[Row], cost: Coefs, width: int) -> _Dense:
     count = len(problem.sizes)
-    rows = np.zeros((len(problem.rows), count, width))
-    caps = np.zeros(len(problem.rows))
-    for k, row in enumerate(problem.rows):
+    table = np.zeros((len(rows), count, width))
+    caps = np.zeros(len(rows))
+    for k, row in enumerate(rows):
         largest = max([abs(row.cap), 1, *(abs(a) for one in row.coefs.values() for a in one)])
         caps[k] = row.cap / largest
         for v, values in row.coefs.items():
-            rows[k, v, : len(values)] = [one / largest for one in values]
+            table[k, v, : len(values)] = [one / largest for one in values]
     costs = np.full((count, width), np.inf)
     span = max(1, sum(max(values) for values in cost.values()))
     for v, size in enumerate(problem.sizes):
         costs[v, :size] = [one / span for one in cost.get(v, (0,) * size)]
-    return _Dense(rows, caps, costs)
+    return _Dense(table, caps, costs)
 
 
 def _repair(dense: _Dense, point: NDArray[np.int64]) -> bool:

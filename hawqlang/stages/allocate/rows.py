@@ -22,6 +22,7 @@ from hawqlang.stages.allocate.formula import (
     Formula,
     Member,
     Some,
+    Whole,
     negated,
 )
 from hawqlang.stages.allocate.problem import Coefs, Point, Problem, Row
@@ -79,10 +80,10 @@ class _Writer:
         }
         return Row(self.name, coefs, len(coefs) - 1)
 
-    def _bounded(self, clause: Clause, form: Form) -> Row:
+    def _bounded(self, clause: Clause, form: Whole) -> Row:
         """Return ``form ≤ M·Σ clause`` as a row."""
-        cap = -int(form.constant)
-        coefs = {v: tuple(int(one) for one in values) for v, values in form.parts.items()}
+        cap = -form.constant
+        coefs = dict(form.parts)
         big = sum(max(values) for values in coefs.values()) - cap
         for v, mask in clause.items():
             values = coefs.get(v, (0,) * self._size(v))

@@ -29,7 +29,7 @@ from hawqlang.stages.allocate.problem import (
 )
 from hawqlang.stages.allocate.proof import Verdict, below
 from hawqlang.stages.allocate.pseudo_boolean import Judge
-from hawqlang.stages.allocate.rounding import rounded
+from hawqlang.stages.allocate.rounding import Rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class _Search:
         self.root = cut(self.problem, self.cost, duals)
         if solved.status == "optimal":
             self.offer(relaxation.choices(solved.x))
-            self.offer(rounded(self.problem, self.cost, relaxation.choices(solved.x)))
+            self.offer(Rounding(self.problem, self.cost).near(relaxation.choices(solved.x)))
         if self.best is None:
             self.offer(relaxation.best_integer(self.limits.mip_nodes))
         if self.best is None:

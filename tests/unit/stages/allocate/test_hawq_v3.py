@@ -15,7 +15,7 @@ from scipy.optimize import (
     milp,  # pyright: ignore[reportUnknownVariableType]
 )
 
-from benchmarks.allocation_instances import instance
+from benchmarks.allocation_instances import hawq_v3, instance
 from hawqlang.ir.candidates import Candidate
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Build, MetricTerm
@@ -23,7 +23,6 @@ from hawqlang.stages.allocate import allocate
 from hawqlang.stages.candidates import candidates
 from hawqlang.stages.candidates.metrics import facts, value
 from hawqlang.stages.candidates.predicates import holds, linear
-from tests.support.hawq_v3 import LEVELS, RESOURCES, limited, networks
 
 PERTURBATION = MetricTerm(metric="perturbation")
 
@@ -88,14 +87,11 @@ def proven_optimum(spec: Build, table: LayerTable) -> Fraction:
     return value(known, PERTURBATION, tuple(plan.allocation().values()))
 
 
-@pytest.mark.parametrize("network", ["resnet18", "resnet50"])
-@pytest.mark.parametrize("resource", RESOURCES)
-@pytest.mark.parametrize("level", list(LEVELS))
+@pytest.mark.parametrize("number", range(18))
 def test_each_problem_of_hawq_v3_is_solved_to_the_proven_optimum(
-    data_dir: Path, network: str, resource: str, level: str
+    data_dir: Path, number: int
 ) -> None:
-    table = networks(data_dir)[network]
-    spec = limited(next(one for one in RESOURCES if one == resource), LEVELS[level])
+    _, spec, table = list(hawq_v3(data_dir))[number]
 
     assert proven_optimum(spec, table) == best_by_highs(spec, table)
 

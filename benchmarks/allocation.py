@@ -1,0 +1,165 @@
+"""Bit allocation beside HiGHS at gap 0 on the same problems, in the same run.
+
+For every instance the processor time of ``candidates`` + ``allocate`` (proven optimum, uniqueness,
+plan) and that of HiGHS on the same integer program are taken, one thread each. What HiGHS finds is checked in exact
+integers and compared: `same` says whether both reached the same optimum.
+
+    python benchmarks/allocation.py [--quick] [--data FOLDER] [--only NAME]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from allocation_instances import hawq_v3, instance
+from common import RESULTS, machine
+
+from hawqlang.ir.layers import LayerTable
+from hawqlang.ir.spec import Build
+from hawqlang.stages.allocate import allocate
+from hawqlang.stages.allocate.encode import space
+from hawqlang.stages.allocate.encoding import assemble, encode_all, objective
+from hawqlang.stages.allocate.goals import integers
+from hawqlang.stages.allocate.highs import Relaxation
+from hawqlang.stages.candidates import candidates
+from hawqlang.stages.candidates.metrics import facts
+
+HALF = Fraction(1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One problem of a row of the table."""
+
+    row: str
+    name: str
+    build: Build
+    table: LayerTable
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One problem, solved twice."""
+
+    row: str
+    name: str
+    layers: int
+    status: str
+    gap: float
+    seconds: float
+    highs_seconds: float
+    same: bool
+
+
+def cases(data: Path | None, *, quick: bool) -> Iterator[Case]:
+    """Yield the problems of every row of the table."""
+    if data is not None:
+        for name, build, table in hawq_v3(data):
+            yield Case("HAWQ-V3's 18", name, build, table)
+    seeds = range(1 if quick else 3)
+    shares = (HALF,) if quick else (Fraction(3, 10), HALF, Fraction(7, 10))
+    plan = [
+        ("up to 105 layers, up to 5 candidates", network, count)
+        for network in ("resnet18", "resnet50", "resnet101", "mobilenetv2", "vit_b")
+        for count in (2, 3, 5)
+    ]
+    plan += [("224 to 500 layers, 5 candidates", n, 5) for n in ("llm", "synthetic500")]
+    plan += [
+        ("9 candidates, or 3 on 224 layers and more", n, c)
+        for n, c in (
+            ("resnet50", 9),
+            ("mobilenetv2", 9),
+            ("vit_b", 9),
+            ("llm", 9),
+            ("llm", 3),
+            ("synthetic500", 3),
+        )
+    ]
+    plan += [("2000 layers, 5 candidates", "synthetic2000", 5)]
+    for row, network, count in plan:
+        for share in shares:
+            for seed in seeds:
+                name = f"{network}, {count} candidates, {float(share):.1f}, seed {seed}"
+                yield Case(row, name, *instance(network, count, share, seed))
+
+
+def measure(case: Case) -> Measured:
+    """Return the times and the answers of both solvers."""
+    start = time.process_time()
+    offered = candidates(case.build, case.table, None)
+    plan = allocate(case.build, case.table, offered)
+    ours = time.process_time() - start
+
+    where = space(facts(case.build, case.table, offered))
+    goal = objective(where, case.build.objective[0])
+    merged = assemble(where, encode_all(where), (), [goal])
+    if merged is None:
+        sys.exit(f"{case.name}: a tie cannot hold")
+    cost = merged.fold(integers(goal.forms[0]).coefs)
+    start = time.process_time()
+    point = Relaxation(merged.problem, cost).best_integer(10**6)
+    theirs = time.process_time() - start
+    chosen = plan.allocation()
+    reached = sum(own.at(chosen[own.layer]).perturbation or 0 for own in offered.layers)
+    feasible = point is not None and merged.problem.satisfied(point)
+    same = feasible and goal.forms[0].at(merged.expand(point or ())) == reached
+    size, gap = len(case.table.layers), plan.gap or 0.0
+    return Measured(case.row, case.name, size, plan.status, gap, ours, theirs, same)
+
+
+def main() -> None:
+    """Measure, print the table, write the numbers."""
+    arguments = _arguments()
+    measure(Case("", "warm-up", *instance("resnet18", 2, HALF, 0)))
+    found: list[Measured] = []
+    for case in cases(arguments.data, quick=arguments.quick):
+        if arguments.only and arguments.only not in case.name:
+            continue
+        one = measure(case)
+        found.append(one)
+        print(
+            f"{one.name:50} {one.status:9} gap {one.gap:.1e}  {one.seconds:7.3f} s"
+            f"  HiGHS {one.highs_seconds:7.3f} s  {'same' if one.same else 'DIFFERS'}",
+            flush=True,
+        )
+    _summary(found)
+    if not arguments.only:
+        RESULTS.mkdir(exist_ok=True)
+        numbers = [asdict(one) for one in found]
+        text = json.dumps({"machine": machine(), "problems": numbers}, indent=1)
+        (RESULTS / "allocation.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _summary(found: list[Measured]) -> None:
+    print("\n| problems | count | proven | median | 95 % | slowest | HiGHS gap 0, median | ratio |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for row in dict.fromkeys(one.row for one in found):
+        own = [one for one in found if one.row == row]
+        times = sorted(one.seconds for one in own)
+        median, theirs = statistics.median(times), statistics.median(o.highs_seconds for o in own)
+        proven = sum(one.status == "optimal" for one in own)
+        late = times[int(0.95 * (len(times) - 1))]
+        print(
+            f"| {row} | {len(own)} | {proven} | {median:.3f} s | {late:.3f} s"
+            f" | {times[-1]:.3f} s | {theirs:.3f} s | {median / theirs:.1f} |"
+        )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one share and one seed")
+    parser.add_argument("--data", type=Path, help="folder that holds hawq_v3_ilp.json")
+    parser.add_argument("--only", default="", help="problems whose name holds this; writes nothing")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
