@@ -19,6 +19,7 @@ from hawqlang.ir.spec import (
     Compare,
     Constraint,
     Device,
+    Dimension,
     Goal,
     Keyword,
     LayersSource,
@@ -104,7 +105,9 @@ def synthetic(count: int, rng: np.random.Generator) -> Iterator[Shape]:
     widths = (64, 96, 128, 192, 256, 384, 512, 768, 1024)
     for i in range(count):
         inputs, outputs = (int(rng.choice(widths)) for _ in range(2))
-        yield conv(f"s{i}", inputs, outputs, int(rng.choice((1, 3))), int(rng.choice((7, 14, 28, 56))))
+        yield conv(
+            f"s{i}", inputs, outputs, int(rng.choice((1, 3))), int(rng.choice((7, 14, 28, 56)))
+        )
 
 
 def conv(name: str, inputs: int, outputs: int, kernel: int, side: int) -> Shape:
@@ -132,9 +135,7 @@ def shapes(network: str, rng: np.random.Generator) -> list[Shape]:
     return list(known[network]())
 
 
-def instance(
-    network: str, count: int, share: Fraction, seed: int
-) -> tuple[Build, LayerTable]:
+def instance(network: str, count: int, share: Fraction, seed: int) -> tuple[Build, LayerTable]:
     """Return a build with size, work and latency limited, and ties where the network has them.
 
     Args:
@@ -155,7 +156,9 @@ def instance(
         _limit("latency", share + Fraction(3, 100), low, high),
     ]
     if ties:
-        tied = Same(property="precision", selector=Keyword(word="shared_input", span=SPAN), span=SPAN)
+        tied = Same(
+            property="precision", selector=Keyword(word="shared_input", span=SPAN), span=SPAN
+        )
         constraints.append(Constraint(name="tied", predicate=tied, text="tied", span=SPAN))
     return _build(offered, constraints), table
 
@@ -168,7 +171,10 @@ def _layers(
     for (name, weights, macs, read), trace in zip(found, traces, strict=True):
         spread = float(4 * rng.lognormal(0, 0.3) * (2 / weights**0.5) ** 0.5)
         cost = {p: _error(p, weights, read, spread, rng) for p in offered}
-        time = {p: _microseconds(p, weights, macs, read) * float(rng.uniform(0.95, 1.05)) for p in offered}
+        time = {
+            p: _microseconds(p, weights, macs, read) * float(rng.uniform(0.95, 1.05))
+            for p in offered
+        }
         layers.append(
             Layer(
                 name=name,
@@ -199,17 +205,20 @@ def _ties(names: list[str]) -> list[tuple[str, ...]]:
     groups: dict[str, list[str]] = {}
     for name in names:
         block, _, last = name.rpartition(".")
-        if last in {"down", "q", "k", "v"} or (last in {"conv2", "conv3"} and f"{block}.down" in names):
-            if not (last == "conv2" and f"{block}.conv3" in names):
-                groups.setdefault(block, []).append(name)
+        joins = last == "conv3" or (last == "conv2" and f"{block}.conv3" not in names)
+        if last in {"down", "q", "k", "v"} or (joins and f"{block}.down" in names):
+            groups.setdefault(block, []).append(name)
     if names[0].startswith("s0"):
         return [(names[i], names[i + 1]) for i in range(0, len(names) - 1, 10)]
     return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
 def _limit(metric: Metric, share: Fraction, low: Precision, high: Precision) -> Constraint:
-    dimension = {"size": "size", "bops": "bops", "latency": "time"}[metric]
-    own = Linear(dimension=dimension, terms=(Term(coefficient=Fraction(1), of=MetricTerm(metric=metric)),))
+    dimensions: dict[Metric, Dimension] = {"size": "size", "bops": "bops", "latency": "time"}
+    dimension = dimensions[metric]
+    own = Linear(
+        dimension=dimension, terms=(Term(coefficient=Fraction(1), of=MetricTerm(metric=metric)),)
+    )
     ends = (
         Term(coefficient=1 - share, of=MetricTerm(metric=metric, at=low)),
         Term(coefficient=share, of=MetricTerm(metric=metric, at=high)),
@@ -243,9 +252,7 @@ def _build(offered: tuple[Precision, ...], constraints: list[Constraint]) -> Bui
             source_span=SPAN,
             input_span=None,
         ),
-        target=Target(
-            name="t", device=device, batch=1, threads=1, latency="modelled", span=SPAN
-        ),
+        target=Target(name="t", device=device, batch=1, threads=1, latency="modelled", span=SPAN),
         dataset=None,
         precision=offered,
         objective=(goal,),

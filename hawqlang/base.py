@@ -51,5 +51,8 @@ class Precision(Frozen):
     wbits: int
     abits: int
 
+    def __hash__(self) -> int:
+        return hash((self.wbits, self.abits))
+
     def __str__(self) -> str:
         return f"w{self.wbits}a{self.abits}"

@@ -22,19 +22,20 @@ from hawqlang.cli.verify import verify
 HELP = """
 Compile a network to integers: a [bold].hawq[/bold] spec in, a proven library out.
 
-A spec says what to deploy and what must hold; hawqc chooses every layer's precision, proves the
-choice, generates
-code and checks that it computes exactly what the integer program says.
+A spec says what to deploy and what must hold. hawqc chooses every layer's
+precision, proves the choice, generates code, and checks that the code computes
+exactly what the integer program says.
 
 [bold]Start here[/bold]
 
-  hawqc init digits            a spec, a model and data that build as they stand
-  hawqc check digits/*.hawq    every mistake, with line and remedy; fit for CI
-  hawqc build digits/digits.hawq
-  hawqc verify build/digits    bit-exact, integer-only, overflow-free
-  hawqc eval build/digits      integer accuracy beside FP32
+  hawqc init mine                a spec, a model and data
+  hawqc check mine/mine.hawq     every mistake, with line and remedy
+  hawqc build mine/mine.hawq     the library, in build/digits
+  hawqc verify build/digits      bit-exact, integer-only, overflow-free
+  hawqc eval build/digits        integer accuracy beside FP32
 
-Exit status: 0 fine, 1 the spec is wrong or cannot be met, 2 misuse or a failure of the tool.
+Exit status: 0 fine; 1 the spec is wrong or cannot be met, or a proof failed;
+2 misuse, or a failure of the tool.
 """
 
 app = typer.Typer(
@@ -64,14 +65,18 @@ def main(
 
 
 _SPEC, _ARTIFACT, _KNOW = "Specs", "Artifacts", "Reference"
-app.command(rich_help_panel=_SPEC)(init)
-app.command(rich_help_panel=_SPEC)(check)
-app.command(rich_help_panel=_SPEC)(show)
-app.command(rich_help_panel=_SPEC)(plan)
-app.command(rich_help_panel=_SPEC)(build)
-app.command(rich_help_panel=_ARTIFACT)(verify)
-app.command("eval", rich_help_panel=_ARTIFACT)(evaluate)
-app.command(rich_help_panel=_ARTIFACT)(run)
-app.command(rich_help_panel=_ARTIFACT)(bench)
-app.command(rich_help_panel=_KNOW)(targets)
-app.command(rich_help_panel=_KNOW)(explain)
+_COMMANDS = (
+    (_SPEC, "init", init, "Write a starter spec that builds as it stands."),
+    (_SPEC, "check", check, "Find every mistake; prove the constraints can be met."),
+    (_SPEC, "show", show, "Print the resolved spec."),
+    (_SPEC, "plan", plan, "Choose every layer's precision, and prove the choice."),
+    (_SPEC, "build", build, "Build the integer library: the main job."),
+    (_ARTIFACT, "verify", verify, "Prove an artifact: bit-exact, integer-only, overflow-free."),
+    (_ARTIFACT, "eval", evaluate, "Integer accuracy beside FP32."),
+    (_ARTIFACT, "run", run, "Run an artifact on one input."),
+    (_ARTIFACT, "bench", bench, "Latency, whole and per step, beside the float network."),
+    (_KNOW, "targets", targets, "List the device catalogue."),
+    (_KNOW, "explain", explain, "Explain a diagnostic."),
+)
+for _panel, _name, _command, _short in _COMMANDS:
+    app.command(_name, rich_help_panel=_panel, short_help=_short)(_command)

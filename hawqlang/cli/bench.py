@@ -98,7 +98,7 @@ def _onnxruntime(path: str) -> Any | None:
         import onnxruntime as ort
     except ImportError:
         return None
-    options = ort.SessionOptions()
+    options: Any = ort.SessionOptions()  # pyright: ignore[reportUnknownVariableType]
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])

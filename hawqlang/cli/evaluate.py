@@ -42,7 +42,8 @@ def evaluate(
     manifest = open_artifact(folder)
     progress = Terminal(stderr)
     samples = open_samples(evaluation_data(manifest, data, labels), manifest.network_input)
-    classes = integer_top1(open_library(folder, manifest), samples, progress)
+    runner = open_library(folder, manifest)
+    classes = integer_top1(runner, samples, manifest.network_input, progress)
     cache = Cache(Cache.default_folder())
     try:
         graph = import_model(manifest.model, cache.tensors)

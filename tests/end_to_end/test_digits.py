@@ -303,7 +303,9 @@ def test_unreachable_accuracy_tries_its_attempts_and_writes_nothing(
 def test_a_setting_without_engine_stops_before_any_work(
     hawqc: Hawqc, spec: Path, tmp_path: Path
 ) -> None:
-    file = changed(spec, tmp_path, "  minimize", "  weights {\n    rounding = adaptive\n  }\n  minimize")
+    file = changed(
+        spec, tmp_path, "  minimize", "  weights {\n    rounding = adaptive\n  }\n  minimize"
+    )
     checked = hawqc("check", file)
     result = hawqc("build", file, "--out", tmp_path / "out")
     assert checked.exit_code == 0
@@ -357,7 +359,9 @@ def test_a_build_that_dies_leaves_nothing_half_written(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_init_builds_as_it_stands(hawqc: Hawqc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_builds_as_it_stands(
+    hawqc: Hawqc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert hawqc("init", "mine").exit_code == 0
     assert hawqc("init", "mine").exit_code == 1

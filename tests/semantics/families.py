@@ -46,6 +46,11 @@ def pair(b: Builder, low: int, high: int) -> Pair:
     return int(b.rng.integers(low, high + 1)), int(b.rng.integers(low, high + 1))
 
 
+def some(b: Builder, count: int, values: tuple[int, ...]) -> list[int]:
+    """``count`` of the values, in random order."""
+    return [int(n) for n in b.rng.choice(values, count, replace=False)]
+
+
 def dense(seed: int) -> Case:
     """Dense convolutions: windows, strides, dilations, padding, channels, widths."""
     b, image = start(seed)
@@ -98,7 +103,7 @@ def depthwise(seed: int) -> Case:
     """Depthwise convolutions, one channel each."""
     b, image = start(seed)
     (x,) = maps(b, image, (7,))
-    for depth in (3, 16, 17, 32, 40, 48, 64, 96, 128):
+    for depth in some(b, 3, (3, 16, 17, 32, 40, 48, 64, 96, 128)):
         (x,) = maps(b, image, (depth,))
         kernel = pair(b, 1, 5)
         (addend,) = maps(b, image, (depth,)) if kernel == (1, 1) else (None,)
@@ -124,7 +129,7 @@ def depthwise(seed: int) -> Case:
 def residual(seed: int) -> Case:
     """Stores with addends of every kind, and additions of stored tensors."""
     b, image = start(seed)
-    for depth in (5, 16, 72):
+    for depth in some(b, 2, (5, 16, 72)):
         x, y = maps(b, image, (depth, depth))
         raw = b.conv(x, depth, (3, 3), bits=(32,))
         for addend in (x, y, raw):
@@ -144,7 +149,7 @@ def pools(seed: int) -> Case:
     b, image = start(seed)
     b.max_pool(image, (2, 2), stride=(2, 2), padding=(0, 0, 0, 0))
     b.avg_pool(image, (3, 3), padding=(1, 1, 1, 1))
-    for depth in (3, 16, 32, 40, 64):
+    for depth in some(b, 2, (3, 16, 32, 40, 64)):
         (x,) = maps(b, image, (depth,))
         b.max_pool(x, (3, 3), stride=(2, 2), padding=(1, 1, 1, 1))
         b.max_pool(x, (2, 3), stride=pair(b, 1, 3), padding=pads(b, (2, 3)))
@@ -159,7 +164,7 @@ def pools(seed: int) -> Case:
 def moves(seed: int) -> Case:
     """Concat, pad, slice, reshape: values only change place."""
     b, image = start(seed)
-    for depth in (3, 16, 37):
+    for depth in some(b, 1, (3, 16, 37)):
         (x,) = maps(b, image, (depth,))
         y = b.max_pool(x, (3, 3), stride=(1, 1), padding=(1, 1, 1, 1))
         joined = b.concat(x, y, x)
@@ -222,3 +227,33 @@ FAMILIES: dict[str, Callable[[int], Case]] = {
     "linears": linears,
     "codes": codes,
 }
+
+
+def network(seed: int) -> Case:
+    """A network of random operators, each on a random earlier tensor, so that buffers are shared and reused."""
+    b, image = start(seed, (10, 9, 3))
+    found = [b.affine(image)]
+    for _ in range(10):
+        x = str(b.rng.choice(found[-3:]))
+        height, width, depth = b.tensors[x].shape
+        kernel = min(height, 3), min(width, 3)
+        match int(b.rng.integers(7)):
+            case 0:
+                y = b.max_pool(x, kernel, stride=(1, 2), padding=(0, 0, 0, 0))
+            case 1:
+                y = b.avg_pool(x, kernel, stride=(2, 1), padding=(1, 0, 0, 1))
+            case 2:
+                y = b.conv(x, depth, kernel, padding=(1, 1, 1, 1), groups=depth)
+            case 3:
+                same = [t for t in found if b.tensors[t].shape == b.tensors[x].shape]
+                y = b.add(x, str(b.rng.choice(same)))
+            case 4:
+                same = b.conv(x, depth, (1, 1), padding=(0, 0, 0, 0), weight_bits=4)
+                y = b.conv(x, depth, (1, 1), padding=(0, 0, 0, 0), addend=same)
+            case 5:
+                y = b.concat(x, x) if depth < 100 else b.affine(x)
+            case _:
+                channels = int(b.rng.integers(1, 80))
+                y = b.conv(x, channels, kernel, stride=pair(b, 1, 2), padding=(1, 1, 0, 1))
+        found.append(y)
+    return finish(b, found[-1], "network")

@@ -135,7 +135,7 @@ class Builder:
         t = self.tensors[x]
         bound = int(width.accumulator_bound(w, t.bits, signed=t.signed).max())
         limit = max(bound // 4, 1)
-        bias = self.rng.integers(-limit, limit + 1, w.shape[0]).astype(np.int32)
+        bias = np.asarray(self.rng.integers(-limit, limit + 1, w.shape[0]), dtype=np.int32)
         return self.put(bias), bound // 8 + 1
 
     def conv(

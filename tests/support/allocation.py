@@ -12,8 +12,8 @@ from hawqlang.ir.candidates import CandidateTable
 from hawqlang.ir.layers import Layer, LayerKind, LayerTable
 from hawqlang.ir.spec import (
     Build,
-    Compare,
     Comparator,
+    Compare,
     Constraint,
     CountTerm,
     Device,

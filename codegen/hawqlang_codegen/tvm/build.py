@@ -93,7 +93,8 @@ def compile_kernels(source: Path, isa: str) -> None:
     """Write the object file of one instruction set beside its TVMScript module."""
     import tvm
 
-    compiled: Any = tvm.compile(parse_kernels(source), target=TARGETS[isa])  # pyright: ignore[reportAttributeAccessIssue]
+    target: Any = TARGETS[isa]
+    compiled: Any = tvm.compile(parse_kernels(source), target=target)
     compiled.mod.write_to_file(str(source.with_suffix(".o")), "o")
 
 
@@ -127,7 +128,7 @@ def link(compiler: list[str], folder: Path) -> None:
                 code="HQ802",
                 severity="error",
                 message=f"the C compiler failed with exit status {result.returncode}",
-                notes=(shlex.join(command), result.stderr.strip()[-4000:]),
+                notes=(shlex.join(command), result.stderr.strip()[:4000]),
                 help="the compiler must accept C11 for x86-64 and link shared libraries",
             )
         )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import capstone  # pyright: ignore[reportMissingTypeStubs]
+import capstone
 
 SUFFIX = r"(ps|pd|ss|sd|ph|sh|nepbf16|bf16)"
 OPERATIONS = (

@@ -106,7 +106,7 @@ def _padded(values: npt.NDArray[np.int64], channels: int) -> Int32:
 
 
 def dense_weights(weights: Int8, vectors: int) -> Int8:
-    """Return weights ``[blocks][KH][KW][IC/4][vectors][16][4]`` of ``(OC, KH, KW, IC)``, zeros where channels are padded."""
+    """Return weights ``[blocks][KH][KW][IC/4][vectors][16][4]`` of ``(OC, KH, KW, IC)``; padding is zeros."""
     channels, tall, wide, depth = weights.shape
     blocks = -(-channels // (vectors * LANES))
     words = -(-depth // WORD)
@@ -130,8 +130,9 @@ def nibbles(weights: Int8) -> npt.NDArray[np.uint8]:
     blocks, tall, wide, words, *rest = weights.shape
     even = np.zeros((blocks, tall, wide, words + words % 2, *rest), dtype=np.int8)
     even[:, :, :, :words] = weights
-    codes = even.view(np.uint8) & 0xF
-    return codes[:, :, :, 0::2] | (codes[:, :, :, 1::2] << 4)
+    codes = even.view(np.uint8)
+    low, high = codes[:, :, :, 0::2], codes[:, :, :, 1::2]
+    return np.bitwise_or(np.bitwise_and(low, 0xF), np.left_shift(high, 4), dtype=np.uint8)
 
 
 def depthwise_weights(weights: Int8, lanes: int, pixel: int) -> Int8:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from hawqlang.cache import TensorStore
+from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.integer import IntegerOp, IntegerProgram
 from hawqlang.ops import (
     Add,
@@ -27,6 +28,8 @@ from hawqlang_codegen.tvm.blob import Blob, BlobBuilder
 from hawqlang_codegen.tvm.context import Kernel
 from hawqlang_codegen.tvm.layout import Layouts, choose_layouts
 from hawqlang_codegen.tvm.site import Call, Pointer, Site
+
+INDEX_LIMIT = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Plan:
 def plan_program(program: IntegerProgram, store: TensorStore) -> Plan:
     """Return the plan of ``program``; the same program gives the same plan."""
     layouts = choose_layouts(program)
+    check_sizes(program, layouts)
     blob = BlobBuilder()
     tensors = {tensor.name: tensor for tensor in program.tensors}
     site = Site(tensors=tensors, layouts=layouts, blob=blob, constant=store.get)
@@ -99,6 +103,26 @@ def plan_program(program: IntegerProgram, store: TensorStore) -> Plan:
     )
 
 
+def check_sizes(program: IntegerProgram, layouts: Layouts) -> None:
+    """Refuse what the kernels' 32-bit indices cannot address.
+
+    Raises:
+        HawqError: a stored tensor takes 2 GiB or more (HQ701).
+    """
+    for tensor in program.tensors:
+        size = layouts.of[tensor.name].size
+        if size >= INDEX_LIMIT:
+            raise HawqError(
+                Diagnostic(
+                    code="HQ701",
+                    severity="error",
+                    message=f"tensor {tensor.name} {list(tensor.shape)} takes {size} bytes",
+                    notes=("kernels address tensors with 32-bit indices, so below 2 GiB",),
+                    help="give the model a smaller input",
+                )
+            )
+
+
 def _translate(op: IntegerOp, site: Site) -> list[Call]:
     match op:
         case Conv2d():
@@ -113,14 +137,8 @@ def _translate(op: IntegerOp, site: Site) -> list[Call]:
             calls = maps.max_pool(op, site)
         case AvgPool2d():
             calls = maps.avg_pool(op, site)
-        case Concat():
-            calls = maps.concat(op, site)
-        case Pad():
-            calls = maps.pad(op, site)
-        case Slice():
-            calls = maps.crop(op, site)
-        case Reshape():
-            calls = maps.reshape(op, site)
+        case Concat() | Pad() | Slice() | Reshape():
+            calls = maps.move(op, site)
         case _:
             assert_never(op)
     return calls

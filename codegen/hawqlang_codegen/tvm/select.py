@@ -22,7 +22,7 @@ ENTRY = 6
 DEPTHWISE_EXTRA = 3
 """Cost of a depthwise tile's extra input columns, in half pixels."""
 AVX2_PIXELS = 6
-"""Pixels of eight channels that fit AVX2's 16 registers: two accumulators each, two weights, an activation, a product."""
+"""Pixels of eight channels in 16 registers: two accumulators each, two weights, an activation, a product."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,8 @@ class Deciding:
             if not conflict.names:
                 break
             left = [name for name in left if name not in conflict.names]
-        return tuple(found)
+        order = list(self.rows)
+        return tuple(sorted(found, key=lambda one: [order.index(name) for name in one.names]))
 
     def _minimal(self, names: Sequence[str]) -> Conflict:
         core, minimal = list(names), True

@@ -51,11 +51,7 @@ def feasible(
     where = space(here)
     reasons = why(Case(where, encode_all(where), (), limits))
     return Feasibility(
-        diagnostics=(
-            *(one.diagnostic for one in reasons),
-            *advice(known),
-            *candidates.warnings,
-        ),
+        diagnostics=(*(one.diagnostic for one in reasons), *advice(known)),
         skipped=tuple((name, reason) for name, reason in waiting.items() if reason),
     )
 

@@ -44,7 +44,8 @@ def written(value: Fraction, dimension: Dimension, like: str = "") -> str:
     """Return a quantity to the nearest shown digit, in the unit that ``like`` is written in."""
     unit = unit_of(value, dimension, like)
     number = value / UNITS[dimension][unit]
-    return _with_unit(_decimal(number, _places(number), round_up=None), unit)
+    places = 2 if Fraction(1, 10) <= abs(number) < 100 else _places(number)
+    return _with_unit(_decimal(number, min(places, _places(number)), round_up=None), unit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +121,8 @@ def _places(number: Fraction) -> int:
 
 def _decimal(number: Fraction, places: int, *, round_up: bool | None) -> str:
     scaled = number * 10**places
-    if round_up is None:
-        whole = round(scaled)
-    else:
-        whole = math.ceil(scaled) if round_up else math.floor(scaled)
+    whole = math.ceil(scaled) if round_up else math.floor(scaled)
+    whole = round(scaled) if round_up is None else whole
     if places == 0:
         return str(whole)
     sign, digits = "-" * (whole < 0), str(abs(whole)).rjust(places + 1, "0")

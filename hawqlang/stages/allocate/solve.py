@@ -7,11 +7,12 @@ from dataclasses import replace
 from fractions import Fraction
 
 from hawqlang.base import Precision
-from hawqlang.diagnostics.model import Diagnostic
+from hawqlang.diagnostics.model import Diagnostic, HawqError
 from hawqlang.ir.candidates import CandidateTable
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.spec import Build, MetricTerm
+from hawqlang.ir.spec import Goal as SpecGoal
 from hawqlang.stages.allocate.advice import advice
 from hawqlang.stages.allocate.encode import Space, metric, space
 from hawqlang.stages.allocate.encoding import (
@@ -30,7 +31,12 @@ from hawqlang.stages.allocate.nearest import Case
 from hawqlang.stages.allocate.problem import Row
 from hawqlang.stages.allocate.results import choices, metrics, results
 from hawqlang.stages.candidates.metrics import Allocation, Facts, facts, value
-from hawqlang.stages.candidates.predicates import at_build, holds
+from hawqlang.stages.candidates.predicates import at_build, holds, metrics_of
+
+DEFAULT = SpecGoal(
+    metric=MetricTerm(metric="perturbation"), sense="minimize", within=Fraction(0), span=None
+)
+"""What is minimised where the spec does not say."""
 
 
 def allocate(
@@ -64,10 +70,11 @@ def allocate(
     """
     known = facts(build, table, candidates)
     check_selectors(known)
+    _check_sensitivities(known)
     where = space(known)
     constraints = encode_all(where)
     refused = exclusions(where, exclude)
-    goals = [objective(where, goal) for goal in build.objective]
+    goals = [objective(where, goal) for goal in build.objective or (DEFAULT,)]
     # A slip is for the sake of the goals that follow: the last one has none to slip for.
     goals[-1] = replace(goals[-1], within=Fraction(0))
     found = _solve(where, constraints, refused, goals, limits)
@@ -77,6 +84,26 @@ def allocate(
     allocation = where.allocation(found.point)
     _judge(known, allocation)
     return _plan(known, allocation, found)
+
+
+def _check_sensitivities(known: Facts) -> None:
+    """Refuse a goal or constraint on the perturbation while nothing is measured (HQ506)."""
+    if known.candidates.measured:
+        return
+    build = known.build
+    spans = [g.span for g in build.objective or (DEFAULT,) if g.metric.metric == "perturbation"]
+    spans += [c.span for c in build.constraints if "perturbation" in metrics_of(c.predicate)]
+    if spans:
+        raise HawqError(
+            Diagnostic(
+                code="HQ506",
+                severity="error",
+                message="the perturbation is not known: no sensitivities were given",
+                span=spans[0] or build.span,
+                label="needs a sensitivity for every candidate",
+                help="measure them, read them with `file(…)`, or minimise another metric",
+            )
+        )
 
 
 def _solve(
@@ -116,7 +143,10 @@ def _judge(known: Facts, allocation: Allocation) -> None:
 
 def _plan(known: Facts, allocation: Allocation, found: Optimum) -> BitPlan:
     build = known.build
-    goals = ((goal_name(g.metric), value(known, g.metric, allocation)) for g in build.objective)
+    goals = (
+        (goal_name(g.metric), value(known, g.metric, allocation))
+        for g in build.objective or (DEFAULT,)
+    )
     return BitPlan(
         build=build.name,
         status=found.status,
@@ -126,7 +156,7 @@ def _plan(known: Facts, allocation: Allocation, found: Optimum) -> BitPlan:
         layers=choices(known, allocation),
         constraints=results(known, allocation),
         notes=(*known.candidates.notes, *_notes(found)),
-        diagnostics=(*_unproven(known, found), *advice(known), *known.candidates.warnings),
+        diagnostics=(*_unproven(known, found), *advice(known)),
     )
 
 
@@ -189,7 +219,7 @@ def _without_allocation(known: Facts, found: Optimum, reasons: Sequence[Explaine
         constraints=(),
         conflict=tuple(member for one in reasons for member in one.members),
         suggestions=tuple(suggestion for one in reasons for suggestion in one.suggestions),
-        diagnostics=(*(one.diagnostic for one in reasons), *known.candidates.warnings)
+        diagnostics=tuple(one.diagnostic for one in reasons)
         if found.status == "infeasible"
-        else (unknown, *known.candidates.warnings),
+        else (unknown,),
     )

@@ -30,6 +30,7 @@ from hawqlang.ir.graph import (
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import Input, WeightSettings
 from hawqlang.ops import Addend, Op
+from hawqlang.ops.window import populations
 from hawqlang.stages.lower.entry import entry_params
 from hawqlang.stages.lower.errors import missing_values
 from hawqlang.stages.quantize import QuantizedWeight, QuantParams
@@ -197,3 +198,10 @@ def scale_of(params: QuantParams) -> Fraction:
 def largest(params: QuantParams) -> int:
     """Return ``max|q - z|`` over the values a type can hold."""
     return max(params.qmax - params.zero_point, params.zero_point - params.qmin)
+
+
+def counts(draft: Draft, node: AvgPool2d) -> tuple[int, ...]:
+    """Return the distinct numbers of elements that the windows of an average pool count, ascending."""
+    _, height, wide = draft.request.graph.shape(node.x)
+    windows = (node.kernel, node.stride, node.padding, node.counted)
+    return tuple(int(n) for n in np.unique(populations((height, wide), *windows)))

@@ -1,7 +1,8 @@
-"""The LALR tables of the language, generated from ``grammar/*.lark`` by Lark and kept in the user's cache.
+"""The LALR tables of the language, made by Lark, kept in the user's cache.
 
-Lark is imported only to generate them. What is cached is JSON under the digest of the grammar and of Lark's version,
-led by the digest of its own text, so a damaged file is dropped instead of believed and reading one never runs code.
+Lark is imported only to make them. What is cached is JSON under the digest of the grammar and of
+Lark's version, led by the digest of its own text, so a damaged file is dropped instead of believed
+and reading one never runs code.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any
 
 from hawqlang.resources import cache_dir, data_dir
 
-FORMAT = 1
+FORMAT = 2
 """Changes whenever the shape of ``Tables`` does."""
 
 END = "$END"
@@ -47,11 +49,16 @@ class Rule:
     """Whether its children become children of the parent."""
     unit: bool
     """Whether a single child stands for the whole."""
+    passes: bool
+    """Whether it is one symbol, which is handed on as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """An LALR(1) automaton: ``moves[state][symbol]`` is a state to go to, or ``-1 - n`` to reduce by rule ``n``."""
+    """An LALR(1) automaton.
+
+    ``moves[state][symbol]`` is a state to go to, or ``-1 - n`` to reduce by rule ``n``.
+    """
 
     terminals: tuple[Terminal, ...]
     rules: tuple[Rule, ...]
@@ -107,8 +114,8 @@ def generate(grammar: Path) -> Tables:
     )
 
 
-def _terminals(definitions: list[Any]) -> tuple[Terminal, ...]:
-    """Return the terminals in the order in which a lexer has to try them: by priority, the longest first."""
+def _terminals(definitions: Iterable[Any]) -> tuple[Terminal, ...]:
+    """Return the terminals in the order in which a lexer has to try them."""
     ordered = sorted(definitions, key=lambda t: (-t.priority, -t.pattern.max_width, t.name))
     return tuple(
         Terminal(str(t.name), t.pattern.value, literal=t.pattern.type == "str") for t in ordered
@@ -119,13 +126,17 @@ def _rule(dumped: dict[str, Any]) -> Rule:
     expansion: list[dict[str, Any]] = dumped["expansion"]
     origin: str = dumped["origin"]["name"]
     alias: str | None = dumped["alias"]
+    kept = tuple(n for n, symbol in enumerate(expansion) if not symbol.get("filter_out"))
+    inline = origin.startswith("_")
+    unit = alias is None and dumped["options"]["expand1"]
     return Rule(
         name=alias or origin,
         origin=origin,
         length=len(expansion),
-        kept=tuple(n for n, symbol in enumerate(expansion) if not symbol.get("filter_out")),
-        inline=origin.startswith("_"),
-        unit=alias is None and dumped["options"]["expand1"],
+        kept=kept,
+        inline=inline,
+        unit=unit,
+        passes=len(expansion) == len(kept) == 1 and (inline or unit),
     )
 
 

@@ -34,8 +34,9 @@ def _fire(net: Builder, name: str, x: str, squeeze: int) -> str:
     x = net.conv(f"{name}.squeeze1x1", x, squeeze, 1, bias=True)
     x = net.relu(f"{name}.relu_squeeze1x1", x)
     one = net.conv(f"{name}.expand1x1", x, 4 * squeeze, 1, bias=True)
+    one = net.relu(f"{name}.relu_expand1x1", one)
     three = net.conv(f"{name}.expand3x3", x, 4 * squeeze, 3, padding=1, bias=True)
-    one, three = (net.relu(f"{name}.relu_{y.rsplit('.', 1)[1]}", y) for y in (one, three))
+    three = net.relu(f"{name}.relu_expand3x3", three)
     return net.concat(f"{name}.concat", (one, three))
 
 

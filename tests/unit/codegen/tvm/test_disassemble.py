@@ -1,0 +1,97 @@
+"""The integer-only gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hawqlang_codegen.tvm.build import TARGETS, parse_kernels
+from hawqlang_codegen.tvm.disassemble import float_instructions, is_float
+
+PLANTED = """
+from tvm.script import ir as I
+from tvm.script import tirx as T
+
+
+@I.ir_module(s_tir=True)
+class Kernels:
+    @T.prim_func(s_tir=True)
+    def planted(a: T.handle("{dtype}"), o: T.handle("{dtype}")):
+        T.func_attr({{"tirx.noalias": True, "calling_conv": 1}})
+        A = T.decl_buffer((16,), "{dtype}", data=a)
+        O = T.decl_buffer((16,), "{dtype}", data=o)
+        for i in T.vectorized(16):
+            O[i] = A[i] * A[i]
+"""
+
+
+@pytest.mark.parametrize(
+    "mnemonic",
+    [
+        *("addps", "vmulpd", "vfmadd231ps", "vfnmsub132sd", "divss", "sqrtsd", "vrsqrt14ps"),
+        *("cvtdq2ps", "vcvttps2dq", "cvtsi2sd", "vcmpps", "cmpeqsd", "ucomiss", "vmaxps", "minsd"),
+        *(
+            "roundps",
+            "vrndscaleps",
+            "haddps",
+            "vdpps",
+            "vdpbf16ps",
+            "fld",
+            "fmul",
+            "fistp",
+            "vaddph",
+        ),
+    ],
+)
+def test_floating_point_is_recognised(mnemonic: str) -> None:
+    assert is_float(mnemonic)
+
+
+@pytest.mark.parametrize(
+    "mnemonic",
+    [
+        *("vmovaps", "movss", "vxorps", "andnpd", "vshufps", "vunpcklps", "vblendvps", "vpermilps"),
+        *(
+            "vbroadcastss",
+            "vinsertf128",
+            "vextractf64x4",
+            "vpmuldq",
+            "vpdpbusd",
+            "vpaddd",
+            "pmaddwd",
+        ),
+        *(
+            "vpmaxsd",
+            "vpackusdw",
+            "vpsravd",
+            "add",
+            "imul",
+            "cmp",
+            "vmovshdup",
+            "vpcmpd",
+            "vpermt2ps",
+        ),
+        *("vpminsd", "cmpxchg", "maxs", "shufps", "movmskps", "vptestmd", "subq", "packssdw"),
+    ],
+)
+def test_moves_logic_and_integers_are_not_floating_point(mnemonic: str) -> None:
+    assert not is_float(mnemonic)
+
+
+@pytest.mark.parametrize("isa", sorted(TARGETS))
+@pytest.mark.parametrize(("dtype", "planted"), [("float32", True), ("int32", False)])
+def test_a_planted_float_kernel_is_found(
+    tmp_path: Path, isa: str, dtype: str, planted: bool
+) -> None:
+    import tvm
+
+    source = tmp_path / "kernels.py"
+    source.write_text(PLANTED.format(dtype=dtype))
+    tvm.compile(parse_kernels(source), target=TARGETS[isa]).mod.write_to_file(
+        str(tmp_path / "kernels.o"), "o"
+    )
+    count, found = float_instructions(tmp_path / "kernels.o")
+    assert count > 3
+    assert bool(found) is planted
+    assert all("vmulps" in text for text in found)
