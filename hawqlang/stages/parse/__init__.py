@@ -17,7 +17,7 @@ from hawqlang.stages.parse.ignores import ignore_comments
 from hawqlang.stages.parse.lexer import Lexer
 from hawqlang.stages.parse.messages import explain
 from hawqlang.stages.parse.read import MAX_BYTES, decode, read_bytes
-from hawqlang.stages.parse.tables import END, tables
+from hawqlang.stages.parse.tables import END, grammar_tables
 from hawqlang.stages.parse.tokens import Findings
 
 Parsed = tuple[SyntaxTree, tuple[Diagnostic, ...]]
@@ -59,14 +59,14 @@ def parse_text(text: str, file: str) -> Parsed:
         return _nothing(text, findings)
     if not supported(text, findings):
         return _nothing(text, findings)
-    lexer = Lexer(text, tables().terminals, findings)
+    lexer = Lexer(text, grammar_tables().terminals, findings)
     lexer.run()
     tokens = [*balance(lexer.tokens, findings), lexer.token(END, len(text), len(text))]
     if not shallow(tokens, findings):
         return _nothing(text, findings)
     ignores = ignore_comments(lexer.comments, tokens, findings)
     driver = Driver(
-        tables(), Builder(file, findings), findings, partial(explain, findings=findings)
+        grammar_tables(), Builder(file, findings), findings, partial(explain, findings=findings)
     )
     value = driver.run(with_header(tokens, findings))
     if value is None:

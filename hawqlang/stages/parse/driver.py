@@ -95,7 +95,8 @@ class Driver:
 
     def _feed(self, at: int) -> bool:
         token, terminal = self.tokens[at], self.terminal(at)
-        if terminal == "NAME" and self.tokens[at - 1].kind == "NUMBER" and not self._unit(at):
+        behind_number = at > self._begun and self.tokens[at - 1].kind == "NUMBER"
+        if behind_number and terminal == "NAME" and not self._unit(at):
             return False
         try:
             return self.machine.feed(terminal, token)
@@ -122,7 +123,7 @@ class Driver:
         """Report the token at index ``at``, put the machine right, return where to go on."""
         begun, token = self._begun, self.tokens[at]
         first = self.tokens[begun]
-        quiet = self.findings.full or self._reported(first, at)
+        quiet = self.findings.enough() or self._reported(first, at)
         if at > begun and self.machine.accepts("_NL") and starts_statement(self.tokens, at):
             self._separate(token, quiet=quiet)
             return at
@@ -240,7 +241,8 @@ class Driver:
                 labels=(Label(span=self.findings.span(token), message="starts another statement"),),
             )
             return
-        key = (self.machine.state, self.machine.expected(), self.terminal(at))
+        terminal = "_NL" if token.kind == END else self.terminal(at)  # a last line needs no newline
+        key = (self.machine.state, self.machine.expected(), terminal)
         self.explain(Trouble(key, token, previous, first))
 
     def _unclosed(self, at: int) -> Token | None:

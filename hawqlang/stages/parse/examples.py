@@ -19,7 +19,7 @@ from hawqlang.stages.parse.brackets import balance
 from hawqlang.stages.parse.build import Builder
 from hawqlang.stages.parse.driver import Driver, Trouble
 from hawqlang.stages.parse.lexer import Lexer
-from hawqlang.stages.parse.tables import END, tables
+from hawqlang.stages.parse.tables import END, grammar_tables
 from hawqlang.stages.parse.tokens import Findings
 
 ANY = ""
@@ -83,13 +83,13 @@ def known() -> Mapping[Key, Sample]:
 def first_trouble(text: str) -> Key | None:
     """Return where the parser finds the first error of a text, ``None`` if it finds none."""
     findings = Findings("")
-    lexer = Lexer(text, tables().terminals, findings)
+    lexer = Lexer(text, grammar_tables().terminals, findings)
     lexer.run()
     found: list[Key] = []
 
     def note(trouble: Trouble) -> None:
         found.append(trouble.key)
 
-    driver = Driver(tables(), Builder("", findings), findings, note)
+    driver = Driver(grammar_tables(), Builder("", findings), findings, note)
     driver.run([*balance(lexer.tokens, findings), lexer.token(END, len(text), len(text))])
     return found[0] if found else None

@@ -78,10 +78,10 @@ class Findings:
     _harmful: list[int] = field(default_factory=list[int])
     """Offsets of the errors that no repair undid and no statement has answered for, sorted."""
 
-    @property
-    def full(self) -> bool:
-        """Whether so many errors were found that looking on helps nobody."""
-        return len(self.diagnostics) >= MAX_ERRORS
+    def enough(self) -> bool:
+        """Return whether there are ``MAX_ERRORS``; then another error is at hand, and left out."""
+        self.cut = self.cut or len(self.diagnostics) >= MAX_ERRORS
+        return self.cut
 
     @property
     def any_error(self) -> bool:
@@ -103,8 +103,7 @@ class Findings:
         insort(self._reported, at.start)
         if not extra.get("repaired", False):
             insort(self._harmful, at.start)
-        if self.full:
-            self.cut = True
+        if self.enough():
             return
         span, replacement = self.span(at), extra.get("replacement")
         self.diagnostics.append(
@@ -122,7 +121,7 @@ class Findings:
 
     def warning(self, code: str, message: str, at: Token, *, help_: str) -> None:
         """Record a warning at a token."""
-        if not self.full:
+        if not self.enough():
             span = self.span(at)
             self.diagnostics.append(
                 Diagnostic(code=code, severity="warning", message=message, span=span, help=help_)
