@@ -14,7 +14,8 @@ from hawqlang.cache import TensorStore
 from hawqlang.ir.spec import ImageInput
 from hawqlang.stages.data.samples import UInt8
 from hawqlang.stages.float_model import FloatModel, pixel_table, predict, preprocess
-from hawqlang.stages.import_model.draft import INPUT, Builder, Draft
+from hawqlang.stages.import_model.builder import Builder
+from hawqlang.stages.import_model.draft import INPUT, Draft
 from hawqlang.stages.import_model.materialise import materialise
 from hawqlang.stages.import_model.recipes import stored_in
 

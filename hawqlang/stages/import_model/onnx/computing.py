@@ -183,7 +183,7 @@ def _clamped(
 def same(t: Translator, node: OnnxNode, name: str) -> Operand:
     """Pass on what computes nothing: identity, a cast between floats."""
     del name
-    return t.values[node.inputs[0]]
+    return t.tail(node)
 
 
 def dropout(t: Translator, node: OnnxNode, name: str) -> list[Operand]:
@@ -209,9 +209,9 @@ def softmax(t: Translator, node: OnnxNode, name: str) -> Flow:
 def log(t: Translator, node: OnnxNode, name: str) -> Flow:
     """Pass on the logits behind a softmax."""
     del name
-    operand = t.values[node.inputs[0]]
-    if isinstance(operand, Flow) and operand.softmax is not None:
-        return operand
+    flow = t.tail(node)
+    if flow.softmax is not None:
+        return flow
     raise RefusedError(
         "operator 'Log' is not supported", "it is dropped after a final softmax", "HQ320"
     )

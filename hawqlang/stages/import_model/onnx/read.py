@@ -7,7 +7,8 @@ from collections.abc import Callable
 from hawqlang.cache import Array
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.spec import ImageInput, Model, OnnxSource
-from hawqlang.stages.import_model.draft import INPUT, Builder, Draft, ShapeError
+from hawqlang.stages.import_model.builder import Builder, ShapeError
+from hawqlang.stages.import_model.draft import INPUT, Draft
 from hawqlang.stages.import_model.inputs import input_shape
 from hawqlang.stages.import_model.onnx.constants import can_evaluate
 from hawqlang.stages.import_model.onnx.model import (
@@ -136,6 +137,9 @@ def _translate(translator: Translator, model: Model) -> None:
             findings.append(_refusal(translator, model, node, error))
         except ShapeError as error:
             refused = RefusedError(str(error), None, "HQ312")
+            findings.append(_refusal(translator, model, node, refused))
+        except (ValueError, TypeError, LookupError, ArithmeticError):  # a malformed node
+            refused = RefusedError("its attributes and inputs do not fit together")
             findings.append(_refusal(translator, model, node, refused))
         for i, output in enumerate(node.outputs):
             translator.values[output] = outputs[i] if i < len(outputs) else None

@@ -14,7 +14,7 @@ Window = tuple[Pair, Pair, Pair]
 def window_of(node: OnnxNode) -> Window:
     """Return the window of a pool."""
     kernel = node.integers("kernel_shape")
-    if kernel is None or len(kernel) != 2:
+    if kernel is None or len(kernel) != 2 or min(kernel) < 1:
         raise RefusedError(
             f"its window has {len(kernel or ())} axes", "two-dimensional pooling is supported"
         )

@@ -7,7 +7,7 @@ as in the paper (``fire2.squeeze1x1``, ``conv10``); weight files may name them s
 
 from __future__ import annotations
 
-from hawqlang.stages.import_model.draft import Builder
+from hawqlang.stages.import_model.builder import Builder
 from hawqlang.stages.import_model.zoo.network import Spelling
 
 SQUEEZE = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}

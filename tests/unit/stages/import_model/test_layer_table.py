@@ -7,7 +7,8 @@ import pytest
 from hawqlang.ir.graph import Graph
 from hawqlang.ir.layers import LayerTable, LiveTensor
 from hawqlang.stages.import_model import import_structure
-from hawqlang.stages.import_model.draft import INPUT, Builder
+from hawqlang.stages.import_model.builder import Builder
+from hawqlang.stages.import_model.draft import INPUT
 from hawqlang.stages.import_model.layer_table import layer_table
 from hawqlang.stages.import_model.normalise import normalise
 from tests.support.imports import Arguments, image, zoo_model

@@ -6,7 +6,8 @@ import pytest
 from hawqlang.base import NOWHERE
 from hawqlang.cache import TensorStore
 from hawqlang.ir.graph import Clamp, Conv2d, Graph
-from hawqlang.stages.import_model.draft import INPUT, Builder, Draft, ShapeError
+from hawqlang.stages.import_model.builder import Builder, ShapeError
+from hawqlang.stages.import_model.draft import INPUT, Draft
 from hawqlang.stages.import_model.materialise import materialise
 from hawqlang.stages.import_model.normalise import normalise
 from hawqlang.stages.import_model.windows import ceil_padding
