@@ -49,7 +49,7 @@ def test_a_group_is_loaded_when_it_is_asked_for() -> None:
         "assert entry('HQ104')\n"
         "print([m for m in sys.modules if '.codes_' in m])\n"
     )
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
     )
 

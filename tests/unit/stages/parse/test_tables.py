@@ -90,7 +90,7 @@ def test_parsing_with_a_warm_cache_imports_neither_lark_nor_anything_large() -> 
     )
     run = [sys.executable, "-c", script]
     root = data_dir("grammar").parent
-    subprocess.run(run, cwd=root, check=True, capture_output=True)  # noqa: S603
-    second = subprocess.run(run, cwd=root, check=True, capture_output=True, text=True)  # noqa: S603
+    subprocess.run(run, cwd=root, check=True, capture_output=True)
+    second = subprocess.run(run, cwd=root, check=True, capture_output=True, text=True)
 
     assert second.stdout == "[]\n"
