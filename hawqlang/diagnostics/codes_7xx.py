@@ -13,4 +13,13 @@ ENTRIES: tuple[Entry, ...] = (
         example='model net {\n  source = onnx("net.onnx")\n  input  = image(16384, 16384)\n}',
         mended='model net {\n  source = onnx("net.onnx")\n  input  = image(1024, 1024)\n}',
     ),
+    Entry(
+        code="HQ702",
+        title="a kernel's partial sums could overflow",
+        cause="The CPU's byte products take unsigned inputs, so a signed tensor is stored with an offset that the bias"
+        " takes back. On the way a sum may become larger than the finished one, whose bound the program proves."
+        " This layer is so long that it could leave int32.",
+        example="precision = w8a8      # on a layer that sums some 60 000 products",
+        mended="precision = w4a8",
+    ),
 )

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hawqlang.arith import pack, width
+from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ops import Conv2d, Linear
 from hawqlang_codegen.tvm.context import Conv, Depthwise, plane
 from hawqlang_codegen.tvm.layout import LANES, WORD, Layout, round_up
@@ -47,6 +48,7 @@ def conv2d(op: Conv2d, site: Site) -> list[Call]:
     out = site.layout(op.stores[0].output)
     bias = site.constant(op.bias).astype(np.int64)
     bias = bias - x.bias * weights.astype(np.int64).reshape(weights.shape[0], -1).sum(axis=1)
+    _prove(op, weights, bias, site)
     geometry = _Geometry(
         x=x,
         size=(out.height, out.width),
@@ -67,6 +69,7 @@ def linear(op: Linear, site: Site) -> list[Call]:
     weights = rows.reshape(rows.shape[0], x.height, x.width, x.channels)
     bias = site.constant(op.bias).astype(np.int64)
     bias = bias - x.bias * rows.astype(np.int64).sum(axis=1)
+    _prove(op, weights, bias, site)
     geometry = _Geometry(x=x, size=(1, 1), stride=(1, 1), dilation=(1, 1), before=(0, 0))
     return [_call(op, geometry, weights, bias, site)]
 
@@ -131,7 +134,7 @@ def _call(
     groups = op.groups if isinstance(op, Conv2d) else 1
     channels, tall, wide, depth = weights.shape
     height, breadth = geometry.size
-    half = _fits_nibbles(op, weights, site)
+    half = _fits_nibbles(op, weights, bias, site)
     steps = tall * wide * -(-depth // WORD)
     tile = choose_tile(height, breadth, channels, steps, nibbles=half)
     table: tuple[Pointer, ...] = ()
@@ -171,14 +174,36 @@ def _call(
     return Call(kernel, (site.tensor(op.x), *constants, *table, *_flat(built)))
 
 
-def _fits_nibbles(op: Conv2d | Linear, weights: Int8, site: Site) -> bool:
+def _largest_sum(
+    op: Conv2d | Linear, weights: Int8, bias: npt.NDArray[np.int64], site: Site
+) -> int:
+    """Return the largest magnitude of any partial sum in a kernel, which reads every tensor as unsigned codes."""
+    bits = site.tensors[op.x].bits
+    return int(width.accumulator_bound(weights, bits, signed=False, bias=bias).max())
+
+
+def _prove(op: Conv2d | Linear, weights: Int8, bias: npt.NDArray[np.int64], site: Site) -> None:
+    """Raise HQ702 where a sum could leave int32 on its way, though the finished one would fit."""
+    largest = _largest_sum(op, weights, bias, site)
+    if largest > width.INT32_MAX:
+        raise HawqError(
+            Diagnostic(
+                code="HQ702",
+                severity="error",
+                message=f"the partial sums of '{op.name}' can reach {largest} in the CPU kernel,"
+                " which int32 does not hold",
+                help="give the layer fewer weight or activation bits",
+            )
+        )
+
+
+def _fits_nibbles(
+    op: Conv2d | Linear, weights: Int8, bias: npt.NDArray[np.int64], site: Site
+) -> bool:
     """Return whether weights can stay two to a byte: 16 times every sum fits int32, and every shift has room."""
     if op.weight_bits > NIBBLE_BITS:
         return False
-    x = site.tensors[op.x]
-    bias = site.constant(op.bias)
-    bound = width.accumulator_bound(weights, x.bits, signed=x.signed, bias=bias)
-    if int(bound.max()) << NIBBLE_BITS > width.INT32_MAX:
+    if _largest_sum(op, weights, bias, site) << NIBBLE_BITS > width.INT32_MAX:
         return False
     return all(store_scale(store, site, NIBBLE_BITS).fits for store in op.stores)
 

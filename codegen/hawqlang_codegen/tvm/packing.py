@@ -150,10 +150,10 @@ def depthwise_weights(weights: Int8, lanes: int, pixel: int) -> Int8:
 
 
 def padded_bias(bias: npt.NDArray[np.int64], channels: int) -> Int32:
-    """Return biases padded to ``channels``, modulo 2^32: the finished sum is within int32, so wrapping is exact."""
-    result = np.zeros(channels, dtype=np.uint32)
-    result[: bias.size] = bias.astype(np.uint64) & np.uint64(0xFFFFFFFF)
-    return result.view(np.int32)
+    """Return biases padded to ``channels``; that they fit int32 has been proven with the sums they begin."""
+    result = np.zeros(channels, dtype=np.int32)
+    result[: bias.size] = bias
+    return result
 
 
 @dataclass(frozen=True, slots=True)
