@@ -96,7 +96,7 @@ def analyse(build: Build, session: Session, report: Report) -> Analysis:
     with session.step("import_model", f"import {build.model.name}"):
         graph = import_model(build.model, session.cache.tensors)
         model = FloatModel(graph, session.cache.tensors)
-        table = layer_table(graph)
+        table = layer_table(graph, residual=build.residual)
     layers = _settings(build, table)
     network = _calibrated(build, graph, model, layers, session, report)
     sensitivities = _sensitivities(build, network, layers, session, report)

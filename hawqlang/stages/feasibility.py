@@ -52,4 +52,5 @@ def _table(build: Build) -> LayerTable | None:
         case Pt2Source() | PythonCall():
             return None
         case _:
-            return layer_table(import_structure(build.model, batch=build.target.batch))
+            graph = import_structure(build.model, batch=build.target.batch)
+            return layer_table(graph, residual=build.residual)

@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hawqlang.arith import dyadic
+from hawqlang.arith.width import INT32_MAX
+from hawqlang.certificate import certificate
 from hawqlang.diagnostics import HawqError
 from hawqlang_codegen.tvm.arena import Lifetime, plan_arena
 from hawqlang_codegen.tvm.blob import BlobBuilder, checksum
@@ -172,3 +174,15 @@ def test_the_checksum_sees_every_change_of_a_word(index: int, change: int) -> No
     changed = words.copy()
     changed[index] ^= np.uint64(change)
     assert checksum(words.view(np.uint8)) != checksum(changed.view(np.uint8))
+
+
+def test_a_sum_that_fits_only_when_finished_is_refused() -> None:
+    """Codes of a signed tensor reach 255 in the kernel where the program's values reach 128."""
+    b = Builder(np.random.default_rng(0))
+    x = b.affine(b.image(1, 1, 200_000), signed=True)
+    y = b.linear(b.flatten(x), 1)
+    program = b.program(y)
+    bounds = {bound.op: bound.largest for bound in certificate(program, b.store)}
+    assert bounds[program.ops[-1].name] <= INT32_MAX
+    with pytest.raises(HawqError, match="HQ702"):
+        plan_program(program, b.store)
