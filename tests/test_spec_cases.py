@@ -30,9 +30,9 @@ CHECKED = frozenset("12")
 NO_CASE: Mapping[str, str] = {
     "HQ100": "a file that cannot be opened is no spec; tests/unit/stages/parse/test_files.py",
     "HQ102": "a case of one megabyte would hide the others; tests/unit/stages/parse/test_files.py",
-    "HQ219": "comes from the command line; tests/unit/stages/resolve/test_params.py",
-    "HQ220": "comes from the command line; tests/unit/stages/resolve/test_imports.py",
-    "HQ225": "takes 65 files; tests/unit/stages/resolve/test_imports.py",
+    "HQ219": "an override stands on the command line; tests/unit/stages/resolve/test_params.py",
+    "HQ220": "a file that cannot be read is no spec; tests/unit/stages/resolve/test_imports.py",
+    "HQ225": "it takes 65 files; tests/unit/stages/resolve/test_imports.py",
 }
 """Codes of these groups without a spec case, and where they are tested."""
 
