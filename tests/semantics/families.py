@@ -206,6 +206,7 @@ def linears(seed: int) -> Case:
     b, image = start(seed, (4, 3, 20))
     x = b.affine(image)
     flat = b.flatten(x)
+    b.linear(flat, 240, addend=flat)
     for features in (1, 16, 40, 200):
         h = b.linear(flat, features, weight_bits=int(b.rng.integers(1, 9)))
         b.linear(h, 33, bits=(8, 32))

@@ -92,6 +92,8 @@ class Conv:
     """With 16 registers of 32 bytes."""
     pixels_outside: bool
     """Whether the loop over pixels is the outer one: small weights stay in cache."""
+    prefetch: int
+    """How many bytes ahead weights are fetched; 0 where they stay in cache."""
     stores: tuple[StoreForm, ...]
     kind: Literal["conv"] = "conv"
 

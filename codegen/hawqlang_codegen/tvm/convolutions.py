@@ -39,6 +39,9 @@ NIBBLE_BITS = 4
 RESIDENT = 32 * 1024
 """Weights up to this many bytes stay in the first-level cache while the pixels stream past."""
 
+PREFETCH = 8 * 1024
+"""Bytes by which larger weights are fetched ahead of their use."""
+
 
 def conv2d(op: Conv2d, site: Site) -> list[Call]:
     """Return the call that computes a convolution."""
@@ -168,6 +171,7 @@ def _call(
         tile=tile,
         narrow_tile=choose_narrow_tile(height, breadth),
         pixels_outside=packed.size <= RESIDENT,
+        prefetch=0 if packed.size <= RESIDENT else PREFETCH,
         stores=tuple(b.form for b in built),
     )
     constants = (SCRATCH, site.data(packed), site.data(padded_bias(bias << scaled, padded)))

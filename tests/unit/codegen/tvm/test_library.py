@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -188,3 +189,23 @@ def test_the_backend_is_registered_and_loads_what_it_built(built: Built) -> None
     count, floats = backend.float_instructions(built.folder)
     assert count > 1000
     assert floats == ()
+
+
+def test_contexts_are_independent_and_one_context_runs_once_at_a_time(built: Built) -> None:
+    images, expected = built.images.repeat(40, axis=0), built.logits.repeat(40, axis=0)
+    with Model(built.folder) as shared:
+
+        def own() -> bool:
+            with Model(built.folder) as model:
+                return bool(np.array_equal(model.run(images), expected))
+
+        def together() -> bool:
+            try:
+                return bool(np.array_equal(shared.run(images), expected))
+            except RuntimeFailure as error:
+                return "already running" in str(error)
+
+        with ThreadPoolExecutor(4) as pool:
+            jobs = [pool.submit(work) for work in (own, together) * 10]
+            assert all(job.result() for job in jobs)
+        np.testing.assert_array_equal(shared.run(built.images), built.logits)
