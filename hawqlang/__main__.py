@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
     """Run the command line."""
-    from hawqlang.cli.app import app
+    from hawqlang.cli.app import run
 
-    app(prog_name="hawqc")
+    run(sys.argv[1:])
 
 
 if __name__ == "__main__":

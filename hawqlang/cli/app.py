@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from hawqlang import __version__
-from hawqlang.cli.bench import bench
-from hawqlang.cli.build import build
-from hawqlang.cli.check import check
-from hawqlang.cli.evaluate import evaluate
-from hawqlang.cli.explain import explain
-from hawqlang.cli.init import init
-from hawqlang.cli.plan import plan
-from hawqlang.cli.run import run
-from hawqlang.cli.show import show
-from hawqlang.cli.targets import targets
-from hawqlang.cli.verify import verify
 
 HELP = """
 Compile a network to integers: a [bold].hawq[/bold] spec in, a proven library out.
@@ -38,14 +29,55 @@ Exit status: 0 fine; 1 the spec is wrong or cannot be met, or a proof failed;
 2 misuse, or a failure of the tool.
 """
 
-app = typer.Typer(
-    help=HELP,
-    rich_markup_mode="rich",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+_SPECS, _ARTIFACTS, _REFERENCE = "Specs", "Artifacts", "Reference"
+COMMANDS: Mapping[str, tuple[str, str, str]] = {
+    "init": (_SPECS, "init:init", "Write a starter spec that builds as it stands."),
+    "check": (_SPECS, "check:check", "Find every mistake; prove the constraints can be met."),
+    "show": (_SPECS, "show:show", "Print the resolved spec."),
+    "plan": (_SPECS, "plan:plan", "Choose every layer's precision, and prove the choice."),
+    "build": (_SPECS, "build:build", "Build the integer library: the main job."),
+    "verify": (
+        _ARTIFACTS,
+        "verify:verify",
+        "Prove an artifact: bit-exact, integer-only, overflow-free.",
+    ),
+    "eval": (_ARTIFACTS, "evaluate:evaluate", "Integer accuracy beside FP32."),
+    "run": (_ARTIFACTS, "run:run", "Run an artifact on one input."),
+    "bench": (
+        _ARTIFACTS,
+        "bench:bench",
+        "Latency, whole and per step, beside the float network.",
+    ),
+    "targets": (_REFERENCE, "targets:targets", "List the device catalogue."),
+    "explain": (_REFERENCE, "explain:explain", "Explain a diagnostic."),
+}
+"""Panel, module and function, and one line of help of every command, in the order of the help page."""
+
+
+def make_app(commands: Iterable[str] = COMMANDS) -> typer.Typer:
+    """Return the application with the given commands; only their modules are imported."""
+    app = typer.Typer(
+        help=HELP,
+        rich_markup_mode="rich",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name in commands:
+        panel, place, line = COMMANDS[name]
+        module, _, function = place.partition(":")
+        command = getattr(import_module(f"hawqlang.cli.{module}"), function)
+        app.command(name, rich_help_panel=panel, short_help=line)(command)
+    return app
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command line; a known command starts without the modules of the others."""
+    first = next((word for word in arguments if not word.startswith("-")), "")
+    app = make_app((first,) if first in COMMANDS else COMMANDS)
+    app(args=list(arguments), prog_name="hawqc")
 
 
 def _version(wanted: bool) -> None:
@@ -54,29 +86,10 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def main(
+def _root(
     version: Annotated[
         bool,
         typer.Option("--version", help="Show the version.", callback=_version, is_eager=True),
     ] = False,
 ) -> None:
     """Read global options."""
-
-
-_SPEC, _ARTIFACT, _KNOW = "Specs", "Artifacts", "Reference"
-_COMMANDS = (
-    (_SPEC, "init", init, "Write a starter spec that builds as it stands."),
-    (_SPEC, "check", check, "Find every mistake; prove the constraints can be met."),
-    (_SPEC, "show", show, "Print the resolved spec."),
-    (_SPEC, "plan", plan, "Choose every layer's precision, and prove the choice."),
-    (_SPEC, "build", build, "Build the integer library: the main job."),
-    (_ARTIFACT, "verify", verify, "Prove an artifact: bit-exact, integer-only, overflow-free."),
-    (_ARTIFACT, "eval", evaluate, "Integer accuracy beside FP32."),
-    (_ARTIFACT, "run", run, "Run an artifact on one input."),
-    (_ARTIFACT, "bench", bench, "Latency, whole and per step, beside the float network."),
-    (_KNOW, "targets", targets, "List the device catalogue."),
-    (_KNOW, "explain", explain, "Explain a diagnostic."),
-)
-for _panel, _name, _command, _short in _COMMANDS:
-    app.command(_name, rich_help_panel=_panel, short_help=_short)(_command)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hawqlang.cli.app import app
+from hawqlang.cli.app import make_app
 from hawqlang.interpret import logits
 from hawqlang.stages import bundle
 from hawqlang.stages.bundle import read_manifest, read_reference
@@ -41,7 +41,7 @@ def hawqc(cache: Path) -> Hawqc:
     del cache
 
     def run(*arguments: object) -> Any:
-        return CliRunner().invoke(app, [str(a) for a in arguments])
+        return CliRunner().invoke(make_app(), [str(a) for a in arguments])
 
     return run
 
@@ -375,8 +375,8 @@ def test_check_imports_neither_torch_nor_tvm(spec: Path, repository: Path) -> No
     script = (
         "import sys\n"
         "from typer.testing import CliRunner\n"
-        "from hawqlang.cli.app import app\n"
-        f"result = CliRunner().invoke(app, ['check', {str(spec)!r}])\n"
+        "from hawqlang.cli.app import make_app\n"
+        f"result = CliRunner().invoke(make_app(), ['check', {str(spec)!r}])\n"
         "print(result.exit_code, sorted({'torch', 'tvm'} & set(sys.modules)))\n"
     )
     path = os.pathsep.join([str(repository), str(repository / "codegen")])

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from hawqlang.cli.app import app
+from hawqlang.cli.app import make_app
 from tests.support.imports import export
 from tests.support.networks import CifarResNet, MobileNetV1, SqueezeNet
 
@@ -92,7 +92,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 def hawqc(*arguments: object) -> Any:
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    result = CliRunner().invoke(make_app(), [str(a) for a in arguments])
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)
 
