@@ -68,6 +68,8 @@ class Driver:
         """Index of the first token of the current statement."""
         self._mark = 0
         """The state before it."""
+        self._head = 1, 0
+        """A stretch of tokens up to the end of a head, found last; at first an empty one."""
         self._fresh = False
         """Whether the next token starts a statement though no newline stands before it."""
         self._mended: set[int] = set()
@@ -163,9 +165,13 @@ class Driver:
 
     def _end(self, at: int) -> int:
         """Return the index of what ends the head of the statement around ``at``."""
-        while self.tokens[at].kind not in {"_NL", "LBRACE", "RBRACE", END}:
-            at += 1
-        return at
+        start, end = self._head
+        if not start <= at <= end:
+            end = at
+            while self.tokens[end].kind not in {"_NL", "LBRACE", "RBRACE", END}:
+                end += 1
+            self._head = at, end
+        return end
 
     def _skip(self, at: int) -> int:
         """Return the index of the end of the statement, skipping whole blocks."""

@@ -239,7 +239,7 @@ class Lexer:
             "HQ103",
             "strings stand in double quotes",
             token,
-            replacement=f'"{token.text[1:-1]}"',
+            replacement='"' + token.text[1:-1].replace('"', '\\"') + '"',
             help_='put `"` at both ends',
             repaired=True,
         )
@@ -257,13 +257,19 @@ class Lexer:
             f"{shown} is not part of the language",
             token,
             help_="write a space" if blank else f"write `{written}`",
-            replacement=written,
+            replacement=self._apart(written, token) if written.isalpha() else written,
             repaired=True,
         )
         meant = self._scan(written)
         if meant is not None and not blank:
             self.tokens.append(token._replace(kind=meant.lastgroup or "", text=written))
         return token.end
+
+    def _apart(self, word: str, sign: Token) -> str:
+        """Return a word with the blanks it needs in the place of a sign."""
+        before, after = self.text[sign.start - 1 : sign.start], self.text[sign.end : sign.end + 1]
+        left = " " if _WORD.match(before) else ""
+        return left + word + (" " if _WORD.match(after) or after in WRITTEN else "")
 
     def _foreign_comment(self, at: int) -> int:
         self.findings.error(

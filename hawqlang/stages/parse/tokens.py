@@ -74,13 +74,14 @@ class Findings:
     cut: bool = False
     """Whether errors were left out because there were ``MAX_ERRORS`` already."""
     _reported: list[int] = field(default_factory=list[int])
-    """Offsets of all errors, sorted."""
+    """Offsets of the errors in ``diagnostics``, sorted."""
+    _warnings: int = 0
     _harmful: list[int] = field(default_factory=list[int])
     """Offsets of the errors that no repair undid and no statement has answered for, sorted."""
 
     def enough(self) -> bool:
         """Return whether there are ``MAX_ERRORS``; then another error is at hand, and left out."""
-        self.cut = self.cut or len(self.diagnostics) >= MAX_ERRORS
+        self.cut = self.cut or len(self._reported) >= MAX_ERRORS
         return self.cut
 
     @property
@@ -100,11 +101,11 @@ class Findings:
 
     def error(self, code: str, message: str, at: Token, **extra: Unpack[Extra]) -> None:
         """Record an error at a token."""
-        insort(self._reported, at.start)
         if not extra.get("repaired", False):
             insort(self._harmful, at.start)
         if self.enough():
             return
+        insort(self._reported, at.start)
         span, replacement = self.span(at), extra.get("replacement")
         self.diagnostics.append(
             Diagnostic(
@@ -120,8 +121,9 @@ class Findings:
         )
 
     def warning(self, code: str, message: str, at: Token, *, help_: str) -> None:
-        """Record a warning at a token."""
-        if not self.enough():
+        """Record a warning at a token; of very many only the first."""
+        self._warnings += 1
+        if self._warnings <= MAX_ERRORS:
             span = self.span(at)
             self.diagnostics.append(
                 Diagnostic(code=code, severity="warning", message=message, span=span, help=help_)

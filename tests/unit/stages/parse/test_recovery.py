@@ -223,6 +223,13 @@ def test_nothing_is_said_beyond_a_hundred_errors() -> None:
     assert [type(item).__name__ for item in tree.items] == ["Param"]
 
 
+def test_many_warnings_hide_no_error() -> None:
+    tree, diagnostics = parse_text("hawq 1\n" + "# hawq: x\n" * 500 + "param p: t =\n", "a.hawq")
+
+    assert [d.severity for d in diagnostics] == ["warning"] * MAX_ERRORS + ["error"]
+    assert tree.partial
+
+
 def test_nested_too_deeply_is_said_once() -> None:
     for text in (
         "(" * 65 + "1" + ")" * 65,
