@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -150,10 +151,14 @@ class Cache:
             write_atomic(self._folder / "steps" / key[:2] / key, data)
 
     def step(self, key: str, kind: type[Noun], compute: Callable[[], Noun]) -> Noun:
-        """Return the result under ``key``, computing and storing it when it is not there."""
+        """Return the result under ``key``, computing and storing it when it is not there.
+
+        A cache that cannot be written costs time, never the result.
+        """
         found = self.load(key, kind)
         if found is not None:
             return found
         value = compute()
-        self.save(key, value)
+        with suppress(OSError):
+            self.save(key, value)
         return value
