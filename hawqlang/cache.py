@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
 from hawqlang.base import Frozen, TensorRef
 from hawqlang.references import references
@@ -120,12 +119,6 @@ class Cache:
         self._folder = folder
         self.tensors = TensorStore(None if folder is None else folder / "tensors")
         self._memory: dict[str, bytes] = {}
-
-    @staticmethod
-    def default_folder() -> Path:
-        """Return the user's cache folder; ``HAWQ_CACHE`` overrides it."""
-        chosen = os.environ.get("HAWQ_CACHE")
-        return Path(chosen) if chosen else platformdirs.user_cache_path("hawqc")
 
     def load(self, key: str, kind: type[Noun]) -> Noun | None:
         """Return the stored result under ``key``, or ``None`` when absent, unreadable or missing one of its arrays."""
