@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
 def main() -> None:
     """Run the command line."""
+    gc.set_threshold(100_000, 50, 100)  # starting makes many objects and no garbage
     from hawqlang.cli.app import run
 
     run(sys.argv[1:])

@@ -636,19 +636,3 @@ class Spec(Frozen):
     targets: tuple[Target, ...] = ()
     ignores: tuple[IgnoreComment, ...] = ()
     """``# hawq: ignore`` comments whose codes belong to later steps."""
-
-
-for _model in (
-    Union,
-    Intersection,
-    Difference,
-    CountTerm,
-    Each,
-    And,
-    Or,
-    Not,
-    Implies,
-    Target,
-    Spec,
-):
-    _model.model_rebuild()
