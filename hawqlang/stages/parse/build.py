@@ -79,12 +79,11 @@ class Builder:
 
     def reduce(self, name: str, children: Children, first: Token, last: Token) -> Any:
         """Return the value of a rule's children."""
-        statement = name in _STATEMENTS
         # A statement answers for its own errors; those between statements harm none of them.
-        if statement or name in _BODIES:
-            harmed = self.findings.take_harmful(first.start, last.end)
-            if harmed and statement:
-                return Dropped()
+        if name in _BODIES:
+            self.findings.take_harmful(first.end, last.end)
+        elif name in _STATEMENTS and self.findings.take_harmful(first.start, last.end):
+            return Dropped()
         span = Span(
             file=self.file,
             line=first.line,

@@ -102,6 +102,13 @@ def test_a_block_with_a_wrong_head_is_left_out_but_its_errors_are_found() -> Non
     assert kept == []
 
 
+def test_a_block_without_a_head_is_left_out_but_its_errors_are_found() -> None:
+    kept, errors = parse("hawq 1\nmodel m {\n  a { }\n\n  {\n    b = 1\n    c =\n  }\n}\n")
+
+    assert errors == ["HQ139 5:3", "HQ132 7:8"]
+    assert kept == ["m{", "a{", "}", "}"]
+
+
 def test_a_block_where_none_can_stand_is_skipped() -> None:
     kept, errors = parse(
         "hawq 1\nquantize m on t {\n  subject to {\n"
