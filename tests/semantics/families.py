@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hawqlang.arith import width
 from hawqlang.cache import TensorStore
 from hawqlang.ir.integer import IntegerProgram
 from tests.semantics.programs import Builder, Pads, Pair
@@ -221,6 +222,20 @@ def codes(seed: int) -> Case:
     return finish(b, x, "codes")
 
 
+def extremes(seed: int) -> Case:
+    """The largest weights on the largest inputs: the widest sums that a layer of this depth can have."""
+    b, image = start(seed, (6, 6, 64))
+    xs = [image, b.max_pool(image, (1, 1), stride=(1, 1), padding=(0, 0, 0, 0))]
+    for x, sign in zip(xs, (1, -1), strict=True):
+        for bits in (8, 4, 1):
+            b.constant = sign * width.weight_range(bits)[1]
+            b.conv(x, 16, (3, 3), weight_bits=bits, bits=(32, 8))
+            b.conv(x, 64, (3, 3), groups=64, weight_bits=bits, bits=(32, 8))
+            b.linear(b.flatten(x), 16, weight_bits=bits, bits=(32, 8))
+    b.constant = None
+    return finish(b, xs[0], "extremes")
+
+
 FAMILIES: dict[str, Callable[[int], Case]] = {
     "dense": dense,
     "grouped": grouped,
@@ -231,6 +246,7 @@ FAMILIES: dict[str, Callable[[int], Case]] = {
     "affines": affines,
     "linears": linears,
     "codes": codes,
+    "extremes": extremes,
 }
 
 

@@ -89,7 +89,9 @@ class Conv:
     tile: Tile
     """With 32 registers of 64 bytes; the weights are packed in its blocks."""
     narrow_tile: Tile
-    """With 16 registers of 32 bytes."""
+    """With 16 registers of 32 bytes and byte products."""
+    madd_tile: Tile
+    """With 16 registers of 32 bytes and int16 products."""
     pixels_outside: bool
     """Whether the loop over pixels is the outer one: small weights stay in cache."""
     prefetch: int
@@ -112,8 +114,8 @@ class Conv:
 
     @property
     def scratch(self) -> int:
-        """Return the bytes that the input takes when widened to int16."""
-        return 2 * self.input_bytes
+        """Return the bytes that the input takes when widened to int16; nibbles meet it as it is."""
+        return 0 if self.nibbles else 2 * self.input_bytes
 
     @property
     def weight_bytes(self) -> int:

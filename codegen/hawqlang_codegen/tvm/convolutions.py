@@ -20,7 +20,13 @@ from hawqlang_codegen.tvm.packing import (
     nibbles,
     padded_bias,
 )
-from hawqlang_codegen.tvm.select import choose_columns, choose_narrow_tile, choose_tile
+from hawqlang_codegen.tvm.select import (
+    NARROW_PIXELS,
+    WIDENED_PIXELS,
+    choose_columns,
+    choose_narrow_tile,
+    choose_tile,
+)
 from hawqlang_codegen.tvm.site import (
     SCRATCH,
     BuiltStore,
@@ -169,7 +175,8 @@ def _call(
         nibbles=half,
         windowed=groups > 1,
         tile=tile,
-        narrow_tile=choose_narrow_tile(height, breadth),
+        narrow_tile=choose_narrow_tile(height, breadth, WIDENED_PIXELS if half else NARROW_PIXELS),
+        madd_tile=choose_narrow_tile(height, breadth, NARROW_PIXELS),
         pixels_outside=packed.size <= RESIDENT,
         prefetch=0 if packed.size <= RESIDENT else PREFETCH,
         stores=tuple(b.form for b in built),

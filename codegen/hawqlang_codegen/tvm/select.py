@@ -23,6 +23,8 @@ DEPTHWISE_EXTRA = 3
 """Cost of a depthwise tile's extra input columns, in half pixels."""
 NARROW_PIXELS = 6
 """Pixels in 16 registers of 32 bytes: two accumulators each, two weights, an activation, a product."""
+WIDENED_PIXELS = 4
+"""The same beside weights that are widened from nibbles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +76,14 @@ def choose_tile(
     )
 
 
-def choose_narrow_tile(height: int, width: int) -> Tile:
-    """Return the pixels computed together with 16 registers of 32 bytes, for one vector of 16 channels."""
+def choose_narrow_tile(height: int, width: int, most: int) -> Tile:
+    """Return at most ``most`` pixels to compute together with 16 registers, for one vector of 16 channels."""
     tiles = (
-        (
-            Tile(rows, columns, 1)
-            for rows, columns in product(range(1, height + 1), range(1, width + 1))
-            if rows * columns <= NARROW_PIXELS
+        Tile(rows, columns, 1)
+        for rows, columns in product(
+            range(1, min(height, most) + 1), range(1, min(width, most) + 1)
         )
-        if height * width > 1
-        else (Tile(1, 1, 1),)
+        if rows * columns <= most
     )
     return min(
         tiles,
