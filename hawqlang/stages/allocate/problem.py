@@ -6,7 +6,7 @@ All of a spec comes to this form: sums, ties, switches and any logic (``rows``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 Point = tuple[int, ...]
@@ -108,10 +108,9 @@ def reduce(problem: Problem, kept: Sequence[Sequence[int]]) -> Reduced | None:
 
     Choices that a single row rules out on their own are dropped too, until none is left to drop.
     """
-    alive = [list(choices) for choices in kept]
-    if not all(alive) or not _tighten(problem, alive):
+    choices = tightened(problem, tuple(tuple(one) for one in kept))
+    if choices is None:
         return None
-    choices = tuple(tuple(one) for one in alive)
     free = tuple(v for v, one in enumerate(choices) if len(one) > 1)
     frame = Reduced(Problem((), ()), choices, free)
     rows: dict[tuple[tuple[tuple[int, tuple[int, ...]], ...], int], Row] = {}
@@ -125,9 +124,23 @@ def reduce(problem: Problem, kept: Sequence[Sequence[int]]) -> Reduced | None:
     return Reduced(Problem(sizes, tuple(rows.values())), choices, free)
 
 
+def differing(problem: Problem, variables: Iterable[int], point: Sequence[int]) -> Row:
+    """Return the row "some of the variables takes another choice than at ``point``"."""
+    coefs = {v: tuple(int(c == point[v]) for c in range(problem.sizes[v])) for v in variables}
+    return Row("", coefs, len(coefs) - 1)
+
+
 def everything(problem: Problem) -> Domain:
     """Return every choice of every variable."""
     return tuple(tuple(range(size)) for size in problem.sizes)
+
+
+def tightened(problem: Problem, domain: Domain) -> Domain | None:
+    """Return a domain without the choices that single rows rule out; ``None``: nothing is left."""
+    alive = [list(choices) for choices in domain]
+    if not all(alive) or not _tighten(problem, alive):
+        return None
+    return tuple(tuple(one) for one in alive)
 
 
 def _tighten(problem: Problem, alive: list[list[int]]) -> bool:
