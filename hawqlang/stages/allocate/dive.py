@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hawqlang.stages.allocate.highs import Floats, Relaxation
-from hawqlang.stages.allocate.problem import Coefs, Domain, Point, Problem, everything, tightened
+from hawqlang.stages.allocate.problem import Coefs, Domain, Point, Problem, Propagator, everything
 
 DECIDED = 1 - 1e-6
 """A choice that the LP gives at least this much is made."""
@@ -36,7 +36,8 @@ class _Choice:
 def dive(problem: Problem, cost: Coefs) -> Point | None:
     """Return a point that should meet the rows, ``None`` where the dive ends without one."""
     relaxation = Relaxation(problem, cost)
-    domain = tightened(problem, everything(problem))
+    propagator = Propagator(problem)
+    domain = propagator.tightened(everything(problem), range(len(problem.sizes)))
     made: list[_Choice] = []
     dead_ends = 0
     while True:
@@ -48,13 +49,15 @@ def dive(problem: Problem, cost: Coefs) -> Point | None:
             if not made or dead_ends == DEAD_ENDS:
                 return None
             dead_ends += 1
-            domain = tightened(problem, made.pop().taken_back())
+            last = made.pop()
+            domain = propagator.tightened(last.taken_back(), (last.v,))
             continue
         followed, choice = _follow(relaxation, domain, solved.x)
         if choice is None:
             return relaxation.choices(solved.x)
         made.append(choice)
-        domain = tightened(problem, followed)
+        changed = [v for v, own in enumerate(followed) if len(own) < len(domain[v])]
+        domain = propagator.tightened(followed, changed)
 
 
 def _follow(relaxation: Relaxation, domain: Domain, x: Floats) -> tuple[Domain, _Choice | None]:
