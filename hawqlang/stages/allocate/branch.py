@@ -11,13 +11,19 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from hawqlang.stages.allocate.covers import cover, knapsack, supports
 from hawqlang.stages.allocate.cut import cut, refutation
 from hawqlang.stages.allocate.highs import Floats, Relaxation
 from hawqlang.stages.allocate.limits import Limits
-from hawqlang.stages.allocate.problem import Coefs, Domain, Point, Problem, Row, everything
+from hawqlang.stages.allocate.problem import (
+    Coefs,
+    Domain,
+    Point,
+    Problem,
+    Row,
+    differing,
+    everything,
+)
 from hawqlang.stages.allocate.pseudo_boolean import Judge
 from hawqlang.stages.allocate.rounding import Rounding
 
@@ -32,17 +38,24 @@ class Branching:
     problem: Problem
     cost: Coefs
     limits: Limits
+    asked: tuple[int, ...] | None = None
+    """Variables to look at when asking whether the cheapest point is unique; ``None``: not asked.
+
+    Then the ceiling is one above the cost of a point that is known, and that a row excludes.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The best point cheaper than the ceiling, and what is proven."""
+    """The best point cheaper than the ceiling (than the known point), and what is proven."""
 
     point: Point | None
     closed: bool
     """Nothing is cheaper than ``point``, or than the ceiling where it is ``None``."""
     bound: int
     """No point below the ceiling is cheaper than this."""
+    tied: bool = False
+    """Another point costs as little (as the known one, where ``point`` is ``None``)."""
 
 
 @dataclass(order=True, slots=True)
@@ -58,12 +71,12 @@ def branch(task: Branching, ceiling: int) -> Found:
     for _ in range(task.limits.nodes):
         node = search.next()
         if node is None:
-            return Found(search.best, closed=True, bound=search.ceiling)
+            break
         search.visit(node)
     node = search.next()
     if node is None:
-        return Found(search.best, closed=True, bound=search.ceiling)
-    return Found(search.best, closed=False, bound=node.bound)
+        return Found(search.best, closed=True, bound=search.ceiling, tied=search.tied)
+    return Found(search.best, closed=False, bound=node.bound, tied=search.tied)
 
 
 class _Tree:
@@ -73,6 +86,8 @@ class _Tree:
         self.task = task
         self.ceiling = ceiling
         self.best: Point | None = None
+        self.tied = False
+        self.known = ceiling - 1
         self.relaxation = Relaxation(task.problem, task.cost)
         self.open: list[_Node] = [_Node(0, 0, everything(task.problem))]
         self.sources = [knapsack(row) for row in task.problem.rows if not row.implied]
@@ -95,12 +110,14 @@ class _Tree:
         if self._is_single(node.domain):
             self._offer(tuple(choices[0] for choices in node.domain))
             return
-        self.relaxation.forbid(self._columns(node.domain))
+        self.relaxation.forbid(self.relaxation.columns(node.domain))
         solved = self.relaxation.solve()
         problem, cost = self.relaxation.problem, self.task.cost
         if solved.status == "optimal":
             near = self.relaxation.choices(solved.x)
-            self._offer(near)
+            if self._offer(near) and self.task.asked is not None:
+                heapq.heappush(self.open, node)  # now without that point
+                return
             if self.visited < 20 or self.visited % 20 == 0:
                 self._offer(self.rounding.near(near))
             made = cut(problem, cost, solved.multipliers)
@@ -161,19 +178,24 @@ class _Tree:
                 best, score = (v, domain[v][weights.index(top)]), worth
         return best[0], (best[1],)
 
-    def _columns(self, domain: Domain) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        allowed = np.zeros(int(self.relaxation.offsets[-1]), dtype=np.bool_)
-        for offset, choices in zip(self.relaxation.offsets, domain, strict=False):
-            for choice in choices:
-                allowed[offset + choice] = True
-        return allowed
-
-    def _offer(self, point: Point | None) -> None:
+    def _offer(self, point: Point | None) -> bool:
+        """Take a point as the best if it meets the rows and is cheaper; say whether it was."""
         if point is None or not self.task.problem.satisfied(point):
-            return
+            return False
         price = sum(values[point[v]] for v, values in self.task.cost.items())
-        if price < self.ceiling:
+        if price >= self.ceiling:
+            return False
+        asked = self.task.asked
+        if asked is None:
             self.best, self.ceiling = point, price
+            return True
+        if price == self.known:
+            if self.best is None or any(point[v] != self.best[v] for v in asked):
+                self.tied, self.ceiling = True, price
+            return False
+        self.best, self.known, self.ceiling, self.tied = point, price, price + 1, False
+        self.relaxation.add([differing(self.task.problem, asked, point)])
+        return True
 
     @staticmethod
     def _is_single(domain: Domain) -> bool:

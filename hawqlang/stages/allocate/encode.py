@@ -1,7 +1,8 @@
 """Constraints to formulas: the meaning of ``predicates`` over the choices of the layers.
 
-The variables 0 … n-1 are the layers, each choosing among its candidates. Further ones are flags: of
-two choices, 0 and 1, where 1 means that a formula is true (a change of precision, say).
+The variables 0 … n-1 are the layers, each choosing among its candidates. Further ones are flags,
+whose choices mean formulas of which exactly one is true: whether a condition holds, or at which
+precision two neighbours agree, if they do.
 """
 
 from __future__ import annotations
@@ -70,29 +71,38 @@ class Space:
     known: Facts
     choices: tuple[tuple[Precision, ...], ...]
     """Per layer, its candidates in the order written."""
-    flags: dict[int, Formula] = field(default_factory=dict[int, Formula])
-    """What each flag means; a formula speaks of layers and of earlier flags only."""
+    flags: dict[int, tuple[Formula, ...]] = field(default_factory=dict[int, tuple[Formula, ...]])
+    """What each choice of a flag means, in terms of layers and of earlier flags only."""
     meanings: dict[int, tuple[Row, ...]] = field(default_factory=dict[int, tuple[Row, ...]])
     """The rows that give each flag its meaning, as far as they were needed."""
     _named: dict[object, int] = field(default_factory=dict[object, int])
 
-    def size(self, layer: int) -> int:
-        """Return how many candidates a layer has."""
-        return len(self.choices[layer])
+    def size(self, v: int) -> int:
+        """Return how many choices a layer or a flag has."""
+        return len(self.choices[v]) if v < len(self.choices) else len(self.flags[v])
 
-    def flag(self, name: object, meaning: Callable[[], Formula]) -> int:
+    def truth(self, name: object, meaning: Callable[[], Formula]) -> int:
+        """Return the flag called ``name``, whose choice 1 means a formula and 0 its negation."""
+
+        def both() -> tuple[Formula, Formula]:
+            formula = meaning()
+            return negated(formula), formula
+
+        return self.flag(name, both)
+
+    def flag(self, name: object, meaning: Callable[[], tuple[Formula, ...]]) -> int:
         """Return the flag called ``name``, made on first use."""
         if name not in self._named:
-            formula = meaning()
+            formulas = meaning()
             self._named[name] = len(self.choices) + len(self.flags)
-            self.flags[self._named[name]] = formula
+            self.flags[self._named[name]] = formulas
         return self._named[name]
 
     def complete(self, choices: Sequence[int]) -> tuple[int, ...]:
         """Return a point of all variables: the layers' choices with every flag as they make it."""
         point = list(choices)
-        for formula in self.flags.values():
-            point.append(int(true_at(formula, point)))
+        for formulas in self.flags.values():
+            point.append(next(k for k, one in enumerate(formulas) if true_at(one, point)))
         return tuple(point)
 
     def allocation(self, point: Sequence[int]) -> tuple[Precision, ...]:
@@ -159,7 +169,7 @@ def metric(where: Space, term: MetricTerm) -> Form:
         return Form(baseline(where.known, term, term.at))
     if term.metric == "switches":
         gaps = range(len(where.choices) - 1)
-        return total(_indicator(where, ("switch", i), _switch(where, i)) for i in gaps)
+        return total(_switch(where, i) for i in gaps)
     chosen = where.known.chosen(term.selector)
     share = shares(where.known, term.metric, chosen)
     return Form(
@@ -230,9 +240,21 @@ def _alive(where: Space, copies: tuple[LiveTensor, ...]) -> Form:
     )
 
 
-def _switch(where: Space, layer: int) -> Formula:
-    """Return "the precision changes after ``layer``"."""
-    return negated(all_equal(where, "precision", (layer, layer + 1)))
+def _switch(where: Space, layer: int) -> Form:
+    """Return 1 where the precision changes after ``layer``, else 0.
+
+    Where both have a choice, a flag tells "they differ" and, one by one, the precisions at which
+    they agree: its relaxation is the distance of the two layers' choices, which a flag of two
+    choices only bounds.
+    """
+    pair = (layer, layer + 1)
+    differ = negated(all_equal(where, "precision", pair))
+    common = [p for p in where.choices[layer] if p in where.choices[layer + 1]]
+    if not isinstance(differ, Every | Some):
+        return _indicator(where, ("switch", layer), differ)
+    agree = (every(_having(where, "precision", i, p) for i in pair) for p in common)
+    flag = where.flag(("switch", layer), lambda: (differ, *agree))
+    return Form(parts={flag: (Fraction(1), *(Fraction(0) for _ in common))})
 
 
 def _indicator(where: Space, name: object, formula: Formula) -> Form:
@@ -244,7 +266,7 @@ def _indicator(where: Space, name: object, formula: Formula) -> Form:
             ones = (Fraction(choice in formula.mask) for choice in range(formula.size))
             return Form(parts={formula.v: tuple(ones)})
         case Below() | Every() | Some():
-            flag = where.flag(name, lambda: formula)
+            flag = where.truth(name, lambda: formula)
             return Form(parts={flag: (Fraction(0), Fraction(1))})
         case _:
             assert_never(formula)

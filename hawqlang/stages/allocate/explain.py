@@ -95,7 +95,11 @@ def _message(core: Sequence[Constraint]) -> str:
         return "no allocation is left: all of them are excluded"
     if len(names) == 1:
         return f"no allocation satisfies {names[0]}"
-    return f"no allocation satisfies {', '.join(names[:-1])} and {names[-1]} together"
+    return f"no allocation satisfies {_listed(names)} together"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), names[-1]])
 
 
 def _note(case: Case, one: Constraint, core: Sequence[Constraint], numeric: Sequence[Bound]) -> str:
@@ -123,7 +127,7 @@ def _bound_note(case: Case, bound: Bound, core: Sequence[Encoded]) -> str:
     if best is None or not best.proven:
         return said
     names = [f"'{one.name}'" for one in core if one.name != bound.constraint.name]
-    together = f"together with {', '.join(names)} " if names else ""
+    together = f"together with {_listed(names)} " if names else ""
     reached = feasible_bound(best.value, bound.of.dimension, bound.op, shown).text
     if bound.upper:
         return f"{said}; {together}at least {reached} is needed"

@@ -96,7 +96,11 @@ def integers(form: Form) -> Integers:
 
 
 def optimise(
-    where: Space, merged: Merged, goals: Sequence[Goal], ties: Sequence[Goal], limits: Limits
+    where: Space,
+    merged: Merged,
+    goals: Sequence[Goal],
+    limits: Limits,
+    ties: Sequence[Goal] | None = None,
 ) -> Optimum:
     """Return the best point of a problem under goals in order of priority.
 
@@ -104,17 +108,17 @@ def optimise(
         where: the choices; its flags only follow the layers.
         merged: the problem; points are those of its original.
         goals: what to minimise.
-        ties: what decides between equal optima, before larger bits do.
         limits: the work allowed to each minimisation.
+        ties: what decides between equal optima, before larger bits do; ``None``: any will do.
     """
     state = _State(where, merged, limits)
     for goal in goals:
-        if not state.reach(goal, tell_apart=goal is goals[-1]):
+        if not state.reach(goal, tell_apart=ties is not None and goal is goals[-1]):
             return Optimum(state.failure)
     if state.point is None:
         return Optimum("unknown")
     proven = all(one.proven for one in state.reached)
-    unique = proven and _settled(state, ties)
+    unique = proven and ties is not None and _settled(state, ties)
     status = "optimal" if proven else "feasible"
     return Optimum(status, merged.expand(state.point), tuple(state.reached), unique)
 

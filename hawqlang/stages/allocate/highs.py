@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hawqlang.stages.allocate.library import highspy
-from hawqlang.stages.allocate.problem import Coefs, Problem, Row
+from hawqlang.stages.allocate.problem import Coefs, Domain, Problem, Row
 
 Floats = NDArray[np.float64]
 
@@ -45,6 +45,13 @@ class Relaxation:
         self._upper = np.ones(len(self._cost))
         self._highs = _start(self._model(integer=False))
         self._highs.setOptionValue("presolve", "off")
+
+    def columns(self, domain: Domain) -> NDArray[np.bool_]:
+        """Return which columns a domain allows."""
+        allowed = np.zeros(int(self.offsets[-1]), dtype=np.bool_)
+        for offset, choices in zip(self.offsets, domain, strict=False):
+            allowed[[int(offset) + choice for choice in choices]] = True
+        return allowed
 
     def forbid(self, allowed: NDArray[np.bool_]) -> None:
         """Let only the columns ``allowed`` be above 0."""

@@ -87,7 +87,7 @@ class Case:
             return None
         goal = Goal("value", tuple(one.scaled(sign) for one in forms))
         merged = assemble(self.where, keep, self.refused, [goal])
-        found = None if merged is None else optimise(self.where, merged, [goal], [], self.limits)
+        found = None if merged is None else optimise(self.where, merged, [goal], self.limits)
         if found is None or found.point is None:
             return None
         value = max(one.at(found.point) for one in forms)
@@ -99,7 +99,7 @@ class Case:
         merged = assemble(self.where, keep, self.refused, [goal])
         if merged is None:
             return False
-        return optimise(self.where, merged, [goal], [], self.limits).point is not None
+        return optimise(self.where, merged, [goal], self.limits).point is not None
 
 
 def bounds(constraint: Constraint) -> list[Bound]:

@@ -6,7 +6,7 @@ All of a spec comes to this form: sums, ties, switches and any logic (``rows``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 Point = tuple[int, ...]
@@ -67,6 +67,8 @@ class Reduced:
     """Per variable of the original, the choices that are left."""
     free: tuple[int, ...]
     """Original variables that still have a choice, in order: the variables of ``problem``."""
+    position: Mapping[int, int]
+    """Of each of them, which variable of ``problem`` it is."""
 
     def expand(self, point: Sequence[int]) -> Point:
         """Return the original's point of a point of ``problem``."""
@@ -87,11 +89,11 @@ class Reduced:
         for new, old in enumerate(self.free):
             kept[old] = tuple(self.kept[old][choice] for choice in inner.kept[new])
         free = tuple(self.free[new] for new in inner.free)
-        return Reduced(inner.problem, tuple(kept), free)
+        return _reduced(inner.problem, tuple(kept), free)
 
     def fold(self, coefs: Coefs) -> tuple[dict[int, tuple[int, ...]], int]:
         """Return the coefficients over ``problem``, each from 0 up, and the constant left."""
-        position = {old: new for new, old in enumerate(self.free)}
+        position = self.position
         folded: dict[int, tuple[int, ...]] = {}
         constant = 0
         for old, values in coefs.items():
@@ -103,17 +105,16 @@ class Reduced:
         return folded, constant
 
 
-def reduce(problem: Problem, kept: Sequence[Sequence[int]]) -> Reduced | None:
+def reduce(problem: Problem, kept: Domain) -> Reduced | None:
     """Return the problem with only the choices ``kept``; ``None`` where no point is left.
 
     Choices that a single row rules out on their own are dropped too, until none is left to drop.
     """
-    alive = [list(choices) for choices in kept]
-    if not all(alive) or not _tighten(problem, alive):
+    choices = Propagator(problem).tightened(kept, range(len(problem.sizes)))
+    if choices is None:
         return None
-    choices = tuple(tuple(one) for one in alive)
     free = tuple(v for v, one in enumerate(choices) if len(one) > 1)
-    frame = Reduced(Problem((), ()), choices, free)
+    frame = _reduced(Problem((), ()), choices, free)
     rows: dict[tuple[tuple[tuple[int, tuple[int, ...]], ...], int], Row] = {}
     for row in problem.rows:
         coefs, constant = frame.fold(row.coefs)
@@ -122,7 +123,17 @@ def reduce(problem: Problem, kept: Sequence[Sequence[int]]) -> Reduced | None:
             same = (tuple(sorted(coefs.items())), cap)
             rows.setdefault(same, Row(row.name, coefs, cap, row.implied))
     sizes = tuple(len(choices[v]) for v in free)
-    return Reduced(Problem(sizes, tuple(rows.values())), choices, free)
+    return _reduced(Problem(sizes, tuple(rows.values())), choices, free)
+
+
+def _reduced(problem: Problem, kept: Domain, free: tuple[int, ...]) -> Reduced:
+    return Reduced(problem, kept, free, {old: new for new, old in enumerate(free)})
+
+
+def differing(problem: Problem, variables: Iterable[int], point: Sequence[int]) -> Row:
+    """Return the row "some of the variables takes another choice than at ``point``"."""
+    coefs = {v: tuple(int(c == point[v]) for c in range(problem.sizes[v])) for v in variables}
+    return Row("", coefs, len(coefs) - 1)
 
 
 def everything(problem: Problem) -> Domain:
@@ -130,37 +141,53 @@ def everything(problem: Problem) -> Domain:
     return tuple(tuple(range(size)) for size in problem.sizes)
 
 
-def _tighten(problem: Problem, alive: list[list[int]]) -> bool:
-    """Drop choices that no point can take because of one row; say whether any point may be left."""
-    watching: dict[int, list[int]] = {}
-    for index, row in enumerate(problem.rows):
-        for v in row.coefs:
-            watching.setdefault(v, []).append(index)
-    queue = list(range(len(problem.rows)))
-    queued = set(queue)
-    while queue:
-        index = queue.pop()
-        queued.discard(index)
-        changed = _drop(problem.rows[index], alive)
-        if changed is None:
-            return False
-        for v in changed:
-            fresh = [i for i in watching[v] if i not in queued]
-            queue += fresh
-            queued.update(fresh)
-    return True
+class Propagator:
+    """Drops choices that no point can take because of a single row."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._rows = problem.rows
+        self._watching: list[list[int]] = [[] for _ in problem.sizes]
+        for index, row in enumerate(problem.rows):
+            for v in row.coefs:
+                self._watching[v].append(index)
+
+    def tightened(self, domain: Domain, changed: Iterable[int]) -> Domain | None:
+        """Return a domain without the choices that rows rule out; ``None``: nothing is left.
+
+        Args:
+            domain: the choices left.
+            changed: variables that lost choices since the domain was tightened last.
+        """
+        alive = list(domain)
+        if not all(alive):
+            return None
+        queue = sorted({index for v in changed for index in self._watching[v]})
+        queue += [k for k, row in enumerate(self._rows) if not row.coefs and row.cap < 0]
+        queued = set(queue)
+        while queue:
+            index = queue.pop()
+            queued.discard(index)
+            hit = _drop(self._rows[index], alive)
+            if hit is None:
+                return None
+            for v in hit:
+                fresh = [i for i in self._watching[v] if i not in queued]
+                queue += fresh
+                queued.update(fresh)
+        return tuple(alive)
 
 
-def _drop(row: Row, alive: list[list[int]]) -> list[int] | None:
+def _drop(row: Row, alive: list[tuple[int, ...]]) -> list[int] | None:
     """Drop the choices that break ``row`` alone; return the variables hit, ``None``: all break."""
-    least = {v: min(values[c] for c in alive[v]) for v, values in row.coefs.items()}
+    least = {v: min([values[c] for c in alive[v]]) for v, values in row.coefs.items()}
     slack = row.cap - sum(least.values())
     if slack < 0:
         return None
-    changed: list[int] = []
+    hit: list[int] = []
     for v, values in row.coefs.items():
-        left = [c for c in alive[v] if values[c] - least[v] <= slack]
-        if len(left) < len(alive[v]):
-            alive[v] = left
-            changed.append(v)
-    return changed
+        if len(alive[v]) > 1 and max(values) - least[v] > slack:
+            left = tuple(c for c in alive[v] if values[c] - least[v] <= slack)
+            if len(left) < len(alive[v]):
+                alive[v] = left
+                hit.append(v)
+    return hit

@@ -18,11 +18,11 @@ from hawqlang.stages.allocate.highs import Relaxation
 from hawqlang.stages.allocate.limits import Limits
 from hawqlang.stages.allocate.problem import (
     Coefs,
-    Domain,
     Point,
     Problem,
     Reduced,
     Row,
+    differing,
     everything,
     reduce,
 )
@@ -48,36 +48,53 @@ class Verdict:
     """None is cheaper than ``point``; there is none at all where it is ``None``."""
     bound: int
     """No point is cheaper than this."""
+    tied: bool = False
+    """Another point costs as little; only told where uniqueness is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """A known point, to look for others that cost as little."""
+
+    point: Point
+    variables: frozenset[int]
+    """Those that tell points apart."""
 
 
 def below(
-    problem: Problem, cost: Coefs, most: int, limits: Limits, domain: Domain | None = None
+    problem: Problem, cost: Coefs, most: int, limits: Limits, apart: Apart | None = None
 ) -> Verdict:
     """Return a point of cost at most ``most``, or the proof that there is none.
 
     Args:
         problem: variables and rows.
         cost: what each choice costs.
-        most: ``U``.
+        most: ``U``; the cost of the point of ``apart``, where that is given.
         limits: the work allowed.
-        domain: the choices to look among; ``None`` for all.
+        apart: a point to leave out; one question then tells whether anything is cheaper and
+            whether anything else costs as little.
     """
-    nothing = Verdict(None, closed=True, bound=most + 1)
-    whole = reduce(problem, everything(problem) if domain is None else domain)
+    if apart is not None:
+        problem = problem.adding(differing(problem, sorted(apart.variables), apart.point))
+    whole = reduce(problem, everything(problem))
     core = None if whole is None else _shrunk(whole, cost, most)
     if core is None:
-        return nothing
+        return Verdict(None, closed=True, bound=most + 1)
     own, constant = core.fold(cost)
     if not core.problem.sizes:
-        return Verdict(core.expand(()), closed=True, bound=constant)
+        point, tied = core.expand(()), apart is not None and constant == most
+        return Verdict(None if tied else point, closed=True, bound=constant, tied=tied)
     answer = _ask(core.problem, own, most - constant, limits)
     if answer == "unsat":
-        return nothing
+        return Verdict(None, closed=True, bound=most + 1)
     if isinstance(answer, tuple):
         return Verdict(core.expand(answer), closed=False, bound=constant)
-    found = branch(Branching(core.problem, own, limits), most - constant + 1)
+    asked = None
+    if apart is not None:
+        asked = tuple(new for new, old in enumerate(core.free) if old in apart.variables)
+    found = branch(Branching(core.problem, own, limits, asked), most - constant + 1)
     point = None if found.point is None else core.expand(found.point)
-    return Verdict(point, found.closed, found.bound + constant)
+    return Verdict(point, found.closed, found.bound + constant, found.tied)
 
 
 def hint(judge: Judge, cost: Coefs, most: int) -> None:

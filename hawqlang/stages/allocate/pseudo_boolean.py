@@ -96,10 +96,14 @@ class Judge:
         return literals
 
     def _point(self, model: Any) -> Point:
-        return tuple(
-            next(c for c, one in enumerate(own) if z3().is_true(model.eval(one, True)))
-            for own in self._choices
-        )
+        true = z3().is_true
+
+        def taken(own: list[Any]) -> int:
+            if len(own) <= 2:
+                return int(len(own) == 2 and true(model.eval(own[1], True)))
+            return next(c for c, one in enumerate(own) if true(model.eval(one, True)))
+
+        return tuple(taken(own) for own in self._choices)
 
     def _at_most(self, coefs: Coefs, cap: int) -> Any:
         library = z3()

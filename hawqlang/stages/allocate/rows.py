@@ -23,7 +23,6 @@ from hawqlang.stages.allocate.formula import (
     Member,
     Some,
     Whole,
-    negated,
 )
 from hawqlang.stages.allocate.problem import Coefs, Point, Problem, Row
 
@@ -65,7 +64,7 @@ class _Writer:
             else:
                 deep.append(item)
         for item in deep[:-1]:
-            flag = self.where.flag(("deep", len(self.where.flags)), lambda i=item: i)
+            flag = self.where.truth(("deep", len(self.where.flags)), lambda i=item: i)
             clause = _with(clause, Member(flag, frozenset((1,)), 2))
         if deep:
             self.write(clause, deep[-1])
@@ -75,7 +74,7 @@ class _Writer:
     def _row(self, clause: Clause) -> Row:
         """Return the row of a disjunction; of an empty one, a row that nothing satisfies."""
         coefs = {
-            v: tuple(int(choice not in mask) for choice in range(self._size(v)))
+            v: tuple(int(choice not in mask) for choice in range(self.where.size(v)))
             for v, mask in clause.items()
         }
         return Row(self.name, coefs, len(coefs) - 1)
@@ -86,12 +85,9 @@ class _Writer:
         coefs = dict(form.parts)
         big = sum(max(values) for values in coefs.values()) - cap
         for v, mask in clause.items():
-            values = coefs.get(v, (0,) * self._size(v))
+            values = coefs.get(v, (0,) * self.where.size(v))
             coefs[v] = tuple(one - big * (j in mask) for j, one in enumerate(values))
         return Row(self.name, coefs, cap)
-
-    def _size(self, v: int) -> int:
-        return self.where.size(v) if v < len(self.where.choices) else 2
 
 
 def rows(where: Space, name: str, formula: Formula) -> tuple[Row, ...]:
@@ -118,16 +114,16 @@ def problem(where: Space, constraints: Iterable[Sequence[Row]], costs: Iterable[
             pending |= {v for row in fresh for v in row.coefs}
         done.update(flags)
     layers = tuple(len(own) for own in where.choices)
-    flags = tuple(1 + (flag in done) for flag in where.flags)
+    flags = tuple(len(means) if flag in done else 1 for flag, means in where.flags.items())
     return Problem((*layers, *flags), (*used, *meant))
 
 
 def _meaning(where: Space, flag: int) -> tuple[Row, ...]:
-    """Return the rows that make a flag mean its formula, both ways."""
-    formula = where.flags[flag]
+    """Return the rows that let a flag take a choice only where its formula is true."""
+    formulas = where.flags[flag]
     writer = _Writer(where, "")
-    writer.write({flag: frozenset((0,))}, formula)
-    writer.write({flag: frozenset((1,))}, negated(formula))
+    for choice, formula in enumerate(formulas):
+        writer.write({flag: frozenset(range(len(formulas))) - {choice}}, formula)
     return tuple(writer.rows)
 
 

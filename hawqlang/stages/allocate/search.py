@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from hawqlang.stages.allocate.cut import Cut, cut, refutation
+from hawqlang.stages.allocate.dive import dive
 from hawqlang.stages.allocate.highs import Relaxation
 from hawqlang.stages.allocate.limits import Limits
 from hawqlang.stages.allocate.problem import (
@@ -23,13 +24,15 @@ from hawqlang.stages.allocate.problem import (
     Point,
     Problem,
     Reduced,
-    Row,
     everything,
     reduce,
 )
-from hawqlang.stages.allocate.proof import Verdict, below
+from hawqlang.stages.allocate.proof import Apart, Verdict, below
 from hawqlang.stages.allocate.pseudo_boolean import Judge
 from hawqlang.stages.allocate.rounding import Rounding
+
+MIP_ROWS = 200
+"""Rows of a core above which the MIP solver takes longer than what it finds is worth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +103,6 @@ def price(cost: Coefs, point: Point) -> int:
     return sum(values[point[v]] for v, values in cost.items())
 
 
-_NOTHING_CHEAPER = Verdict(None, closed=True, bound=0)
-
-
 class _Search:
     """One search: the best point so far, and the steps that improve it or prove it best."""
 
@@ -114,6 +114,7 @@ class _Search:
         self.limits = limits
         self.asked = asked
         self.best: Point | None = None
+        self.improved = False
         self.root: Cut | None = None
 
     def run(self, start: Point | None) -> Outcome:
@@ -133,7 +134,10 @@ class _Search:
             self.offer(relaxation.choices(solved.x))
             self.offer(Rounding(self.problem, self.cost).near(relaxation.choices(solved.x)))
         if self.best is None:
-            self.offer(relaxation.best_integer(self.limits.mip_nodes))
+            self.offer(dive(self.problem, self.cost))
+        if self.best is None:
+            self.offer(relaxation.best_integer(1))
+            self.improved = True
         if self.best is None:
             answer = Judge(self.problem).check(self.limits.direct)
             if answer.status == "unsat":
@@ -153,9 +157,12 @@ class _Search:
         if self.best is None:
             ceiling = sum(max(values) for values in self.cost.values()) + 1
             return self._conclude(root, below(self.problem, self.cost, ceiling, self.limits))
-        self._improve(root)
-        if self.asked is not None and self._alone(self.asked):
-            return replace(self._conclude(root, _NOTHING_CHEAPER), unique=True)
+        if not self.improved:
+            self._improve(root)
+        if self.asked is not None:
+            verdict = self._apart(self.asked)
+            if verdict.closed:
+                return replace(self._conclude(root, verdict), unique=not verdict.tied)
         while True:
             upper = self._price()
             verdict = below(self.problem, self.cost, upper - 1, self.limits)
@@ -163,31 +170,23 @@ class _Search:
             if verdict.closed or verdict.point is None:
                 return self._conclude(root, verdict)
 
-    def _alone(self, asked: frozenset[int]) -> bool:
-        """Improve the best point as long as that is easy; say whether it is proven unique.
+    def _apart(self, asked: frozenset[int]) -> Verdict:
+        """Improve the best point until nothing else costs as little, as long as that is easy.
 
-        One proof then shows both that nothing is cheaper and that nothing else costs as little.
+        One proof then shows both that nothing is cheaper and whether the best point is unique.
         """
-        while self.best is not None:
-            upper, best = self._price(), self.best
-            coefs = {
-                v: tuple(int(choice == best[v]) for choice in range(self.problem.sizes[v]))
-                for v in asked
-            }
-            other = self.problem.adding(Row("", coefs, len(coefs) - 1))
-            verdict = below(other, self.cost, upper, self.limits)
-            if verdict.closed and verdict.point is None:
-                return True
+        while True:
+            upper, known = self._price(), Apart(self.best or (), asked)
+            verdict = below(self.problem, self.cost, upper, self.limits, known)
             self.offer(verdict.point)
-            if self._price() == upper:
-                return False
-        return False
+            if verdict.closed or self._price() == upper:
+                return verdict
 
     def _improve(self, root: Cut) -> None:
         """Let the MIP solver look for a better point among the choices the cut leaves."""
         domain = root.within(everything(self.problem), self._price() - 1)
         core = None if domain is None else reduce(self.problem, domain)
-        if core is not None and core.problem.sizes:
+        if core is not None and core.problem.sizes and len(core.problem.rows) <= MIP_ROWS:
             own, _ = core.fold(self.cost)
             point = Relaxation(core.problem, own).best_integer(self.limits.mip_nodes)
             self.offer(None if point is None else core.expand(point))

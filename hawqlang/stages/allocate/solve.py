@@ -117,7 +117,7 @@ def _solve(
     merged = assemble(where, constraints, refused, [*goals, *ties])
     if merged is None:
         return Optimum("infeasible")
-    return optimise(where, merged, goals, ties, limits)
+    return optimise(where, merged, goals, limits, ties)
 
 
 def _tie_breakers(where: Space, goals: Sequence[Goal]) -> list[Goal]:
