@@ -15,6 +15,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar, cast
 
@@ -72,7 +73,7 @@ class _Console:
 
     def __getattr__(self, name: str) -> Any:
         if self._made is None:
-            self._made = console.Console(**self._settings)
+            self._made = import_module("rich.console").Console(**self._settings)
         return getattr(self._made, name)
 
 
