@@ -14,8 +14,6 @@ from hawqlang.ir.spec import Build, LayersSource, OnnxSource, Pt2Source, PythonC
 from hawqlang.resources import cache_dir
 from hawqlang.stages.allocate.feasibility import feasible
 from hawqlang.stages.candidates import candidates
-from hawqlang.stages.import_model import import_structure
-from hawqlang.stages.import_model.layer_table import layer_table, read_layer_table
 
 
 def feasibility(build: Build) -> Iterator[Diagnostic]:
@@ -50,6 +48,8 @@ def _table(build: Build) -> LayerTable | None:
     source = build.model.source
     match source:
         case LayersSource():
+            from hawqlang.stages.import_model.layer_table import read_layer_table
+
             return read_layer_table(Path(source.path)) if Path(source.path).is_file() else None
         case OnnxSource() if not Path(source.path).is_file():
             return None
@@ -70,5 +70,8 @@ def _keyed(build: Build) -> tuple[object, ...]:
 
 
 def _derived(build: Build) -> LayerTable:
+    from hawqlang.stages.import_model import import_structure
+    from hawqlang.stages.import_model.layer_table import layer_table
+
     graph = import_structure(build.model, batch=build.target.batch)
     return layer_table(graph, residual=build.residual)
