@@ -24,9 +24,9 @@ quickstart: .venv/.installed-run ## build, verify, evaluate and time the example
 	$(BIN)/hawqc verify build/digits
 	$(BIN)/hawqc eval build/digits
 	$(BIN)/hawqc bench build/digits
-	@printf '\n%s\n' \
+	@printf '%s\n' '' \
 	  'The artifact is in build/digits: card.md says what it is, program.txt is the integer program,' \
-	  'allocation.json the proof of its bits, tvm/ its sources and the library.' \
+	  'allocation.json holds the bits of each layer, tvm/ the library and its sources.' \
 	  'Next: . .venv/bin/activate; hawqc init mine; docs/getting-started.md'
 
 test: check ## all checks, then the tests that need no GPU; what CI runs

@@ -14,8 +14,8 @@ Two kinds of block are rewritten, each between its markers::
     <!-- end record -->
 
 Commands run in the repository's root, one after the other, with this environment's programs
-first on the PATH. Text that was overwritten is left out. A command that ends otherwise than
-expected stops the run and nothing is written.
+first on the PATH and an empty cache. Text that was overwritten is left out. A command that ends
+otherwise than expected stops the run and nothing is written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,7 +69,7 @@ def with_outputs(text: str, run: Callable[[str], str]) -> str:
     return RECORD.sub(replaced, text)
 
 
-def run_command(line: str) -> str:
+def run_command(line: str, cache: str) -> str:
     """Return ``$ COMMAND`` and everything it printed; ``SystemExit`` when it ends unexpectedly."""
     fails = line.startswith("! ")
     command = line.removeprefix("! ")
@@ -75,7 +77,7 @@ def run_command(line: str) -> str:
         command,
         shell=True,
         cwd=ROOT,
-        env=environment(os.environ),
+        env=environment(os.environ, cache),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -88,11 +90,12 @@ def run_command(line: str) -> str:
     return f"$ {command}\n{output}"
 
 
-def environment(base: Mapping[str, str]) -> dict[str, str]:
+def environment(base: Mapping[str, str], cache: str) -> dict[str, str]:
     """Return the environment of recorded commands: own programs first, plain text, one width."""
     programs = str(Path(sys.executable).parent)
     path = os.pathsep.join((programs, base.get("PATH", "")))
-    return {**base, "PATH": path, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": WIDTH}
+    plain = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": WIDTH}
+    return {**base, **plain, "PATH": path, "HAWQ_CACHE": cache}
 
 
 def readable(output: str) -> str:
@@ -107,9 +110,11 @@ def main() -> None:
     """Rewrite the documents."""
     files_only = "--files-only" in sys.argv[1:]
     texts: dict[Path, str] = {}
-    for path in documents():
-        text = with_files(path.read_text(encoding="utf-8"))
-        texts[path] = text if files_only else with_outputs(text, run_command)
+    with tempfile.TemporaryDirectory() as cache:
+        run = partial(run_command, cache=cache)
+        for path in documents():
+            text = with_files(path.read_text(encoding="utf-8"))
+            texts[path] = text if files_only else with_outputs(text, run)
     for path, text in texts.items():
         if text != path.read_text(encoding="utf-8"):
             path.write_text(text, encoding="utf-8")

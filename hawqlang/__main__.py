@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+
 
 def main() -> None:
     """Run the command line."""
-    from hawqlang.cli.app import app
+    gc.set_threshold(100_000, 50, 100)  # starting makes many objects and no garbage
+    from hawqlang.cli.app import run
 
-    app(prog_name="hawqc")
+    run(sys.argv[1:])
 
 
 if __name__ == "__main__":

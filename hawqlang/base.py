@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 class Frozen(BaseModel):
     """Base of every value that crosses a step or a disk: immutable, strict, closed to unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with ``changes`` applied and validated again (``model_copy`` does not validate)."""

@@ -12,12 +12,12 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import platformdirs
 
 from hawqlang.base import Frozen, TensorRef
 from hawqlang.references import references
@@ -120,12 +120,6 @@ class Cache:
         self.tensors = TensorStore(None if folder is None else folder / "tensors")
         self._memory: dict[str, bytes] = {}
 
-    @staticmethod
-    def default_folder() -> Path:
-        """Return the user's cache folder; ``HAWQ_CACHE`` overrides it."""
-        chosen = os.environ.get("HAWQ_CACHE")
-        return Path(chosen) if chosen else platformdirs.user_cache_path("hawqc")
-
     def load(self, key: str, kind: type[Noun]) -> Noun | None:
         """Return the stored result under ``key``, or ``None`` when absent, unreadable or missing one of its arrays."""
         if self._folder is None:
@@ -150,10 +144,14 @@ class Cache:
             write_atomic(self._folder / "steps" / key[:2] / key, data)
 
     def step(self, key: str, kind: type[Noun], compute: Callable[[], Noun]) -> Noun:
-        """Return the result under ``key``, computing and storing it when it is not there."""
+        """Return the result under ``key``, computing and storing it when it is not there.
+
+        A cache that cannot be written costs time, never the result.
+        """
         found = self.load(key, kind)
         if found is not None:
             return found
         value = compute()
-        self.save(key, value)
+        with suppress(OSError):
+            self.save(key, value)
         return value

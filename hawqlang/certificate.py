@@ -22,6 +22,7 @@ from hawqlang.ir.integer import Bound, IntegerProgram
 from hawqlang.ops import (
     Add,
     Addend,
+    AddStore,
     Affine,
     AvgPool2d,
     Concat,
@@ -36,6 +37,7 @@ from hawqlang.ops import (
     Store,
 )
 
+INT64_MAX = 2**63 - 1
 Int64 = npt.NDArray[np.int64]
 Reach = Mapping[str, int]
 """Largest ``|q − z|`` of every tensor, by name."""
@@ -126,7 +128,7 @@ def _store_reach(frame: Frame, name: str, store: Store, acc: Int64, reach: Reach
     if store.addend is not None:
         total += _addend_reach(store.addend, reach)
     _fits(name, store.output, total + abs(store.zero_point))
-    return min(total, _clamped(store.lo, store.hi, store.zero_point))
+    return _clamped(total, store)
 
 
 def _addend_reach(addend: Addend, reach: Reach) -> int:
@@ -136,31 +138,41 @@ def _addend_reach(addend: Addend, reach: Reach) -> int:
 
 
 def _added(op: Add, reach: Reach) -> _Proof:
-    worst, found = 0, {}
+    worst = 0
+    found: dict[str, int] = {}
     for store in op.stores:
         total = _addend_reach(store.a, reach) + _addend_reach(store.b, reach)
         whole = total + abs(store.zero_point)
         _fits(op.name, store.output, whole)
         worst = max(worst, whole)
-        found[store.output] = min(total, _clamped(store.lo, store.hi, store.zero_point))
+        found[store.output] = _clamped(total, store)
     return _Proof(Bound(op=op.name, channel=0, largest=worst, limit=INT32_MAX), found)
 
 
 def _mapped(frame: Frame, op: Affine) -> _Proof:
-    low, high = frame.tensors[op.x].range
-    m, add = frame.constant(op.multiplier).astype(np.int64), frame.constant(op.add)
-    s = frame.constant(op.shift).astype(np.int64)
-    ends = [np.right_shift(q * m + add, s) for q in (low, high)]
-    results = np.maximum(*(np.abs(end) for end in ends)) + abs(op.zero_point)
-    channel = int(results.argmax())
-    worst = int(results[channel])
+    x = frame.tensors[op.x].range
+    rows = zip(
+        *(frame.constant(ref).tolist() for ref in (op.multiplier, op.add, op.shift)), strict=True
+    )
+    results: list[int] = []
+    for m, add, s in rows:
+        sums = [int(q) * int(m) + int(add) for q in x]
+        if max(abs(total) for total in sums) > INT64_MAX:
+            raise UnprovenError(op.name, "64-bit sum", max(abs(total) for total in sums))
+        results.append(max(abs(total >> int(s)) for total in sums) + abs(op.zero_point))
+    worst = max(results)
     _fits(op.name, op.output, worst)
-    bound = Bound(op=op.name, channel=channel, largest=worst, limit=INT32_MAX)
-    return _Proof(bound, {op.output: _clamped(op.lo, op.hi, op.zero_point)})
+    bound = Bound(op=op.name, channel=results.index(worst), largest=worst, limit=INT32_MAX)
+    return _Proof(bound, {op.output: _clamped(worst + abs(op.zero_point), op)})
 
 
-def _clamped(lo: int, hi: int, zero_point: int) -> int:
-    return max(hi - zero_point, zero_point - lo)
+def _clamped(reach: int, store: Store | AddStore | Affine) -> int:
+    """Return the largest ``|q − z|`` after the clamp of a value that reaches ``z ± reach`` before it.
+
+    A clamp that excludes the zero point lifts even a value of 0 to its nearer end.
+    """
+    above, below = store.hi - store.zero_point, store.zero_point - store.lo
+    return min(max(reach, -above, -below), max(above, below))
 
 
 def _fits(name: str, tensor: str, bound: int) -> None:

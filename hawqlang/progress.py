@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
@@ -26,7 +26,7 @@ class Silent:
     """Progress that shows nothing."""
 
     @contextmanager
-    def step(self, title: str) -> Iterator[Advance]:
+    def step(self, title: str) -> Generator[Advance]:
         """Give a function that does nothing."""
         del title
         yield lambda done, total: None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from hawqlang.base import Frozen, TensorRef
 
 
@@ -14,7 +16,7 @@ def references(value: object) -> list[TensorRef]:
             fields = type(value).model_fields
             return [ref for name in fields for ref in references(getattr(value, name))]
         case tuple():
-            items: tuple[object, ...] = value
+            items = cast("tuple[object, ...]", value)
             return [ref for item in items for ref in references(item)]
         case _:
             return []

@@ -9,7 +9,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def data_dir(name: str) -> Path:
-    """Return the shipped data folder ``name``: inside the wheel, or beside the package in a checkout."""
+    """Return a shipped data folder: inside the wheel, or beside the package in a checkout."""
     shipped = _PACKAGE / "_data" / name
     return shipped if shipped.is_dir() else _PACKAGE.parent / name
 

@@ -2,49 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from hawqlang import __version__
-from hawqlang.cli.bench import bench
-from hawqlang.cli.build import build
-from hawqlang.cli.check import check
-from hawqlang.cli.evaluate import evaluate
-from hawqlang.cli.explain import explain
-from hawqlang.cli.init import init
-from hawqlang.cli.plan import plan
-from hawqlang.cli.run import run
-from hawqlang.cli.show import show
-from hawqlang.cli.targets import targets
-from hawqlang.cli.verify import verify
 
 HELP = """
 Compile a network to integers: a [bold].hawq[/bold] spec in, a proven library out.
 
-A spec says what to deploy and what must hold; hawqc chooses every layer's precision, proves the
-choice, generates
-code and checks that it computes exactly what the integer program says.
+A spec says what to deploy and what must hold. hawqc chooses every layer's
+precision, proves the choice, generates code, and checks that the code computes
+exactly what the integer program says.
 
 [bold]Start here[/bold]
 
-  hawqc init digits            a spec, a model and data that build as they stand
-  hawqc check digits/*.hawq    every mistake, with line and remedy; fit for CI
-  hawqc build digits/digits.hawq
-  hawqc verify build/digits    bit-exact, integer-only, overflow-free
-  hawqc eval build/digits      integer accuracy beside FP32
+  hawqc init mine                a spec, a model and data
+  hawqc check mine/mine.hawq     every mistake, with line and remedy
+  hawqc build mine/mine.hawq     the library, in build/digits
+  hawqc verify build/digits      bit-exact, integer-only, overflow-free
+  hawqc eval build/digits        integer accuracy beside FP32
 
-Exit status: 0 fine, 1 the spec is wrong or cannot be met, 2 misuse or a failure of the tool.
+Exit status: 0 fine; 1 the spec is wrong or cannot be met, or a proof failed;
+2 misuse, or a failure of the tool.
 """
 
-app = typer.Typer(
-    help=HELP,
-    rich_markup_mode="rich",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+_SPECS, _ARTIFACTS, _REFERENCE = "Specs", "Artifacts", "Reference"
+COMMANDS: Mapping[str, tuple[str, str, str]] = {
+    "init": (_SPECS, "init:init", "Write a starter spec that builds as it stands."),
+    "check": (_SPECS, "check:check", "Find every mistake; prove the constraints can be met."),
+    "show": (_SPECS, "show:show", "Print the resolved spec."),
+    "plan": (_SPECS, "plan:plan", "Choose every layer's precision, and prove the choice."),
+    "build": (_SPECS, "build:build", "Build the integer library: the main job."),
+    "verify": (
+        _ARTIFACTS,
+        "verify:verify",
+        "Prove an artifact: bit-exact, integer-only, overflow-free.",
+    ),
+    "eval": (_ARTIFACTS, "evaluate:evaluate", "Integer accuracy beside FP32."),
+    "run": (_ARTIFACTS, "run:run", "Run an artifact on one input."),
+    "bench": (
+        _ARTIFACTS,
+        "bench:bench",
+        "Latency, whole and per step, beside the float network.",
+    ),
+    "targets": (_REFERENCE, "targets:targets", "List the device catalogue."),
+    "explain": (_REFERENCE, "explain:explain", "Explain a diagnostic."),
+}
+"""Panel, module and function, and one line of help of every command, in the order of the help page."""
+
+
+def make_app(commands: Iterable[str] = COMMANDS) -> typer.Typer:
+    """Return the application with the given commands; only their modules are imported."""
+    app = typer.Typer(
+        help=HELP,
+        rich_markup_mode="rich",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for name in commands:
+        panel, place, line = COMMANDS[name]
+        module, _, function = place.partition(":")
+        command = getattr(import_module(f"hawqlang.cli.{module}"), function)
+        app.command(name, rich_help_panel=panel, short_help=line)(command)
+    return app
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the command line; a known command starts without the modules of the others."""
+    first = next((word for word in arguments if not word.startswith("-")), "")
+    app = make_app((first,) if first in COMMANDS else COMMANDS)
+    app(args=list(arguments), prog_name="hawqc")
 
 
 def _version(wanted: bool) -> None:
@@ -53,25 +86,10 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def main(
+def _root(
     version: Annotated[
         bool,
         typer.Option("--version", help="Show the version.", callback=_version, is_eager=True),
     ] = False,
 ) -> None:
     """Read global options."""
-
-
-_SPEC, _ARTIFACT, _KNOW = "Specs", "Artifacts", "Reference"
-app.command(rich_help_panel=_SPEC)(init)
-app.command(rich_help_panel=_SPEC)(check)
-app.command(rich_help_panel=_SPEC)(show)
-app.command(rich_help_panel=_SPEC)(plan)
-app.command(rich_help_panel=_SPEC)(build)
-app.command(rich_help_panel=_ARTIFACT)(verify)
-app.command("eval", rich_help_panel=_ARTIFACT)(evaluate)
-app.command(rich_help_panel=_ARTIFACT)(run)
-app.command(rich_help_panel=_ARTIFACT)(bench)
-app.command(rich_help_panel=_KNOW)(targets)
-app.command(rich_help_panel=_KNOW)(explain)

@@ -71,12 +71,13 @@ def _float_baselines(
     import torch
 
     from hawqlang.cache import Cache
+    from hawqlang.resources import cache_dir
     from hawqlang.stages.float_model import FloatModel, preprocess
     from hawqlang.stages.import_model import import_model
 
     torch.set_num_threads(1)
     try:
-        cache = Cache(Cache.default_folder())
+        cache = Cache(cache_dir())
         model = FloatModel(import_model(manifest.model, cache.tensors), cache.tensors)
     except HawqError as error:
         progress.note(f"without the float network: {error.diagnostics[0].message}")
@@ -98,7 +99,7 @@ def _onnxruntime(path: str) -> Any | None:
         import onnxruntime as ort
     except ImportError:
         return None
-    options = ort.SessionOptions()
+    options: Any = ort.SessionOptions()  # pyright: ignore[reportUnknownVariableType]
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])

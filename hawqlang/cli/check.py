@@ -16,7 +16,6 @@ from hawqlang.cli.common import (
     overrides,
     quotable,
     split_build,
-    stderr,
 )
 from hawqlang.diagnostics import Diagnostic, ToolError
 from hawqlang.ir.spec import Spec
@@ -52,7 +51,7 @@ def check(
     sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
     errors = sum(d.severity == "error" for d in found)
     if format_ is CheckFormat.text:
-        stderr.print(_summary(len(files), errors, len(found) - errors), markup=False)
+        typer.echo(_summary(len(files), errors, len(found) - errors), err=True)
     if errors:
         raise typer.Exit(1)
 

@@ -15,13 +15,16 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, TypeVar, cast
 
 import typer
-from rich.console import Console
 
 from hawqlang.diagnostics import Diagnostic, HawqError, ToolError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,8 +63,22 @@ ArtifactArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="An artifact folder: build/NAME.", show_default=False)
 ]
 
-stdout = Console(highlight=False)
-stderr = Console(stderr=True, highlight=False)
+
+class _Console:
+    """A console that is made when something is first printed: `check` starts without it."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._settings = settings
+        self._made: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._made is None:
+            self._made = import_module("rich.console").Console(**self._settings)
+        return getattr(self._made, name)
+
+
+stdout = cast("Console", _Console(highlight=False))
+stderr = cast("Console", _Console(stderr=True, highlight=False))
 
 
 def overrides(settings: Iterable[str] | None) -> dict[str, str]:

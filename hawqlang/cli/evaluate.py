@@ -35,6 +35,7 @@ def evaluate(
 ) -> None:
     """Run an artifact on its evaluation set, beside the float network."""
     from hawqlang.cache import Cache
+    from hawqlang.resources import cache_dir
     from hawqlang.stages.data import open_samples
     from hawqlang.stages.evaluate import compare, float_top1, integer_top1
     from hawqlang.stages.import_model import import_model
@@ -42,8 +43,9 @@ def evaluate(
     manifest = open_artifact(folder)
     progress = Terminal(stderr)
     samples = open_samples(evaluation_data(manifest, data, labels), manifest.network_input)
-    classes = integer_top1(open_library(folder, manifest), samples, progress)
-    cache = Cache(Cache.default_folder())
+    runner = open_library(folder, manifest)
+    classes = integer_top1(runner, samples, manifest.network_input, progress)
+    cache = Cache(cache_dir())
     try:
         graph = import_model(manifest.model, cache.tensors)
         reference = float_top1(graph, manifest.network_input, samples, cache, progress)

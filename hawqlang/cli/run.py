@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import typer
 
 from hawqlang.cli.artifacts import open_artifact, open_library
 from hawqlang.cli.common import ArtifactArgument, guarded, stdout
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.stages.data.samples import channels_last, sample_shape
 
 
 @guarded
@@ -26,9 +28,9 @@ def run(
 ) -> None:
     """Run an artifact on one input: uint8 pixels in, int32 logits out (their scale is in the manifest)."""
     manifest = open_artifact(folder)
-    pixels = _read(input_, manifest.input.shape)
-    runner = open_library(folder, manifest)
-    logits = runner.run(pixels)
+    kind = manifest.network_input
+    codes = channels_last(_read(input_, sample_shape(kind)), kind)
+    logits = open_library(folder, manifest).run(codes)
     if output is not None:
         np.save(output, logits)
         return
@@ -37,14 +39,17 @@ def run(
         stdout.print("  ".join(f"{i}: {row[i] * manifest.output.scale:.4f}" for i in best))
 
 
-def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Return the pixels of a .npy file as ``(N, H, W, C)``."""
+def _read(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Return the pixels ``(N, H, W, C)`` of a .npy file, or the codes of a tensor on its own axes."""
     try:
-        array = np.load(path, allow_pickle=False)
+        loaded: object = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise _refused(path, f"cannot be read as .npy: {error}") from error
-    if not isinstance(array, np.ndarray) or array.dtype != np.uint8:
-        raise _refused(path, f"holds {getattr(array, 'dtype', 'an archive')}, not uint8")
+    if not isinstance(loaded, np.ndarray):
+        raise _refused(path, "holds an archive, not one array")
+    array = cast("npt.NDArray[Any]", loaded)
+    if array.dtype != np.uint8:
+        raise _refused(path, f"holds {array.dtype}, not uint8")
     if array.shape == shape:
         array = array[None]
     if array.shape[1:] != shape or array.shape[0] == 0:

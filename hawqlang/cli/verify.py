@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,7 +21,11 @@ from hawqlang.cli.common import (
 from hawqlang.cli.progress import Terminal
 from hawqlang.diagnostics import Diagnostic, HawqError, ToolError
 from hawqlang.ir.bundle import Manifest
+from hawqlang.ir.spec import Data
 from hawqlang.ir.verdict import Verdict
+
+if TYPE_CHECKING:
+    from hawqlang.stages.data import Samples
 
 
 @guarded
@@ -37,8 +41,9 @@ def verify(
 
     manifest = open_artifact(folder)
     progress = Terminal(stderr)
-    cases = tuple(_real_inputs(manifest, _count(inputs), progress))
-    verdict = stage.verify(folder, manifest, cases, progress)
+    sets = dict(_samples(manifest, progress))
+    real = stage.real_inputs(sets, manifest.network_input, _count(inputs))
+    verdict = stage.verify(folder, manifest, real, progress)
     if format_ is Format.json:
         print_json(verdict_json(verdict))
     else:
@@ -80,31 +85,18 @@ def _count(text: str) -> int | None:
     )
 
 
-def _real_inputs(manifest: Manifest, count: int | None, progress: Terminal) -> Iterator[Any]:
-    """Yield the first ``count`` images of the calibration and of the evaluation set, where they can be had."""
+def _samples(manifest: Manifest, progress: Terminal) -> Iterator[tuple[str, Samples]]:
+    """Yield the sets the artifact was made with, those that can be had."""
     from hawqlang.stages.data import open_samples
-    from hawqlang.stages.verify import NamedInput
 
-    if manifest.dataset is None:
-        return
     for role in ("calibration", "evaluation"):
-        data = getattr(manifest.dataset, role)
+        data: Data | None = getattr(manifest.dataset, role, None)
         if data is None:
             continue
         try:
-            samples = open_samples(data, manifest.network_input)
+            yield role, open_samples(data, manifest.network_input)
         except HawqError as error:
             progress.note(f"without {role} images: {error.diagnostics[0].message}")
-            continue
-        done = 0
-        for batch in samples.batches(1 if count is not None else 16):
-            for pixels in batch:
-                if count is not None and done >= count:
-                    break
-                yield NamedInput(f"{role}[{done}]", pixels)
-                done += 1
-            if count is not None and done >= count:
-                break
 
 
 def _print(folder: Path, verdict: Verdict) -> None:

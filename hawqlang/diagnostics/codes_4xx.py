@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hawqlang.diagnostics import codes_41x
 from hawqlang.diagnostics.entry import Entry
 
 ENTRIES: tuple[Entry, ...] = (
@@ -101,4 +102,5 @@ Real-valued samples of a tensor input are turned into codes of the declared rang
         example='calibration = arrays("with_gaps.npz")\n',
         mended='calibration = arrays("filled.npz")\n',
     ),
+    *codes_41x.ENTRIES,
 )

@@ -1,7 +1,34 @@
-"""HQ8xx: diagnostics of this group."""
+"""HQ80x: from generated text to a loaded library; then the rest of the group, from ``codes_81x``."""
 
 from __future__ import annotations
 
+from hawqlang.diagnostics import codes_81x
 from hawqlang.diagnostics.entry import Entry
 
-ENTRIES: tuple[Entry, ...] = ()
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        code="HQ801",
+        title="no C compiler",
+        cause="TVM writes object files; joining them with the run time into one shared library takes a C compiler."
+        " None of cc, gcc and clang was found, or the one that the environment variable CC names is not there.",
+        example="CC=no-such-compiler hawqc build digits.hawq",
+        mended="apt-get install gcc && hawqc build digits.hawq",
+    ),
+    Entry(
+        code="HQ802",
+        title="the C compiler failed",
+        cause="The compiler's own words are in the notes. It has to accept C11 for x86-64, link shared libraries, and"
+        " find the C library's headers (package libc6-dev on Debian).",
+        example="CC='gcc -m32' hawqc build digits.hawq",
+        mended="CC=gcc hawqc build digits.hawq",
+    ),
+    Entry(
+        code="HQ803",
+        title="the artifact does not load",
+        cause="The library is missing or damaged, its weight file is missing, damaged or of another model, or the CPU"
+        " has none of the library's instruction sets (or not the one that HAWQ_ISA names).",
+        example="HAWQ_ISA=vnni hawqc verify build/digits      # on a CPU without AVX-512",
+        mended="hawqc verify build/digits",
+    ),
+    *codes_81x.ENTRIES,
+)

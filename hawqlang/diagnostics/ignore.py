@@ -10,16 +10,27 @@ from hawqlang.diagnostics.model import Diagnostic
 
 
 class Ignoring(Protocol):
-    """A comment that silences the warnings ``codes`` on the lines from ``line`` to ``last_line``."""
+    """A comment that silences some warnings on some lines of its file."""
 
     @property
-    def codes(self) -> tuple[str, ...]: ...
+    def codes(self) -> tuple[str, ...]:
+        """The codes it silences."""
+        ...
+
     @property
-    def line(self) -> int: ...
+    def line(self) -> int:
+        """The first line it speaks of."""
+        ...
+
     @property
-    def last_line(self) -> int: ...
+    def last_line(self) -> int:
+        """The last line it speaks of, if that is a later one."""
+        ...
+
     @property
-    def span(self) -> Span: ...
+    def span(self) -> Span:
+        """The comment itself."""
+        ...
 
 
 def apply_ignores(
@@ -28,7 +39,7 @@ def apply_ignores(
     *,
     judge: Iterable[str] = "123456789",
 ) -> tuple[Diagnostic, ...]:
-    """Return the diagnostics without the warnings that comments silence; unused comments are new ones.
+    """Return the diagnostics without the silenced warnings, and one for each unused comment.
 
     Args:
         diagnostics: What was found.

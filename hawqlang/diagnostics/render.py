@@ -65,7 +65,7 @@ def render_text(
 
 
 def printable(text: str) -> str:
-    """Return text without characters that a terminal would obey or hide; line ends become blanks."""
+    """Return text without characters that a terminal would obey or hide, on one line."""
     return "".join(_shown(c) if c not in "\n\t" else " " for c in text)
 
 

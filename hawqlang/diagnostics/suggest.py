@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 
 def nearest(word: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
-    """Return up to ``limit`` known words that ``word`` may have been meant to be, the nearest first.
+    """Return up to ``limit`` known words that ``word`` may have been meant to be, nearest first.
 
-    A third of the longer word may differ (at least one character); words that differ only in case, and words of which
-    one begins with the other, count as near. Distance is the optimal string alignment of Damerau and Levenshtein:
-    insertions, deletions, substitutions and swaps of neighbours.
+    A third of the longer word may differ, at least one character; words that differ only in case,
+    and words of which one begins with the other, are near. The distance is the optimal string
+    alignment of Damerau and Levenshtein: insertions, deletions, substitutions, swapped neighbours.
     """
     ranked: list[tuple[int, str]] = []
     for candidate in dict.fromkeys(known):

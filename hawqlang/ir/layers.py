@@ -34,13 +34,18 @@ class Layer(Frozen):
 
 
 class LiveTensor(Frozen):
-    """A stored activation at one step of execution: its elements and the layer whose ``abits`` is its width."""
+    """A stored activation at one step of execution: its elements and the layer whose ``abits`` is its width.
+
+    A tensor is stored once per distinct width: entries of one ``tensor`` whose widths a plan makes equal are one copy.
+    """
 
     tensor: str
     elements: int
     reader: str | None
     """Layer name; ``None`` where the width is ``bits`` whatever the plan."""
     bits: int | None = None
+    stored_bits: int | None = None
+    """What each element takes where that is not the width: an int32 partial sum, stored once per width of the sum."""
 
 
 class LayerTable(Frozen):

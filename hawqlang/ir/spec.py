@@ -187,7 +187,7 @@ class Device(Frozen):
     family: Literal["cpu", "nvidia", "custom"]
     native: tuple[Precision, ...]
     rates: tuple[tuple[Precision, Fraction], ...]
-    """One per native precision, in the order of ``native``."""
+    """One per native precision, in the order of ``native``, then those given for other precisions."""
     bandwidth: Fraction
     cache: Fraction | None
     launch: Fraction
@@ -211,6 +211,7 @@ class ProfileLatency(Frozen):
     """``profile("profile.json")``."""
 
     path: str
+    span: Span | None = None
 
 
 # ---- selectors -----------------------------------------------------------------------------------------------------
@@ -525,6 +526,7 @@ class FileSensitivity(Frozen):
 
     kind: Literal["file"] = "file"
     path: str
+    span: Span | None = None
 
 
 Sensitivity = Annotated[
@@ -634,19 +636,3 @@ class Spec(Frozen):
     targets: tuple[Target, ...] = ()
     ignores: tuple[IgnoreComment, ...] = ()
     """``# hawq: ignore`` comments whose codes belong to later steps."""
-
-
-for _model in (
-    Union,
-    Intersection,
-    Difference,
-    CountTerm,
-    Each,
-    And,
-    Or,
-    Not,
-    Implies,
-    Target,
-    Spec,
-):
-    _model.model_rebuild()

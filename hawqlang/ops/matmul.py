@@ -1,8 +1,7 @@
 """Integer matrix products through floating point, exact by proof.
 
 A product whose every partial sum is an integer below 2^24 is exact in float32, below 2^53 in
-float64, in any order of
-summation; BLAS is then 20 times faster than NumPy's integer loops.
+float64, in any order of summation; BLAS is then 20 times faster than NumPy's integer loops.
 """
 
 from __future__ import annotations

@@ -25,10 +25,9 @@ INT32_MAX = width.INT32_MAX
 class Addend(Frozen):
     """The second operand of a residual addition.
 
-    ``multiplier`` and ``shift`` scale a stored operand of at most 8 bits (``m < 2^22``, ``1 <= s
-    <= 30``: one 32-bit
-    multiply). An int32 operand is at y's scale already and has ``multiplier = 1``, ``shift = 0``,
-    ``zero_point = 0``.
+    ``multiplier`` and ``shift`` scale a stored operand of at most 8 bits (``m < 2^22`` and
+    ``1 <= s <= 30``: one 32-bit multiply). An int32 operand is at y's scale already and has
+    ``multiplier = 1``, ``shift = 0``, ``zero_point = 0``.
     """
 
     x: str

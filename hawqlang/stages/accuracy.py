@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 from hawqlang.ir.evaluation import Evaluation
 from hawqlang.ir.plan import BitPlan, ConstraintResult
-from hawqlang.ir.spec import Build, Compare, Constraint, Linear, MetricTerm
+from hawqlang.ir.spec import (
+    Build,
+    Compare,
+    Constraint,
+    Linear,
+    MetricTerm,
+)
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
@@ -33,13 +40,14 @@ def decide(constraint: Constraint, found: Evaluation) -> ConstraintResult:
     left, right = _value(compare.left, found), _value(compare.right, found)
     measured_left = bool(compare.left.terms)
     value, bound = (left, right) if measured_left else (right, left)
+    unknown = math.isnan(value)
     upper = (compare.op in ("<", "<=")) == measured_left
     return ConstraintResult(
         name=constraint.name,
         text=constraint.text,
-        value=value,
+        value=None if unknown else value,
         bound=bound,
-        slack=bound - value if upper else value - bound,
+        slack=None if unknown else bound - value if upper else value - bound,
         holds=_COMPARE[compare.op](left, right),
         unit="%",
     )
@@ -60,10 +68,15 @@ def _metrics(constraint: Constraint) -> set[str]:
 
 
 def _value(linear: Linear, found: Evaluation) -> float:
-    """Return the value of one side; an accuracy that could not be measured is not a number."""
-    total = float(linear.constant)
+    """Return the value of one side; an accuracy that could not be measured is not a number.
+
+    Shares of samples are added as exact fractions: ``1 %`` of 600 is 6, not a little more or less.
+    """
+    total = linear.constant
     for term in linear.terms:
         metric = term.of.metric if isinstance(term.of, MetricTerm) else ""
         measured = {"accuracy": found.accuracy, "accuracy_drop": found.drop}.get(metric)
-        total += float(term.coefficient) * (float("nan") if measured is None else measured)
-    return float(Fraction(total).limit_denominator(10**12)) if total == total else total
+        if measured is None:
+            return math.nan
+        total += term.coefficient * Fraction(measured).limit_denominator(found.n)
+    return float(total)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
+import torch
+
 from hawqlang.arith.width import LIMITS, accumulator_bound, weight_range
 from hawqlang.base import Precision
 from hawqlang.cache import digest
@@ -86,6 +88,7 @@ def analyse(build: Build, session: Session, report: Report) -> Analysis:
     Raises:
         HawqError: the model, its weights or its data are at fault.
     """
+    torch.set_num_threads(1)  # sums in another order end in other bits: decision 17
     if isinstance(build.model.source, LayersSource):
         table = read_layer_table(Path(build.model.source.path))
         found = candidates(build, table, None)
@@ -93,7 +96,7 @@ def analyse(build: Build, session: Session, report: Report) -> Analysis:
     with session.step("import_model", f"import {build.model.name}"):
         graph = import_model(build.model, session.cache.tensors)
         model = FloatModel(graph, session.cache.tensors)
-        table = layer_table(graph)
+        table = layer_table(graph, residual=build.residual)
     layers = _settings(build, table)
     network = _calibrated(build, graph, model, layers, session, report)
     sensitivities = _sensitivities(build, network, layers, session, report)

@@ -13,19 +13,22 @@ from hawqlang.ir.evaluation import Evaluation, Predictions
 from hawqlang.ir.graph import Graph
 from hawqlang.ir.spec import Input
 from hawqlang.progress import Progress
-from hawqlang.stages.data import Samples
+from hawqlang.stages.data import Samples, channels_last
 
 Classes = npt.NDArray[np.int64]
 BATCH = 16
 
 
-def integer_top1(runner: Runner, samples: Samples, progress: Progress) -> Classes:
+def integer_top1(
+    runner: Runner, samples: Samples, network_input: Input, progress: Progress
+) -> Classes:
     """Return the library's top-1 class of every sample; the first of equal logits wins."""
     found: list[npt.NDArray[Any]] = []
     done = 0
     with progress.step(f"integer network on {len(samples)} inputs") as advance:
         for pixels in samples.batches(BATCH):
-            found.append(np.argmax(runner.run(pixels), axis=1))
+            logits = runner.run(channels_last(pixels, network_input))
+            found.append(np.argmax(logits, axis=1))
             done += len(pixels)
             advance(done, len(samples))
     return np.concatenate(found).astype(np.int64)

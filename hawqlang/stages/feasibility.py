@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from hawqlang import __version__
+from hawqlang.cache import Cache, digest
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Build, LayersSource, OnnxSource, Pt2Source, PythonCall
+from hawqlang.resources import cache_dir
 from hawqlang.stages.allocate.feasibility import feasible
 from hawqlang.stages.candidates import candidates
 from hawqlang.stages.import_model import import_structure
@@ -51,5 +55,20 @@ def _table(build: Build) -> LayerTable | None:
             return None
         case Pt2Source() | PythonCall():
             return None
+        case OnnxSource():
+            # Reading a file's structure takes the onnx package; a file that has not changed is not read again.
+            content = hashlib.sha256(Path(source.path).read_bytes()).hexdigest()
+            key = digest("layers", __version__, content, _keyed(build))
+            return Cache(cache_dir()).step(key, LayerTable, lambda: _derived(build))
         case _:
-            return layer_table(import_structure(build.model, batch=build.target.batch))
+            return _derived(build)
+
+
+def _keyed(build: Build) -> tuple[object, ...]:
+    """Return what a layer table depends on beside its model file."""
+    return build.model.input, build.target.batch, build.residual
+
+
+def _derived(build: Build) -> LayerTable:
+    graph = import_structure(build.model, batch=build.target.batch)
+    return layer_table(graph, residual=build.residual)

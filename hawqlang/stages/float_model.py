@@ -112,7 +112,8 @@ def evaluate(  # noqa: PLR0911 - one return an operator
         case Conv2d() | Linear() | BatchNorm():
             return _weighted(node, values[node.x], parameters)
         case Clamp():
-            return torch.clamp(values[node.x], node.low, node.high)
+            low = -torch.inf if node.low is None else node.low
+            return torch.clamp(values[node.x], low, node.high)
         case Add():
             return values[node.a] + values[node.b]
         case Concat():

@@ -39,7 +39,7 @@ from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.simulate import Deployment
 from hawqlang.stages.tune import tune
-from hawqlang.stages.verify import holds, verify
+from hawqlang.stages.verify import RealInputs, holds, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def finish(
         manifest = _manifest(spec, analysis, found, place, session.cache.tensors).sealed()
         (place.partial / MANIFEST).write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
     with session.step("verify", "verify against the interpreter"):
-        verdict = verify(place.partial, manifest, (), Silent())
+        verdict = verify(place.partial, manifest, RealInputs(), Silent())
     if not holds(verdict):
         raise HawqError(_not_proven(analysis.build, verdict))
     return manifest
@@ -184,7 +184,7 @@ def _evaluate(
     backend = kernels[0].backend
     runner = BACKENDS[backend]().load(folder / backend)
     try:
-        integer = integer_top1(runner, samples, session.progress)
+        integer = integer_top1(runner, samples, network.input, session.progress)
     finally:
         runner.close()
     float_ = float_top1(network.graph, network.input, samples, session.cache, session.progress)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from hawqlang.base import Precision
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import (
     Add,
     AvgPool2d,
@@ -42,7 +43,6 @@ from hawqlang.stages.quantize import (
     quantize_weight,
     stored_params,
 )
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.structure import (
     LOGITS_BITS,
     TAIL_BITS,
@@ -237,14 +237,23 @@ class Simulation:
 
     def _add(self, node: Add, form: Form, lookup: Lookup) -> torch.Tensor:
         """Return the sum on the grid of its form, each addend rounded there."""
-        a, b = (lookup(self._addend(node, name)) for name in (node.a, node.b))
+        keys = [self._addend(node, name) for name in (node.a, node.b)]
         if form.bits == LOGITS_BITS:
-            return a + b
+            return lookup(keys[0]) + lookup(keys[1])
         params = self.params[form]
         least, most = params.qmin - params.zero_point, params.qmax - params.zero_point
-        q = a.mul(1 / params.scale).add_(0.5).floor_()
-        q.add_(b.mul(1 / params.scale).add_(0.5).floor_())
-        return q.clamp_(least, most).mul_(params.scale)
+        a, b = (self._on_grid(key, lookup(key), params.scale) for key in keys)
+        return a.add_(b).clamp_(least, most).mul_(params.scale)
+
+    def _on_grid(self, key: Key, x: torch.Tensor, scale: float) -> torch.Tensor:
+        """Return an addend in whole steps of ``scale``; a stored one as its integers times a ratio.
+
+        Ties are common among those, where one scale is half the other, and go up as all ties do.
+        """
+        if key.form is None:
+            return x.mul(1 / scale).add_(0.5).floor_()
+        own = self.params[key.form].scale
+        return x.div(own).round_().mul_(own / scale).add_(0.5).floor_()
 
     def _addend(self, node: Add, name: str) -> Key:
         if (node.name, name) in self.unrounded:

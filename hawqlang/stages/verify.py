@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from hawqlang.certificate import UnprovenError, certificate
 from hawqlang.interpret import interpret
 from hawqlang.ir.bundle import BackendEntry, Manifest
 from hawqlang.ir.integer import IntegerProgram
+from hawqlang.ir.spec import Input
 from hawqlang.ir.verdict import BackendVerdict, Difference, Verdict
 from hawqlang.ops import writes
 from hawqlang.progress import Progress
 from hawqlang.stages.bundle import changed_files, read_reference
+from hawqlang.stages.data import Samples, channels_last
 
 Array = npt.NDArray[Any]
 Pixels = npt.NDArray[np.uint8]
@@ -37,6 +40,14 @@ class NamedInput:
 
     name: str
     pixels: Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class RealInputs:
+    """Inputs from a data set, read as they are needed."""
+
+    cases: Iterable[NamedInput] = ()
+    count: int = 0
 
 
 @dataclass(slots=True)
@@ -52,8 +63,8 @@ class _Subject:
 
 def adversarial_inputs(shape: tuple[int, ...], seed: int) -> Iterator[NamedInput]:
     """Yield the inputs that reach the ends of every range: constant, alternating and random pixels."""
-    index = np.indices(shape[:2]).sum(axis=0) if len(shape) > 1 else np.arange(shape[0])
-    board = ((index % 2) * 255).astype(np.uint8)
+    index: Array = np.indices(shape[:2], dtype=np.int64).sum(axis=0)
+    board: Array = ((index % 2) * 255).astype(np.uint8)
     board = board[..., None] if len(shape) > 2 else board
     rng = np.random.default_rng(seed)
     yield NamedInput("all zeros", np.zeros(shape, np.uint8))
@@ -62,9 +73,20 @@ def adversarial_inputs(shape: tuple[int, ...], seed: int) -> Iterator[NamedInput
     yield NamedInput("random", rng.integers(0, 256, shape, dtype=np.uint8))
 
 
-def verify(
-    folder: Path, manifest: Manifest, inputs: Iterable[NamedInput], progress: Progress
-) -> Verdict:
+def real_inputs(sets: Mapping[str, Samples], kind: Input, count: int | None) -> RealInputs:
+    """Return the first ``count`` samples of every set, or all of them."""
+    wanted = {role: len(s) if count is None else min(count, len(s)) for role, s in sets.items()}
+
+    def cases() -> Iterator[NamedInput]:
+        for role, number in wanted.items():
+            for index in range(number):
+                pixels = channels_last(sets[role].take((index,)), kind)[0]
+                yield NamedInput(f"{role}[{index}]", pixels)
+
+    return RealInputs(cases(), sum(wanted.values()))
+
+
+def verify(folder: Path, manifest: Manifest, inputs: RealInputs, progress: Progress) -> Verdict:
     """Return what holds of the artifact in ``folder``; stop comparing a variant at its first difference.
 
     Args:
@@ -76,15 +98,15 @@ def verify(
     changed = changed_files(folder)
     program, store = read_reference(folder)
     subjects = [s for entry in manifest.backends for s in _load(folder, entry)]
-    adversarial = adversarial_inputs(program.tensor(program.input).shape, manifest.seed)
-    cases = [*adversarial, *inputs]
+    adversarial = tuple(adversarial_inputs(program.tensor(program.input).shape, manifest.seed))
+    total = len(adversarial) + inputs.count
     try:
-        with progress.step(f"compare {len(cases)} inputs bit for bit") as advance:
-            for done, case in enumerate(cases):
+        with progress.step(f"compare {total} inputs bit for bit") as advance:
+            for done, case in enumerate(chain(adversarial, inputs.cases)):
                 expected = interpret(program, store, case.pixels[None], keep="all")
                 for subject in subjects:
                     _compare(subject, program, case, expected)
-                advance(done + 1, len(cases))
+                advance(done + 1, total)
     finally:
         for subject in subjects:
             subject.runner.close()

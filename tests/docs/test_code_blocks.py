@@ -16,12 +16,12 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from hawqlang.cli.app import app
+from hawqlang.cli.app import make_app
 from hawqlang.diagnostics.catalogue import entry
 from hawqlang.stages.resolve import resolve_file
 from tests.docs.markdown import DOCUMENTS, ROOT, Block, blocks
 
-PROGRAM: Any = typer.main.get_command(app)
+PROGRAM: Any = typer.main.get_command(make_app())
 """The group of all commands, of a class of typer's own."""
 
 AROUND_QUANTIZE = """hawq 1
@@ -85,7 +85,7 @@ def test_command_in_a_document_is_one_the_program_takes(block: Block, line: str)
     del block
     name, *arguments = shlex.split(line)[1:]
     if name.startswith("-"):
-        assert CliRunner().invoke(app, [name, *arguments]).exit_code == 0
+        assert CliRunner().invoke(make_app(), [name, *arguments]).exit_code == 0
     else:
         assert name in PROGRAM.commands
         PROGRAM.commands[name].make_context(name, arguments)

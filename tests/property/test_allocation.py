@@ -168,6 +168,23 @@ def goals(draw: st.DrawFn) -> Goal:
     return goal(metric, sense="minimize" if metric == "peak_memory" else sense, within=slip)
 
 
+def _copies(draw: st.DrawFn, count: int) -> list[LiveTensor]:
+    """One tensor that several layers, and perhaps an addition, read; perhaps an int32 partial sum."""
+    elements = draw(st.integers(1, 99))
+    stored_bits = draw(st.sampled_from((None, 32)))
+    readers = draw(st.lists(st.integers(0, count - 1), max_size=3))
+    copies = [
+        LiveTensor(tensor="m", elements=elements, reader=f"l{i}", stored_bits=stored_bits)
+        for i in readers
+    ]
+    if draw(st.booleans()):
+        fixed = LiveTensor(
+            tensor="m", elements=elements, reader=None, bits=8, stored_bits=stored_bits
+        )
+        copies.append(fixed)
+    return copies
+
+
 @st.composite
 def problems(draw: st.DrawFn, largest: int = 5) -> Problem:
     count = draw(st.integers(2, largest))
@@ -189,6 +206,7 @@ def problems(draw: st.DrawFn, largest: int = 5) -> Problem:
         (
             LiveTensor(tensor=f"t{i}", elements=draw(st.integers(1, 99)), reader=f"l{i}"),
             LiveTensor(tensor="r", elements=draw(st.integers(0, 50)), reader=None, bits=8),
+            *_copies(draw, count),
         )
         for i in range(count)
     )

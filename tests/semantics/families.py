@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hawqlang.arith import width
 from hawqlang.cache import TensorStore
 from hawqlang.ir.integer import IntegerProgram
 from tests.semantics.programs import Builder, Pads, Pair
@@ -46,6 +47,11 @@ def pair(b: Builder, low: int, high: int) -> Pair:
     return int(b.rng.integers(low, high + 1)), int(b.rng.integers(low, high + 1))
 
 
+def some(b: Builder, count: int, values: tuple[int, ...]) -> list[int]:
+    """``count`` of the values, in random order."""
+    return [int(n) for n in b.rng.choice(values, count, replace=False)]
+
+
 def dense(seed: int) -> Case:
     """Dense convolutions: windows, strides, dilations, padding, channels, widths."""
     b, image = start(seed)
@@ -69,6 +75,7 @@ def dense(seed: int) -> Case:
 def grouped(seed: int) -> Case:
     """Grouped convolutions, depthwise included."""
     b, image = start(seed)
+    x = image
     for depth, groups, channels in (
         (6, 3, 9),
         (8, 2, 8),
@@ -98,7 +105,7 @@ def depthwise(seed: int) -> Case:
     """Depthwise convolutions, one channel each."""
     b, image = start(seed)
     (x,) = maps(b, image, (7,))
-    for depth in (3, 16, 17, 32, 40, 48, 64, 96, 128):
+    for depth in some(b, 3, (3, 16, 17, 32, 40, 48, 64, 96, 128)):
         (x,) = maps(b, image, (depth,))
         kernel = pair(b, 1, 5)
         (addend,) = maps(b, image, (depth,)) if kernel == (1, 1) else (None,)
@@ -124,7 +131,8 @@ def depthwise(seed: int) -> Case:
 def residual(seed: int) -> Case:
     """Stores with addends of every kind, and additions of stored tensors."""
     b, image = start(seed)
-    for depth in (5, 16, 72):
+    x = image
+    for depth in some(b, 2, (5, 16, 72)):
         x, y = maps(b, image, (depth, depth))
         raw = b.conv(x, depth, (3, 3), bits=(32,))
         for addend in (x, y, raw):
@@ -142,9 +150,10 @@ def residual(seed: int) -> Case:
 def pools(seed: int) -> Case:
     """Pools with windows clipped at borders, ceil mode and padding that does or does not count."""
     b, image = start(seed)
+    x = image
     b.max_pool(image, (2, 2), stride=(2, 2), padding=(0, 0, 0, 0))
     b.avg_pool(image, (3, 3), padding=(1, 1, 1, 1))
-    for depth in (3, 16, 32, 40, 64):
+    for depth in some(b, 2, (3, 16, 32, 40, 64)):
         (x,) = maps(b, image, (depth,))
         b.max_pool(x, (3, 3), stride=(2, 2), padding=(1, 1, 1, 1))
         b.max_pool(x, (2, 3), stride=pair(b, 1, 3), padding=pads(b, (2, 3)))
@@ -159,7 +168,8 @@ def pools(seed: int) -> Case:
 def moves(seed: int) -> Case:
     """Concat, pad, slice, reshape: values only change place."""
     b, image = start(seed)
-    for depth in (3, 16, 37):
+    x = image
+    for depth in some(b, 1, (3, 16, 37)):
         (x,) = maps(b, image, (depth,))
         y = b.max_pool(x, (3, 3), stride=(1, 1), padding=(1, 1, 1, 1))
         joined = b.concat(x, y, x)
@@ -197,6 +207,7 @@ def linears(seed: int) -> Case:
     b, image = start(seed, (4, 3, 20))
     x = b.affine(image)
     flat = b.flatten(x)
+    b.linear(flat, 240, addend=flat)
     for features in (1, 16, 40, 200):
         h = b.linear(flat, features, weight_bits=int(b.rng.integers(1, 9)))
         b.linear(h, 33, bits=(8, 32))
@@ -211,6 +222,20 @@ def codes(seed: int) -> Case:
     return finish(b, x, "codes")
 
 
+def extremes(seed: int) -> Case:
+    """The largest weights on the largest inputs: the widest sums that a layer of this depth can have."""
+    b, image = start(seed, (6, 6, 64))
+    xs = [image, b.max_pool(image, (1, 1), stride=(1, 1), padding=(0, 0, 0, 0))]
+    for x, sign in zip(xs, (1, -1), strict=True):
+        for bits in (8, 4, 1):
+            b.constant = sign * width.weight_range(bits)[1]
+            b.conv(x, 16, (3, 3), weight_bits=bits, bits=(32, 8))
+            b.conv(x, 64, (3, 3), groups=64, weight_bits=bits, bits=(32, 8))
+            b.linear(b.flatten(x), 16, weight_bits=bits, bits=(32, 8))
+    b.constant = None
+    return finish(b, xs[0], "extremes")
+
+
 FAMILIES: dict[str, Callable[[int], Case]] = {
     "dense": dense,
     "grouped": grouped,
@@ -221,4 +246,35 @@ FAMILIES: dict[str, Callable[[int], Case]] = {
     "affines": affines,
     "linears": linears,
     "codes": codes,
+    "extremes": extremes,
 }
+
+
+def network(seed: int) -> Case:
+    """A network of random operators, each on a random earlier tensor, so that buffers are shared and reused."""
+    b, image = start(seed, (10, 9, 3))
+    found = [b.affine(image)]
+    for _ in range(10):
+        x = str(b.rng.choice(found[-3:]))
+        height, width, depth = b.tensors[x].shape
+        kernel = min(height, 3), min(width, 3)
+        match int(b.rng.integers(7)):
+            case 0:
+                y = b.max_pool(x, kernel, stride=(1, 2), padding=(0, 0, 0, 0))
+            case 1:
+                y = b.avg_pool(x, kernel, stride=(2, 1), padding=(1, 0, 0, 1))
+            case 2:
+                y = b.conv(x, depth, kernel, padding=(1, 1, 1, 1), groups=depth)
+            case 3:
+                same = [t for t in found if b.tensors[t].shape == b.tensors[x].shape]
+                y = b.add(x, str(b.rng.choice(same)))
+            case 4:
+                same = b.conv(x, depth, (1, 1), padding=(0, 0, 0, 0), weight_bits=4)
+                y = b.conv(x, depth, (1, 1), padding=(0, 0, 0, 0), addend=same)
+            case 5:
+                y = b.concat(x, x) if depth < 100 else b.affine(x)
+            case _:
+                channels = int(b.rng.integers(1, 80))
+                y = b.conv(x, channels, kernel, stride=pair(b, 1, 2), padding=(1, 1, 0, 1))
+        found.append(y)
+    return finish(b, found[-1], "network")

@@ -41,6 +41,8 @@ class Builder:
     store: TensorStore = field(default_factory=TensorStore)
     tensors: dict[str, QTensor] = field(default_factory=dict[str, QTensor])
     ops: list[IntegerOp] = field(default_factory=list[IntegerOp])
+    constant: int | None = None
+    """What every weight is, instead of random."""
 
     def image(self, height: int, width_: int, channels: int) -> str:
         return self.tensor((height, width_, channels), 8, signed=False, zero_point=0, name="image")
@@ -127,6 +129,8 @@ class Builder:
         return Addend(x=x, zero_point=tensor.zero_point, multiplier=multiplier, shift=shift)
 
     def weights(self, shape: tuple[int, ...], bits: int) -> npt.NDArray[np.int8]:
+        if self.constant is not None:
+            return np.full(shape, self.constant, dtype=np.int8)
         low, high = width.weight_range(bits)
         w = self.rng.integers(low, high + 1, shape).astype(np.int8)
         return np.where(w == 0, 1, w).astype(np.int8) if bits == 1 else w
@@ -135,7 +139,7 @@ class Builder:
         t = self.tensors[x]
         bound = int(width.accumulator_bound(w, t.bits, signed=t.signed).max())
         limit = max(bound // 4, 1)
-        bias = self.rng.integers(-limit, limit + 1, w.shape[0]).astype(np.int32)
+        bias = np.asarray(self.rng.integers(-limit, limit + 1, w.shape[0]), dtype=np.int32)
         return self.put(bias), bound // 8 + 1
 
     def conv(

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hawqlang.interpret import interpret
-from hawqlang_codegen.tvm.build import build
+from hawqlang_codegen.tvm.build import LIBRARY, build
+from hawqlang_codegen.tvm.disassemble import float_instructions
 from hawqlang_codegen.tvm.generate import generate
-from hawqlang_codegen.tvm.plan import plan_program
+from hawqlang_codegen.tvm.plan import Plan, plan_program
 from hawqlang_codegen.tvm.run import TvmRunner, variants
-from tests.semantics.families import FAMILIES, Case
+from tests.semantics.families import FAMILIES, Case, network
+from tests.semantics.guards import statuses
 
 
-def assert_exact(case: Case, folder: Path, count: int = 2) -> None:
+def assert_exact(case: Case, folder: Path) -> Plan:
     """Build the program and compare every stored tensor of every variant with the interpreter's."""
     program, store = case
-    build(generate(plan_program(program, store), store), folder, store)
+    plan = plan_program(program, store)
+    build(generate(plan, store), folder, store)
     rng = np.random.default_rng(0)
     shape = program.tensor(program.input).shape
-    images = rng.integers(0, 256, (count, *shape)).astype(np.uint8)
-    images[0] = rng.choice(np.array([0, 255], dtype=np.uint8), shape)
+    images = rng.integers(0, 256, (3, *shape)).astype(np.uint8)
+    images[1] = rng.choice(np.array([0, 255], dtype=np.uint8), shape)
+    images[2] = 255
     expected = interpret(program, store, images, keep="all")
     for variant in variants(folder):
         runner = TvmRunner(folder, variant)
@@ -32,17 +39,47 @@ def assert_exact(case: Case, folder: Path, count: int = 2) -> None:
                 np.testing.assert_array_equal(traced[name], values[i], f"{variant} {name}")
         np.testing.assert_array_equal(runner.run(images), expected[program.output])
         runner.close()
+    return plan
+
+
+def assert_integer_and_confined(plan: Plan, folder: Path) -> None:
+    """The library has no floating-point instruction, and no kernel leaves its buffers at either end."""
+    count, floats = float_instructions(folder / LIBRARY)
+    assert count > 1000
+    assert floats == ()
+    names = variants(folder)
+    assert statuses(plan, folder, names, at_end=True) == {0}
+    assert statuses(plan, folder, names, at_end=False) == {0}
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_library_equals_the_interpreter(family: str, tmp_path: Path) -> None:
-    assert_exact(FAMILIES[family](7), tmp_path)
+    plan = assert_exact(FAMILIES[family](7), tmp_path)
+    assert_integer_and_confined(plan, tmp_path)
+
+
+def test_a_run_that_leaves_a_buffer_is_caught(tmp_path: Path) -> None:
+    program, store = FAMILIES["codes"](7)
+    plan = plan_program(program, store)
+    build(generate(plan, store), tmp_path, store)
+    names = variants(tmp_path)
+    assert statuses(plan, tmp_path, names, at_end=True, short=1088) == {-signal.SIGSEGV}
+
+
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(seed=st.integers(0, 2**32))
+def test_random_networks_equal_the_interpreter(
+    seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert_exact(network(seed), tmp_path_factory.mktemp("network"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", [*sorted(FAMILIES), "network"])
 def test_library_equals_the_interpreter_on_more_seeds(
     family: str, seed: int, tmp_path: Path
 ) -> None:
-    assert_exact(FAMILIES[family](1000 + seed), tmp_path)
+    make = network if family == "network" else FAMILIES[family]
+    plan = assert_exact(make(1000 + seed), tmp_path)
+    assert_integer_and_confined(plan, tmp_path)

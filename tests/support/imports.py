@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -130,7 +130,7 @@ def export(net: nn.Module, path: Path, shape: Sequence[int], *, opset: int = 17)
 
 def run_onnxruntime(path: Path, x: Array) -> Array:
     """The output of an ONNX file in ONNX Runtime."""
-    options: Any = ort.SessionOptions()
+    options = cast("Any", ort).SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

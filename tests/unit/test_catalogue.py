@@ -27,7 +27,10 @@ def test_no_entry_is_without_a_use(repository: Path) -> None:
     known = {entry.code for entry in entries()}
     named = {
         code
-        for path in [*(repository / "hawqlang").rglob("*.py"), *(repository / "codegen").rglob("*.py")]
+        for path in [
+            *(repository / "hawqlang").rglob("*.py"),
+            *(repository / "codegen").rglob("*.py"),
+        ]
         if not path.name.startswith("codes_")
         for code in re.findall(r"HQ\d{3}", path.read_text(encoding="utf-8"))
     } | {

@@ -13,13 +13,14 @@ import torch
 from hawqlang.base import NOWHERE, Precision
 from hawqlang.cache import TensorStore
 from hawqlang.interpret import interpret, logits
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.spec import ActivationSettings, Model, WeightFile, ZooSource
+from hawqlang.stages.batches import stream_of
 from hawqlang.stages.calibrate import calibrate, input_interval, range_requests
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel, preprocess
 from hawqlang.stages.import_model import import_model
 from hawqlang.stages.lower import LowerSettings, lower
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.structure import layer_nodes
 from tests.unit.stages.lower.harness import image, lowered
 from tests.unit.stages.nets import residual_net
@@ -79,13 +80,13 @@ def test_resnet20_at_eight_bits_keeps_its_accuracy(data_dir: Path) -> None:
     graph = import_model(model, store)
     w8a8 = Precision(wbits=8, abits=8)
     precisions = {node.name: w8a8 for node in layer_nodes(graph)}
-    layers = {name: LayerSettings(candidates=(w8a8,)) for name in precisions}
+    layers = {name: LayerSettings(layer=name, precision=(w8a8,)) for name in precisions}
     default = ActivationSettings()
     feedback = Feedback()
     calibration = np.load(data_dir / "cifar10" / "train_calib2000.npz")["images"][:128]
     table = calibrate(
         FloatModel(graph, store),
-        [preprocess(calibration, source)],
+        stream_of(preprocess(calibration, source)),
         range_requests(graph, layers, default, 8, feedback.report),
         interval=input_interval(source),
         default=default,

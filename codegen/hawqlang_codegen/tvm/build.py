@@ -1,7 +1,6 @@
 """Generated text as one shared library: TVM compiles the kernels, the system's C compiler links them.
 
-Each instruction set is one object, since TVM ignores targets of single functions. They name features, never a CPU
-model, so that the run time can check every one of them.
+Each instruction set is one object, since TVM ignores targets of single functions.
 """
 
 from __future__ import annotations
@@ -17,13 +16,8 @@ from hawqlang import runtime
 from hawqlang.cache import TensorStore, write_atomic
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.kernels import KernelSet
-from hawqlang_codegen.tvm.generate import ISAS
+from hawqlang_codegen.tvm.isa import ISAS, Isa
 
-TARGETS: dict[str, dict[str, Any]] = {
-    "avx2": {"kind": "llvm", "mcpu": "x86-64-v3"},
-    "vnni": {"kind": "llvm", "mcpu": "x86-64-v4", "mattr": ["+avx512vnni"]},
-}
-"""TVM targets by instruction set."""
 LIBRARY = "model.so"
 LOADER = "hawq_runtime.py"
 C_FLAGS = (
@@ -62,7 +56,7 @@ def build(kernels: KernelSet, folder: Path, store: TensorStore) -> None:
         write_atomic(folder / name, data)
         (folder / name).chmod(0o644)
     for isa in ISAS:
-        compile_kernels(folder / f"kernels_{isa}.py", isa)
+        compile_kernels(folder / f"kernels_{isa.name}.py", isa)
     link(compiler, folder)
 
 
@@ -89,11 +83,12 @@ def c_compiler() -> list[str]:
     )
 
 
-def compile_kernels(source: Path, isa: str) -> None:
+def compile_kernels(source: Path, isa: Isa) -> None:
     """Write the object file of one instruction set beside its TVMScript module."""
     import tvm
 
-    compiled: Any = tvm.compile(parse_kernels(source), target=TARGETS[isa])  # pyright: ignore[reportAttributeAccessIssue]
+    target: Any = isa.target
+    compiled: Any = tvm.compile(parse_kernels(source), target=target)
     compiled.mod.write_to_file(str(source.with_suffix(".o")), "o")
 
 
@@ -116,7 +111,7 @@ def link(compiler: list[str], folder: Path) -> None:
     Raises:
         HawqError: the compiler failed (HQ802), with its own words.
     """
-    objects = [f"kernels_{isa}.o" for isa in ISAS]
+    objects = [f"kernels_{isa.name}.o" for isa in ISAS]
     command = [*compiler, *C_FLAGS, *LINK_FLAGS, "-o", LIBRARY, "hawq_runtime.c", *objects, "-ldl"]
     result = subprocess.run(  # noqa: S603 - the command is the compiler's, the names are ours
         command, cwd=folder, capture_output=True, text=True, check=False
@@ -127,7 +122,7 @@ def link(compiler: list[str], folder: Path) -> None:
                 code="HQ802",
                 severity="error",
                 message=f"the C compiler failed with exit status {result.returncode}",
-                notes=(shlex.join(command), result.stderr.strip()[-4000:]),
+                notes=(shlex.join(command), result.stderr.strip()[:4000]),
                 help="the compiler must accept C11 for x86-64 and link shared libraries",
             )
         )

@@ -87,11 +87,35 @@ class Conv:
     windowed: bool
     """Whether each block reads a window of channels of its own (groups), from a table."""
     tile: Tile
-    avx2: Tile
+    """With 32 registers of 64 bytes; the weights are packed in its blocks."""
+    narrow_tile: Tile
+    """With 16 registers of 32 bytes and byte products."""
+    madd_tile: Tile
+    """With 16 registers of 32 bytes and int16 products."""
     pixels_outside: bool
     """Whether the loop over pixels is the outer one: small weights stay in cache."""
+    prefetch: int
+    """How many bytes ahead weights are fetched; 0 where they stay in cache."""
     stores: tuple[StoreForm, ...]
     kind: Literal["conv"] = "conv"
+
+    @property
+    def title(self) -> str:
+        """Return what the kernel computes, in words."""
+        tall = self.kernel[0]
+        grouped = ", grouped" if self.windowed else ""
+        bits = ", 4-bit weights" if self.nibbles else ""
+        return f"{tall}x{self.taps} taps, {self.words * 4} bytes each, {self.height}x{self.width} pixels{grouped}{bits}"
+
+    @property
+    def input_bytes(self) -> int:
+        """Return the bytes of the input's buffer, slack included."""
+        return self.x.elements * 4
+
+    @property
+    def scratch(self) -> int:
+        """Return the bytes that the input takes when widened to int16; nibbles meet it as it is."""
+        return 0 if self.nibbles else 2 * self.input_bytes
 
     @property
     def weight_bytes(self) -> int:
@@ -122,7 +146,7 @@ class Depthwise:
     vectors: int
     """Vectors of 16 channels."""
     lanes: int
-    """Channels computed together on AVX-512, and the unit of the packed weights."""
+    """Channels computed together, and the unit of the packed weights."""
     kernel: tuple[int, int]
     quads: int
     """Groups of four tap rows."""
@@ -133,8 +157,9 @@ class Depthwise:
     dilation: tuple[int, int]
     """Elements from one tap row, column to the next."""
     columns: int
-    """Output pixels of a row computed together on AVX-512."""
-    avx2_columns: int
+    """Output pixels of a row computed together with 32 registers of 64 bytes."""
+    narrow_columns: int
+    """The same with 16 registers of 32 bytes."""
     stores: tuple[StoreForm, ...]
     kind: Literal["depthwise"] = "depthwise"
 

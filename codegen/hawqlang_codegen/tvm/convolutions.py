@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hawqlang.arith import pack, width
+from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ops import Conv2d, Linear
 from hawqlang_codegen.tvm.context import Conv, Depthwise, plane
 from hawqlang_codegen.tvm.layout import LANES, WORD, Layout, round_up
@@ -19,8 +20,22 @@ from hawqlang_codegen.tvm.packing import (
     nibbles,
     padded_bias,
 )
-from hawqlang_codegen.tvm.select import choose_avx2_tile, choose_columns, choose_tile
-from hawqlang_codegen.tvm.site import BuiltStore, Call, Pointer, Site, build_store, store_scale
+from hawqlang_codegen.tvm.select import (
+    NARROW_PIXELS,
+    WIDENED_PIXELS,
+    choose_columns,
+    choose_narrow_tile,
+    choose_tile,
+)
+from hawqlang_codegen.tvm.site import (
+    SCRATCH,
+    BuiltStore,
+    Call,
+    Pointer,
+    Site,
+    build_store,
+    store_scale,
+)
 
 Int8 = npt.NDArray[np.int8]
 DEPTHWISE_LANES = (64, 32, 16)
@@ -29,6 +44,9 @@ NIBBLE_BITS = 4
 """Weights up to this width stand two to a byte; as the upper half of a byte they count 2^4 times."""
 RESIDENT = 32 * 1024
 """Weights up to this many bytes stay in the first-level cache while the pixels stream past."""
+
+PREFETCH = 8 * 1024
+"""Bytes by which larger weights are fetched ahead of their use."""
 
 
 def conv2d(op: Conv2d, site: Site) -> list[Call]:
@@ -39,6 +57,7 @@ def conv2d(op: Conv2d, site: Site) -> list[Call]:
     out = site.layout(op.stores[0].output)
     bias = site.constant(op.bias).astype(np.int64)
     bias = bias - x.bias * weights.astype(np.int64).reshape(weights.shape[0], -1).sum(axis=1)
+    _prove(op, weights, bias, site)
     geometry = _Geometry(
         x=x,
         size=(out.height, out.width),
@@ -59,6 +78,7 @@ def linear(op: Linear, site: Site) -> list[Call]:
     weights = rows.reshape(rows.shape[0], x.height, x.width, x.channels)
     bias = site.constant(op.bias).astype(np.int64)
     bias = bias - x.bias * rows.astype(np.int64).sum(axis=1)
+    _prove(op, weights, bias, site)
     geometry = _Geometry(x=x, size=(1, 1), stride=(1, 1), dilation=(1, 1), before=(0, 0))
     return [_call(op, geometry, weights, bias, site)]
 
@@ -105,7 +125,7 @@ def _depthwise(
         step=(geometry.step[0] * WORD, geometry.step[1] * WORD),
         dilation=(geometry.dilation[0] * WORD, geometry.dilation[1] * WORD),
         columns=choose_columns(breadth, 4),
-        avx2_columns=choose_columns(breadth, 2),
+        narrow_columns=choose_columns(breadth, 2),
         stores=tuple(b.form for b in built),
     )
     packed = depthwise_weights(weights, lanes, x.pixel)
@@ -123,7 +143,7 @@ def _call(
     groups = op.groups if isinstance(op, Conv2d) else 1
     channels, tall, wide, depth = weights.shape
     height, breadth = geometry.size
-    half = _fits_nibbles(op, weights, site)
+    half = _fits_nibbles(op, weights, bias, site)
     steps = tall * wide * -(-depth // WORD)
     tile = choose_tile(height, breadth, channels, steps, nibbles=half)
     table: tuple[Pointer, ...] = ()
@@ -155,22 +175,46 @@ def _call(
         nibbles=half,
         windowed=groups > 1,
         tile=tile,
-        avx2=choose_avx2_tile(height, breadth),
+        narrow_tile=choose_narrow_tile(height, breadth, WIDENED_PIXELS if half else NARROW_PIXELS),
+        madd_tile=choose_narrow_tile(height, breadth, NARROW_PIXELS),
         pixels_outside=packed.size <= RESIDENT,
+        prefetch=0 if packed.size <= RESIDENT else PREFETCH,
         stores=tuple(b.form for b in built),
     )
-    constants = (site.data(packed), site.data(padded_bias(bias << scaled, padded)))
+    constants = (SCRATCH, site.data(packed), site.data(padded_bias(bias << scaled, padded)))
     return Call(kernel, (site.tensor(op.x), *constants, *table, *_flat(built)))
 
 
-def _fits_nibbles(op: Conv2d | Linear, weights: Int8, site: Site) -> bool:
+def _largest_sum(
+    op: Conv2d | Linear, weights: Int8, bias: npt.NDArray[np.int64], site: Site
+) -> int:
+    """Return the largest magnitude of any partial sum in a kernel, which reads every tensor as unsigned codes."""
+    bits = site.tensors[op.x].bits
+    return int(width.accumulator_bound(weights, bits, signed=False, bias=bias).max())
+
+
+def _prove(op: Conv2d | Linear, weights: Int8, bias: npt.NDArray[np.int64], site: Site) -> None:
+    """Raise HQ702 where a sum could leave int32 on its way, though the finished one would fit."""
+    largest = _largest_sum(op, weights, bias, site)
+    if largest > width.INT32_MAX:
+        raise HawqError(
+            Diagnostic(
+                code="HQ702",
+                severity="error",
+                message=f"the partial sums of '{op.name}' can reach {largest} in the CPU kernel,"
+                " which int32 does not hold",
+                help="give the layer fewer weight or activation bits",
+            )
+        )
+
+
+def _fits_nibbles(
+    op: Conv2d | Linear, weights: Int8, bias: npt.NDArray[np.int64], site: Site
+) -> bool:
     """Return whether weights can stay two to a byte: 16 times every sum fits int32, and every shift has room."""
     if op.weight_bits > NIBBLE_BITS:
         return False
-    x = site.tensors[op.x]
-    bias = site.constant(op.bias)
-    bound = width.accumulator_bound(weights, x.bits, signed=x.signed, bias=bias)
-    if int(bound.max()) << NIBBLE_BITS > width.INT32_MAX:
+    if _largest_sum(op, weights, bias, site) << NIBBLE_BITS > width.INT32_MAX:
         return False
     return all(store_scale(store, site, NIBBLE_BITS).fits for store in op.stores)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import capstone  # pyright: ignore[reportMissingTypeStubs]
+import capstone
 
 SUFFIX = r"(ps|pd|ss|sd|ph|sh|nepbf16|bf16)"
 OPERATIONS = (
@@ -25,6 +25,10 @@ FLOAT = re.compile(
 )
 X87 = re.compile(r"^f(?!ence|xsave|xrstor)\w+$")
 EXECUTABLE = 0x4
+UNREADABLE = ".byte"
+LONGEST = 15
+"""Bytes of the longest instruction."""
+AVX_VNNI = {0x50: "vpdpbusd", 0x51: "vpdpbusds", 0x52: "vpdpwssd", 0x53: "vpdpwssds"}
 
 
 def is_float(mnemonic: str) -> bool:
@@ -36,14 +40,40 @@ def float_instructions(library: Path) -> tuple[int, tuple[str, ...]]:
     """Return how many instructions the library's code has, and every floating-point or unreadable one as text."""
     count = 0
     found: list[str] = []
-    engine: Any = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-    engine.skipdata = True
     for section, address, code in code_sections(library.read_bytes()):
-        for at, _, mnemonic, operands in engine.disasm_lite(code, address):
+        for at, mnemonic, operands in instructions(code, address):
             count += 1
-            if mnemonic == ".byte" or is_float(mnemonic.split()[-1]):
+            if mnemonic == UNREADABLE or is_float(mnemonic.split()[-1]):
                 found.append(f"{section}+{at - address:#x}: {mnemonic} {operands}".rstrip())
     return count, tuple(found)
+
+
+def instructions(code: bytes, address: int) -> Iterator[tuple[int, str, str]]:
+    """Yield address, mnemonic and operands of every instruction; a byte that starts none is ``UNREADABLE``."""
+    engine: Any = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    at = 0
+    while at < len(code):
+        for where, size, mnemonic, operands in engine.disasm_lite(code[at:], address + at):
+            yield where, mnemonic, operands
+            at = where + size - address
+        if at < len(code):
+            size, mnemonic = _undecoded(engine, code[at : at + LONGEST])
+            yield address + at, mnemonic, code[at : at + size].hex(" ")
+            at += size
+
+
+def _undecoded(engine: Any, code: bytes) -> tuple[int, str]:
+    """Return size and name of an instruction that capstone does not know.
+
+    AVX-VNNI's products are VEX.66.0F38.W0 50 to 53. Their operands are encoded as those of vpmulld (opcode 40), so that
+    one, decoded in their place, has their length.
+    """
+    vex = len(code) > 4 and code[0] == 0xC4 and code[1] & 0x1F == 2 and code[2] & 0x83 == 1
+    if vex and code[3] in AVX_VNNI:
+        twin = code[:3] + b"\x40" + code[4:]
+        for _, size, _, _ in engine.disasm_lite(twin, 0, 1):
+            return size, AVX_VNNI[code[3]]
+    return 1, UNREADABLE
 
 
 def code_sections(elf: bytes) -> Iterator[tuple[str, int, bytes]]:

@@ -11,15 +11,14 @@ from hawqlang.backend.render import render
 from hawqlang.cache import TensorStore
 from hawqlang.ir.kernels import Blob, KernelSet, Source
 from hawqlang.resources import data_dir
+from hawqlang_codegen.tvm.isa import ISAS, Isa
 from hawqlang_codegen.tvm.layout import round_up
 from hawqlang_codegen.tvm.plan import Plan, Step
 from hawqlang_codegen.tvm.site import Pointer
 
-ISAS = {"vnni": "x86-64 with AVX-512 and VNNI", "avx2": "x86-64 with AVX2"}
-"""Instruction sets, best first."""
 TEMPLATES = {
-    "conv": "conv_{isa}.py.j2",
-    "depthwise": "depthwise_{isa}.py.j2",
+    "conv": "conv_{products}.py.j2",
+    "depthwise": "depthwise_{products}.py.j2",
     "affine": "affine.py.j2",
     "pixel_affine": "pixel_affine.py.j2",
     "add": "add.py.j2",
@@ -75,6 +74,7 @@ class TableContext:
     identity_bytes: tuple[int, ...]
     checksum: int
     arena: int
+    scratch: int
     blob: int
     output: int
     input_bytes: int
@@ -89,7 +89,7 @@ def generate(plan: Plan, store: TensorStore) -> KernelSet:
     """Return every text and binary file of a plan's library."""
     sources = [
         Source(
-            path=f"kernels_{isa}.py",
+            path=f"kernels_{isa.name}.py",
             text=kernels_text(plan, isa),
             template="tvm/module.py.j2",
         )
@@ -110,17 +110,18 @@ def generate(plan: Plan, store: TensorStore) -> KernelSet:
     )
 
 
-def kernels_text(plan: Plan, isa: str) -> str:
+def kernels_text(plan: Plan, isa: Isa) -> str:
     """Return the TVMScript module of one instruction set."""
-    kernels = [(f"{k.name}_{isa}", k.context, comment(", ".join(k.users))) for k in plan.kernels]
+    kernels = [
+        (f"{k.name}_{isa.name}", k.context, comment(", ".join(k.users))) for k in plan.kernels
+    ]
     return render(
         "tvm/module.py.j2",
         program=comment(plan.program.name),
         version=compiler_version(),
         isa=isa,
-        isa_title=ISAS[isa],
         kernels=kernels,
-        templates={kind: name.format(isa=isa) for kind, name in TEMPLATES.items()},
+        templates={kind: name.format(products=isa.products) for kind, name in TEMPLATES.items()},
     )
 
 
@@ -138,11 +139,12 @@ def table_context(plan: Plan) -> TableContext:
         identity_bytes=tuple(plan.blob.identity),
         checksum=plan.blob.checksum,
         arena=round_up(plan.arena.size, PAGE),
+        scratch=round_up(plan.scratch, PAGE),
         blob=len(plan.blob.data),
         output=number[program.output],
         input_bytes=int(np.prod(program.tensor(program.input).shape, dtype=np.int64)),
         logits=int(np.prod(program.tensor(program.output).shape, dtype=np.int64)),
-        isas=tuple(ISAS),
+        isas=tuple(isa.name for isa in ISAS),
         kernels=tuple((kernel.name, arity[kernel.name]) for kernel in plan.kernels),
         places=tuple(_place(plan, name, ready.get(name, -1)) for name in names),
         steps=tuple(_step(plan, step, number) for step in plan.steps),
@@ -191,9 +193,13 @@ def _step(plan: Plan, step: Step, number: dict[str, int]) -> StepText:
 
 
 def _argument(plan: Plan, pointer: Pointer) -> str:
-    if pointer.space == "blob":
-        return f"W({pointer.offset})"
-    return f"A({plan.arena.offset[pointer.tensor] + pointer.offset})"
+    match pointer.space:
+        case "blob":
+            return f"W({pointer.offset})"
+        case "scratch":
+            return "S"
+        case "arena":
+            return f"A({plan.arena.offset[pointer.tensor] + pointer.offset})"
 
 
 def escape(text: str) -> str:

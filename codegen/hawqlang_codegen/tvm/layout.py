@@ -120,7 +120,7 @@ def choose_layouts(program: IntegerProgram) -> Layouts:
     buffer = {tensor.name: tensor.name for tensor in program.tensors}
     for op in program.ops:
         if isinstance(op, Reshape):
-            shared = _shared(of[op.x], of[op.output], readers[op.output])
+            shared = _shared(of[op.x], of[op.output], readers[op.output], op.output)
             if shared is not None and op.output != program.output:
                 of[op.output] = shared
                 buffer[op.output] = buffer[op.x]
@@ -184,11 +184,15 @@ def _with_halo(layout: Layout, convolutions: Iterable[Conv2d], name: str) -> Lay
     return replace(layout, top=top, left=left, bottom=bottom, right=right)
 
 
-def _shared(x: Layout, y: Layout, readers: list[IntegerOp]) -> Layout | None:
+def _shared(x: Layout, y: Layout, readers: list[IntegerOp], name: str) -> Layout | None:
     """Return the layout of a reshape's result that stays where its input is, ``None`` where it must be copied."""
     if x.is_dense and y.is_dense and x.element == y.element:
         return replace(y, bias=x.bias, zero=x.zero)
     flat = y.height * y.width == 1
-    if flat and readers and all(isinstance(op, Linear) for op in readers):
+    if (
+        flat
+        and readers
+        and all(isinstance(op, Linear) and _reads_words(op, name) for op in readers)
+    ):
         return x
     return None

@@ -177,6 +177,19 @@ def avg_pool(op: AvgPool2d, site: Site) -> list[Call]:
     return [Call(kernel, (site.tensor(op.x), site.data(which), *stores))]
 
 
+def move(op: Concat | Pad | Slice | Reshape, site: Site) -> list[Call]:
+    """Return the copies that put values where an operator wants them."""
+    match op:
+        case Concat():
+            return concat(op, site)
+        case Pad():
+            return pad(op, site)
+        case Slice():
+            return crop(op, site)
+        case Reshape():
+            return reshape(op, site)
+
+
 def concat(op: Concat, site: Site) -> list[Call]:
     """Return one copy per part."""
     out = site.layout(op.output)

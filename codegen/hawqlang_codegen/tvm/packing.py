@@ -106,7 +106,7 @@ def _padded(values: npt.NDArray[np.int64], channels: int) -> Int32:
 
 
 def dense_weights(weights: Int8, vectors: int) -> Int8:
-    """Return weights ``[blocks][KH][KW][IC/4][vectors][16][4]`` of ``(OC, KH, KW, IC)``, zeros where channels are padded."""
+    """Return weights ``[blocks][KH][KW][IC/4][vectors][16][4]`` of ``(OC, KH, KW, IC)``; padding is zeros."""
     channels, tall, wide, depth = weights.shape
     blocks = -(-channels // (vectors * LANES))
     words = -(-depth // WORD)
@@ -130,8 +130,9 @@ def nibbles(weights: Int8) -> npt.NDArray[np.uint8]:
     blocks, tall, wide, words, *rest = weights.shape
     even = np.zeros((blocks, tall, wide, words + words % 2, *rest), dtype=np.int8)
     even[:, :, :, :words] = weights
-    codes = even.view(np.uint8) & 0xF
-    return codes[:, :, :, 0::2] | (codes[:, :, :, 1::2] << 4)
+    codes = even.view(np.uint8)
+    low, high = codes[:, :, :, 0::2], codes[:, :, :, 1::2]
+    return np.bitwise_or(np.bitwise_and(low, 0xF), np.left_shift(high, 4), dtype=np.uint8)
 
 
 def depthwise_weights(weights: Int8, lanes: int, pixel: int) -> Int8:
@@ -149,10 +150,10 @@ def depthwise_weights(weights: Int8, lanes: int, pixel: int) -> Int8:
 
 
 def padded_bias(bias: npt.NDArray[np.int64], channels: int) -> Int32:
-    """Return biases padded to ``channels``, modulo 2^32: the finished sum is within int32, so wrapping is exact."""
-    result = np.zeros(channels, dtype=np.uint32)
-    result[: bias.size] = bias.astype(np.uint64) & np.uint64(0xFFFFFFFF)
-    return result.view(np.int32)
+    """Return biases padded to ``channels``; that they fit int32 has been proven with the sums they begin."""
+    result = np.zeros(channels, dtype=np.int32)
+    result[: bias.size] = bias
+    return result
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from hawqlang.cache import TensorStore
+from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.integer import IntegerOp, IntegerProgram
 from hawqlang.ops import (
     Add,
@@ -24,9 +25,11 @@ from hawqlang.ops import (
 from hawqlang_codegen.tvm import convolutions, maps
 from hawqlang_codegen.tvm.arena import Arena, Lifetime, plan_arena
 from hawqlang_codegen.tvm.blob import Blob, BlobBuilder
-from hawqlang_codegen.tvm.context import Kernel
+from hawqlang_codegen.tvm.context import Conv, Kernel
 from hawqlang_codegen.tvm.layout import Layouts, choose_layouts
 from hawqlang_codegen.tvm.site import Call, Pointer, Site
+
+INDEX_LIMIT = 1 << 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Plan:
     program: IntegerProgram
     layouts: Layouts
     arena: Arena
+    scratch: int
+    """Bytes of working memory that kernels without byte products need."""
     blob: Blob
     kernels: tuple[NamedKernel, ...]
     steps: tuple[Step, ...]
@@ -73,6 +78,7 @@ class Plan:
 def plan_program(program: IntegerProgram, store: TensorStore) -> Plan:
     """Return the plan of ``program``; the same program gives the same plan."""
     layouts = choose_layouts(program)
+    check_sizes(program, layouts)
     blob = BlobBuilder()
     tensors = {tensor.name: tensor for tensor in program.tensors}
     site = Site(tensors=tensors, layouts=layouts, blob=blob, constant=store.get)
@@ -93,10 +99,31 @@ def plan_program(program: IntegerProgram, store: TensorStore) -> Plan:
         program=program,
         layouts=layouts,
         arena=plan_arena(_lifetimes(program, layouts)),
+        scratch=max((k.context.scratch for k in kernels if isinstance(k.context, Conv)), default=0),
         blob=blob.finish(),
         kernels=kernels,
         steps=steps,
     )
+
+
+def check_sizes(program: IntegerProgram, layouts: Layouts) -> None:
+    """Refuse what the kernels' 32-bit indices cannot address.
+
+    Raises:
+        HawqError: a stored tensor takes 2 GiB or more (HQ701).
+    """
+    for tensor in program.tensors:
+        size = layouts.of[tensor.name].size
+        if size >= INDEX_LIMIT:
+            raise HawqError(
+                Diagnostic(
+                    code="HQ701",
+                    severity="error",
+                    message=f"tensor {tensor.name} {list(tensor.shape)} takes {size} bytes",
+                    notes=("kernels address tensors with 32-bit indices, so below 2 GiB",),
+                    help="give the model a smaller input",
+                )
+            )
 
 
 def _translate(op: IntegerOp, site: Site) -> list[Call]:
@@ -113,14 +140,8 @@ def _translate(op: IntegerOp, site: Site) -> list[Call]:
             calls = maps.max_pool(op, site)
         case AvgPool2d():
             calls = maps.avg_pool(op, site)
-        case Concat():
-            calls = maps.concat(op, site)
-        case Pad():
-            calls = maps.pad(op, site)
-        case Slice():
-            calls = maps.crop(op, site)
-        case Reshape():
-            calls = maps.reshape(op, site)
+        case Concat() | Pad() | Slice() | Reshape():
+            calls = maps.move(op, site)
         case _:
             assert_never(op)
     return calls

@@ -21,8 +21,10 @@ ENTRY = 6
 """Half cycles to enter the loops of one tile."""
 DEPTHWISE_EXTRA = 3
 """Cost of a depthwise tile's extra input columns, in half pixels."""
-AVX2_PIXELS = 6
-"""Pixels of eight channels that fit AVX2's 16 registers: two accumulators each, two weights, an activation, a product."""
+NARROW_PIXELS = 6
+"""Pixels in 16 registers of 32 bytes: two accumulators each, two weights, an activation, a product."""
+WIDENED_PIXELS = 4
+"""The same beside weights that are widened from nibbles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,12 @@ class Tile:
     def pixels(self) -> int:
         """Return the pixels of the tile."""
         return self.rows * self.columns
+
+    def walk(self, row: int, column: int) -> str:
+        """Return the offset of pixel ``p`` of the tile, as text, where rows and columns are so far apart."""
+        if self.rows == 1:
+            return f"p * {column}"
+        return f"p // {self.columns} * {row} + p % {self.columns} * {column}"
 
 
 def choose_tile(
@@ -68,16 +76,14 @@ def choose_tile(
     )
 
 
-def choose_avx2_tile(height: int, width: int) -> Tile:
-    """Return the pixels computed together on AVX2, always for one vector of 16 channels."""
+def choose_narrow_tile(height: int, width: int, most: int) -> Tile:
+    """Return at most ``most`` pixels to compute together with 16 registers, for one vector of 16 channels."""
     tiles = (
-        (
-            Tile(rows, columns, 1)
-            for rows, columns in product(range(1, height + 1), range(1, width + 1))
-            if rows * columns <= AVX2_PIXELS
+        Tile(rows, columns, 1)
+        for rows, columns in product(
+            range(1, min(height, most) + 1), range(1, min(width, most) + 1)
         )
-        if height * width > 1
-        else (Tile(1, 1, 1),)
+        if rows * columns <= most
     )
     return min(
         tiles,

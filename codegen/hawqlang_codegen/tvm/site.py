@@ -25,13 +25,16 @@ from hawqlang_codegen.tvm.packing import (
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """An argument of a kernel: a tensor's buffer in the arena, or constants in the blob."""
+    """An argument of a kernel: a tensor's buffer in the arena, constants in the blob, or working memory."""
 
-    space: Literal["arena", "blob"]
+    space: Literal["arena", "blob", "scratch"]
     tensor: str
-    """Owner of the buffer; empty for the blob."""
+    """Owner of the buffer; empty outside the arena."""
     offset: int
     """Bytes from the start of the buffer, or of the blob."""
+
+
+SCRATCH = Pointer("scratch", "", 0)
 
 
 @dataclass(frozen=True, slots=True)

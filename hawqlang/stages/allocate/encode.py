@@ -53,7 +53,14 @@ from hawqlang.stages.allocate.formula import (
     true_at,
 )
 from hawqlang.stages.allocate.problem import Row
-from hawqlang.stages.candidates.metrics import Facts, baseline, live, shares, unit
+from hawqlang.stages.candidates.metrics import (
+    ACTIVATION_BITS,
+    Facts,
+    baseline,
+    live,
+    shares,
+    unit,
+)
 from hawqlang.stages.candidates.predicates import measure, positions, related
 
 
@@ -179,7 +186,7 @@ def metric(where: Space, term: MetricTerm) -> Form:
 def peaks(where: Space) -> tuple[Form, ...]:
     """Return the bytes alive at each step of execution; ``peak_memory`` is the largest."""
     steps = live(where.known)
-    return tuple(total(_alive(where, tensor) for tensor in step) for step in steps)
+    return tuple(total(_alive(where, copies) for copies in _copies(step)) for step in steps)
 
 
 def not_below(where: Space, allocation: Sequence[Precision]) -> Formula:
@@ -209,12 +216,28 @@ def all_equal(where: Space, name: Property, layers: Iterable[int]) -> Formula:
     return every(links)
 
 
-def _alive(where: Space, tensor: LiveTensor) -> Form:
-    if tensor.reader is None:
-        return Form(Fraction(tensor.elements * (tensor.bits or 8), 8))
-    layer = where.known.index[tensor.reader]
-    widths = (Fraction(tensor.elements * p.abits, 8) for p in where.choices[layer])
-    return Form(parts={layer: tuple(widths)})
+def _copies(step: Iterable[LiveTensor]) -> list[tuple[LiveTensor, ...]]:
+    """Return what is alive at a step, tensor by tensor."""
+    found: dict[str, list[LiveTensor]] = {}
+    for tensor in step:
+        found.setdefault(tensor.tensor, []).append(tensor)
+    return [tuple(copies) for copies in found.values()]
+
+
+def _alive(where: Space, copies: tuple[LiveTensor, ...]) -> Form:
+    """Return the bytes of one tensor: a copy for each width that some reader wants."""
+    tensor = copies[0]
+    readers = tuple(where.known.index[c.reader] for c in copies if c.reader is not None)
+    fixed = {c.bits or ACTIVATION_BITS for c in copies if c.reader is None}
+    widths = sorted(fixed | {p.abits for layer in readers for p in where.choices[layer]})
+    return total(
+        _indicator(
+            where,
+            ("stored", bits, readers),
+            TRUE if bits in fixed else some(_having(where, "abits", i, bits) for i in readers),
+        ).scaled(Fraction(tensor.elements * (tensor.stored_bits or bits), 8))
+        for bits in widths
+    )
 
 
 def _switch(where: Space, layer: int) -> Form:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from hawqlang.diagnostics import Diagnostic
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import Graph
 from hawqlang.ir.spec import ActivationSettings, Ema, ImageInput, Input, Percentile, Range
 from hawqlang.stages.calibrate.observed import Interval
 from hawqlang.stages.quantize import Scheme
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.structure import LOGITS_BITS, TAIL_BITS, Form, Reader, root_readers
 
 Report = Callable[[Diagnostic], None]

@@ -150,6 +150,10 @@ def unit(  # noqa: PLR0911 - one return a metric
             assert_never(metric)
 
 
+ACTIVATION_BITS = 8
+"""Width of a stored activation of which nothing else is said."""
+
+
 def live(known: Facts) -> tuple[tuple[LiveTensor, ...], ...]:
     """Return the activations alive at each step of execution.
 
@@ -164,12 +168,16 @@ def live(known: Facts) -> tuple[tuple[LiveTensor, ...], ...]:
 
 
 def live_bytes(known: Facts, step: Sequence[LiveTensor], allocation: Allocation) -> Fraction:
-    """Return the bytes of activations alive at one step."""
-    bits = 0
+    """Return the bytes of activations alive at one step; copies of a tensor at one width count once."""
+    copies: dict[tuple[str, int], int] = {}
     for tensor in step:
-        reader = None if tensor.reader is None else allocation[known.index[tensor.reader]].abits
-        bits += tensor.elements * (reader if reader is not None else tensor.bits or 8)
-    return Fraction(bits, 8)
+        width = (
+            tensor.bits or ACTIVATION_BITS
+            if tensor.reader is None
+            else allocation[known.index[tensor.reader]].abits
+        )
+        copies[tensor.tensor, width] = tensor.elements * (tensor.stored_bits or width)
+    return Fraction(sum(copies.values()), 8)
 
 
 def _mass(known: Facts, metric: Metric, layer: Layer) -> int:

@@ -16,9 +16,9 @@ from hawqlang.ir.spec import (
 )
 from hawqlang.stages.data.arrays import open_arrays
 from hawqlang.stages.data.images import open_images
-from hawqlang.stages.data.samples import Samples, finding
+from hawqlang.stages.data.samples import Samples, channels_last, finding
 
-__all__ = ["Samples", "data_digest", "open_samples"]
+__all__ = ["Samples", "channels_last", "data_digest", "open_samples"]
 
 
 def open_samples(data: Data, network_input: Input, *, classes: int | None = None) -> Samples:

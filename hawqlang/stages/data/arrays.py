@@ -76,7 +76,7 @@ class ArraySamples:
         with _opened(self.path, self.images, self.span) as (stream, _):
             for start in range(0, self.count, size):
                 n = min(size, self.count - start)
-                data = self._read(stream, n * bytes_each)
+                data = _read(stream, n * bytes_each, self.path, self.span)
                 raw = np.frombuffer(data, dtype=self.member.dtype)
                 yield self._codes(raw.reshape(n, *self.member.shape[1:]))
 
@@ -95,15 +95,6 @@ class ArraySamples:
                 result[wanted.get(i, [])] = batch[i - start]
             start += len(batch)
         return result
-
-    def _read(self, stream: IO[bytes], size: int) -> bytes:
-        try:
-            data = stream.read(size)
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
-            raise _damaged(self.path, self.span) from error
-        if len(data) != size:
-            raise _damaged(self.path, self.span)
-        return data
 
     def _codes(self, raw: npt.NDArray[Any]) -> UInt8:
         """Return what is stored as uint8 samples."""
@@ -186,10 +177,7 @@ def _labels(
                 data.span,
                 "labels are one number per sample",
             )
-        size = stored * member.dtype.itemsize
-        content = stream.read(size)
-    if len(content) != size:
-        raise _damaged(path, data.span)
+        content = _read(stream, stored * member.dtype.itemsize, path, data.span)
     return check_labels(np.frombuffer(content, dtype=member.dtype)[:count], classes, data.span)
 
 
@@ -199,7 +187,7 @@ def _names(path: Path, span: Span) -> list[str]:
             return [name.removesuffix(".npy") for name in archive.namelist()]
     except FileNotFoundError as error:
         raise finding("HQ401", f"data file '{path}' is not there", span) from error
-    except (zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # a damaged archive may fail in any way
         raise finding("HQ404", f"'{path}' is not an .npz file", span) from error
 
 
@@ -215,7 +203,7 @@ def _opened(path: Path, name: str, span: Span) -> Generator[tuple[IO[bytes], _Me
     with zipfile.ZipFile(path) as archive:
         try:
             stream = archive.open(f"{name}.npy")
-        except (KeyError, zipfile.BadZipFile, OSError, RuntimeError) as error:
+        except Exception as error:  # a damaged archive may fail in any way
             raise _damaged(path, span) from error
         with stream:
             yield stream, _header(stream, path, name, span)
@@ -230,7 +218,7 @@ def _header(stream: IO[bytes], path: Path, name: str, span: Span) -> _Member:
             else np.lib.format.read_array_header_2_0
         )
         shape, fortran, dtype = read(stream)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive may fail in any way
         raise _damaged(path, span) from error
     if dtype.hasobject or dtype.kind not in "biuf":
         raise finding(
@@ -249,6 +237,16 @@ def _header(stream: IO[bytes], path: Path, name: str, span: Span) -> _Member:
     if not shape:
         raise finding("HQ406", f"array '{name}' of '{path}' is a single number", span)
     return _Member(shape=tuple(int(n) for n in shape), dtype=dtype)
+
+
+def _read(stream: IO[bytes], size: int, path: Path, span: Span) -> bytes:
+    try:
+        data = stream.read(size)
+    except Exception as error:  # a damaged archive may fail in any way
+        raise _damaged(path, span) from error
+    if len(data) != size:
+        raise _damaged(path, span)
+    return data
 
 
 def _damaged(path: Path, span: Span) -> Exception:

@@ -57,6 +57,13 @@ def sample_shape(kind: Input) -> tuple[int, ...]:
             return kind.dims
 
 
+def channels_last(batch: UInt8, kind: Input) -> UInt8:
+    """Return samples as the integer program takes them: ``(N, H, W, C)``, also of a ``(C, H, W)`` tensor input."""
+    if isinstance(kind, TensorInput) and batch.ndim == 4:
+        return np.ascontiguousarray(batch.transpose(0, 2, 3, 1))
+    return batch
+
+
 def shown_shape(shape: Sequence[int]) -> str:
     """Return a shape as messages print it."""
     return " x ".join(map(str, shape))

@@ -56,7 +56,7 @@ def _front_end(model: Model, batch: int) -> _Source:
         case ZooSource() as source:
             return _Source(zoo.build(model, source), spellings=zoo.ZOO[source.name].spellings)
         case OnnxSource() as source:
-            from hawqlang.stages.import_model.onnx import read_onnx
+            from hawqlang.stages.import_model.onnx.read import read_onnx
 
             draft, read, names = read_onnx(model, source, batch)
             return _Source(draft, own=read, replaceable=names)

@@ -8,8 +8,8 @@ may be left out. Messages say where in the file something is wrong without quoti
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast, get_args
@@ -170,7 +170,7 @@ class _Reader:
                 self.faults.append(f"{where} has a key that is no precision such as w4a8")
             elif isinstance(value, bool) or not isinstance(value, int | float):
                 self.faults.append(f"{where}.{key} is not a number")
-            elif not (math.isfinite(value) and value >= 0):
+            elif not 0 <= value <= sys.float_info.max:
                 self.faults.append(f"{where}.{key} is negative or not finite")
             else:
                 precision = Precision(wbits=int(match[1]), abits=int(match[2]))

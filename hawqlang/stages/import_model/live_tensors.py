@@ -39,10 +39,9 @@ from hawqlang.stages.structure import (
 )
 
 PIXEL_BITS = 8
+PARTIAL_BITS = 32
 _LOGITS = Reader("logits", "")
 _TAIL = Reader("tail", "")
-_PARTIAL = Reader("logits", "partial sum")
-"""Stands for the int32 result of a convolution that waits for an addition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,8 @@ class _Slot:
     value: str
     root: str
     reader: Reader
+    partial: bool = False
+    """Whether it is the int32 result of a convolution that waits for the sum that ``root`` and ``reader`` name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +81,13 @@ def live_tensors(graph: Graph, *, residual: int = 8) -> tuple[tuple[LiveTensor, 
     roots = range_root(graph)
 
     def described(slot: _Slot) -> LiveTensor:
-        apart = slot.reader == _PARTIAL or roots[slot.value] != slot.root
+        apart = slot.reader != _LOGITS and roots[slot.value] != slot.root
         return LiveTensor(
-            tensor=f"{slot.value} for {slot.root}" if apart else slot.value,
+            tensor=f"{slot.value} for {slot.root}" if apart or slot.partial else slot.value,
             elements=prod(shapes[slot.value]),
             reader=slot.reader.name if slot.reader.kind == "layer" else None,
             bits=_fixed_bits(slot.reader, residual),
+            stored_bits=PARTIAL_BITS if slot.partial else None,
         )
 
     pixels = LiveTensor(
@@ -180,7 +182,7 @@ class _Planner:
         fused = self.fused.get(node.output)
         for slot in slots:
             operands = tuple(
-                _Slot(x, slot.root, _PARTIAL)
+                _Slot(x, slot.root, slot.reader, partial=True)
                 if (node.name, x) in self._unrounded
                 else self._own(x, Reader("add", node.name))
                 for x in (node.a, node.b)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hawqlang.stages.import_model.clamps import hoist_clamps, merge_clamps
 from hawqlang.stages.import_model.draft import Draft
 from hawqlang.stages.import_model.fold_batchnorm import fold_batchnorm
+from hawqlang.stages.import_model.merge_moves import merge_moves
 from hawqlang.stages.import_model.merge_pads import merge_pads
 from hawqlang.stages.import_model.rewrite import drop_dead
 
@@ -16,6 +17,7 @@ PASSES: tuple[Callable[[Draft], Draft], ...] = (
     merge_clamps,
     hoist_clamps,
     merge_clamps,
+    merge_moves,
     merge_pads,
 )
 

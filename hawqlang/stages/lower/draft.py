@@ -13,6 +13,7 @@ import numpy.typing as npt
 from hawqlang.arith.width import INT32_MAX, INT32_MIN
 from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import (
     Add,
     AvgPool2d,
@@ -26,14 +27,13 @@ from hawqlang.ir.graph import (
     Pad,
     Slice,
 )
-from hawqlang.ir.integer import Bound
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import Input, WeightSettings
 from hawqlang.ops import Addend, Op
+from hawqlang.ops.window import populations
 from hawqlang.stages.lower.entry import entry_params
 from hawqlang.stages.lower.errors import missing_values
 from hawqlang.stages.quantize import QuantizedWeight, QuantParams
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.structure import Form
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -198,3 +198,10 @@ def scale_of(params: QuantParams) -> Fraction:
 def largest(params: QuantParams) -> int:
     """Return ``max|q - z|`` over the values a type can hold."""
     return max(params.qmax - params.zero_point, params.zero_point - params.qmin)
+
+
+def counts(draft: Draft, node: AvgPool2d) -> tuple[int, ...]:
+    """Return the distinct numbers of elements that the windows of an average pool count, ascending."""
+    _, height, wide = draft.request.graph.shape(node.x)
+    windows = (node.kernel, node.stride, node.padding, node.counted)
+    return tuple(int(n) for n in np.unique(populations((height, wide), *windows)))

@@ -33,9 +33,8 @@ from hawqlang.ops import (
     Store,
     writes,
 )
-from hawqlang.ops.window import populations
 from hawqlang.stages.lower.affine_maps import RealMap, batch_norm_map, input_map, integer_map
-from hawqlang.stages.lower.draft import Draft, Result, Step, scale_of
+from hawqlang.stages.lower.draft import Draft, Result, Step, counts, scale_of
 from hawqlang.stages.lower.errors import ratio_too_large
 
 
@@ -107,11 +106,9 @@ def _layer_stores(draft: Draft, name: str, step: Step) -> tuple[Store, ...]:
 
 
 def _avgpool(draft: Draft, node: graph.AvgPool2d, step: Step) -> AvgPool2d:
-    _, height, wide = draft.request.graph.shape(node.x)
-    windows = (node.kernel, node.stride, node.padding, node.counted)
-    counts = tuple(int(n) for n in np.unique(populations((height, wide), *windows)))
+    distinct = counts(draft, node)
     x = scale_of(draft.params(step.reads[0]))
-    scales = [x / n for n in counts]
+    scales = [x / n for n in distinct]
     return AvgPool2d(
         name=node.name,
         x=draft.names[step.reads[0]],
@@ -119,7 +116,7 @@ def _avgpool(draft: Draft, node: graph.AvgPool2d, step: Step) -> AvgPool2d:
         stride=node.stride,
         padding=node.padding,
         counted=node.counted,
-        populations=counts,
+        populations=distinct,
         stores=tuple(_store(draft, result, scales) for result in step.results),
     )
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 from fractions import Fraction
 
 from hawqlang.arith.width import INT32_MAX
-from hawqlang.ir.graph import Add, AvgPool2d, BatchNorm, Conv2d, Linear
+from hawqlang.ir.graph import AvgPool2d, BatchNorm, Conv2d, Linear
 from hawqlang.stages.lower.affine_maps import RealMap, batch_norm_map, input_map
-from hawqlang.stages.lower.draft import Draft, Result, Slot, Step, largest, scale_of
+from hawqlang.stages.lower.draft import Draft, Result, Slot, Step, counts, largest, scale_of
 from hawqlang.stages.structure import producers
 
 ROOM = 2**12
@@ -52,13 +52,12 @@ def _reach(draft: Draft, step: Step) -> Fraction:
             reach = layer_reach(draft, step.node.name, draft.params(step.reads[0]).scale)
         case AvgPool2d():
             x = draft.params(step.reads[0])
-            reach = scale_of(x) * largest(x) * math.prod(step.node.kernel)
+            share = Fraction(math.prod(step.node.kernel), min(counts(draft, step.node)))
+            reach = scale_of(x) * largest(x) * share
         case BatchNorm():
             reach = _map_reach(batch_norm_map(draft, step.node, draft.params(step.reads[0])))
         case None:
             reach = _map_reach(input_map(draft))
-        case Add():
-            reach = Fraction(0)
         case _:
             reach = Fraction(0)
     return reach

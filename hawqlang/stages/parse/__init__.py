@@ -9,7 +9,7 @@ from pathlib import Path
 from hawqlang.base import Span
 from hawqlang.diagnostics.model import Diagnostic
 from hawqlang.ir.syntax import Quantity, SyntaxTree
-from hawqlang.stages.parse.brackets import balance
+from hawqlang.stages.parse.brackets import balance, shallow
 from hawqlang.stages.parse.build import Builder
 from hawqlang.stages.parse.driver import Driver
 from hawqlang.stages.parse.header import supported, with_header
@@ -17,7 +17,7 @@ from hawqlang.stages.parse.ignores import ignore_comments
 from hawqlang.stages.parse.lexer import Lexer
 from hawqlang.stages.parse.messages import explain
 from hawqlang.stages.parse.read import MAX_BYTES, decode, read_bytes
-from hawqlang.stages.parse.tables import END, tables
+from hawqlang.stages.parse.tables import END, grammar_tables
 from hawqlang.stages.parse.tokens import Findings
 
 Parsed = tuple[SyntaxTree, tuple[Diagnostic, ...]]
@@ -45,8 +45,8 @@ def parse_file(path: Path, shown_as: str | None = None) -> Parsed:
 def parse_text(text: str, file: str) -> Parsed:
     """Return the tree of a text and all that is wrong with it, in the order of the text.
 
-    The tree holds every statement without an error, and is ``partial`` where one was left out. No text makes this
-    function raise.
+    The tree holds every statement without an error, and is ``partial`` where there was one. No
+    text makes this function raise.
 
     Args:
         text: What the file holds; a byte order mark at its start is skipped.
@@ -59,12 +59,14 @@ def parse_text(text: str, file: str) -> Parsed:
         return _nothing(text, findings)
     if not supported(text, findings):
         return _nothing(text, findings)
-    lexer = Lexer(text, tables().terminals, findings)
+    lexer = Lexer(text, grammar_tables().terminals, findings)
     lexer.run()
     tokens = [*balance(lexer.tokens, findings), lexer.token(END, len(text), len(text))]
+    if not shallow(tokens, findings):
+        return _nothing(text, findings)
     ignores = ignore_comments(lexer.comments, tokens, findings)
     driver = Driver(
-        tables(), Builder(file, findings), findings, partial(explain, findings=findings)
+        grammar_tables(), Builder(file, findings), findings, partial(explain, findings=findings)
     )
     value = driver.run(with_header(tokens, findings))
     if value is None:
@@ -76,7 +78,7 @@ def parse_text(text: str, file: str) -> Parsed:
         version=version,
         items=items,
         ignores=ignores,
-        partial=bool(findings.reported),
+        partial=findings.any_error,
     )
     return tree, findings.sorted()
 

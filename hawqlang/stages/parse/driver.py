@@ -1,4 +1,4 @@
-"""Runs the automaton over the tokens of a file; after an error it goes on with the next statement."""
+"""Runs the automaton over the tokens of a file; after an error it goes on behind it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hawqlang.diagnostics.model import Label
 from hawqlang.diagnostics.suggest import nearest
 from hawqlang.stages.parse.brackets import STATEMENT_WORDS, starts_statement
 from hawqlang.stages.parse.build import Builder
-from hawqlang.stages.parse.machine import Machine, Mark, TooDeepError
+from hawqlang.stages.parse.machine import Machine, TooDeepError
 from hawqlang.stages.parse.tables import END, Tables
 from hawqlang.stages.parse.tokens import Findings, Token
 
@@ -23,13 +23,14 @@ _HEADS = {
     "layer": ("NAME",),
     "emit": ("NAME",),
 }
-"""What stands between a statement's first word and its ``{``: enough to enter a block whose head is wrong."""
+"""What stands between a first word and its ``{``, to enter a block whose head is wrong."""
 
 _PLACES = {
     **dict.fromkeys(
         ("model", "dataset", "target", "quantize", "import", "param"), "at the top of a file"
     ),
     **dict.fromkeys(("minimize", "maximize", "subject", "layer", "emit"), "in a `quantize` block"),
+    "hawq": "in the first line",
 }
 """Where each statement may stand."""
 
@@ -65,8 +66,10 @@ class Driver:
         self.tokens: list[Token] = []
         self._begun = 0
         """Index of the first token of the current statement."""
-        self._mark: Mark = []
+        self._mark = 0
         """The state before it."""
+        self._head = 1, 0
+        """A stretch of tokens up to the end of a head, found last; at first an empty one."""
         self._fresh = False
         """Whether the next token starts a statement though no newline stands before it."""
         self._mended: set[int] = set()
@@ -75,17 +78,17 @@ class Driver:
         """Where recovery last went on; failing there again, it skips the token."""
 
     def run(self, tokens: list[Token]) -> Any:
-        """Return the value of a file whose tokens end with ``END``, ``None`` if there is none."""
+        """Return the value of a file, ``None`` if there is none; the last token is ``END``."""
         self.tokens = tokens.copy()
         at = 0
         while at < len(self.tokens):
             if at == 0 or self._fresh or self.tokens[at - 1].kind in {"_NL", "LBRACE"}:
                 self._begun, self._mark, self._fresh = at, self.machine.mark(), False
             at = at + 1 if self._feed(at) else self._recover(at)
-        return self.machine.stack[-1].value if self.machine.finished else None
+        return self.machine.value if self.machine.finished else None
 
     def terminal(self, at: int) -> str:
-        """Return the terminal that a token is here: a word is a keyword where one can stand, else a name."""
+        """Return the terminal of a token: a word is a keyword where one can stand, else a name."""
         token = self.tokens[at]
         if token.kind != "NAME":
             return token.kind
@@ -94,7 +97,8 @@ class Driver:
 
     def _feed(self, at: int) -> bool:
         token, terminal = self.tokens[at], self.terminal(at)
-        if terminal == "NAME" and self.tokens[at - 1].kind == "NUMBER" and not self._unit(at):
+        behind_number = at > self._begun and self.tokens[at - 1].kind == "NUMBER"
+        if behind_number and terminal == "NAME" and not self._unit(at):
             return False
         try:
             return self.machine.feed(terminal, token)
@@ -102,26 +106,26 @@ class Driver:
             self.findings.error(
                 "HQ108",
                 "this expression is nested too deeply",
-                token,
+                self.tokens[at - 1],
                 help_="split it into several constraints",
             )
             return False
 
     def _unit(self, at: int) -> bool:
-        """Return whether a name behind a number is its unit: on its line, and not the start of what follows."""
+        """Return whether a name behind a number is its unit and not the start of what follows."""
         follower = self.tokens[at + 1].kind
         starts = follower in {"EQUAL", "COLON"} and follower == self.tokens[self._begun + 1].kind
         return self.tokens[at - 1].line == self.tokens[at].line and not (
             starts and not self.machine.accepts(follower)
         )
 
-    # ---- recovery ----------------------------------------------------------------------------------------------------
+    # ---- recovery --------------------------------------------------------------------------------
 
     def _recover(self, at: int) -> int:
-        """Report the token at index ``at``, put the machine right, and return the index to go on with."""
+        """Report the token at index ``at``, put the machine right, return where to go on."""
         begun, token = self._begun, self.tokens[at]
         first = self.tokens[begun]
-        quiet = self.findings.full or self._reported(first, at)
+        quiet = self.findings.enough() or self._reported(first, at)
         if at > begun and self.machine.accepts("_NL") and starts_statement(self.tokens, at):
             self._separate(token, quiet=quiet)
             return at
@@ -137,7 +141,19 @@ class Driver:
         if self.tokens[end].kind == "LBRACE" and self._enter(first, self.tokens[end]):
             return end + 1
         end = self._skip(end)
+        while token.kind == "_NL" and self._goes_on(end, first):
+            end = self._skip(end + 1)
         return end + 1 if self.tokens[end].kind == "_NL" else self._past(end, at)
+
+    def _goes_on(self, at: int, first: Token) -> bool:
+        """Return whether the line behind a newline looks like the rest of a statement."""
+        after = self.tokens[at + 1] if self.tokens[at].kind == "_NL" else None
+        return (
+            after is not None
+            and after.kind not in {"RBRACE", END}
+            and after.column > first.column
+            and not starts_statement(self.tokens, at + 1)
+        )
 
     def _past(self, to: int, at: int) -> int:
         """Return ``to``, or the token behind it where going on there has failed before."""
@@ -149,9 +165,13 @@ class Driver:
 
     def _end(self, at: int) -> int:
         """Return the index of what ends the head of the statement around ``at``."""
-        while self.tokens[at].kind not in {"_NL", "LBRACE", "RBRACE", END}:
-            at += 1
-        return at
+        start, end = self._head
+        if not start <= at <= end:
+            end = at
+            while self.tokens[end].kind not in {"_NL", "LBRACE", "RBRACE", END}:
+                end += 1
+            self._head = at, end
+        return end
 
     def _skip(self, at: int) -> int:
         """Return the index of the end of the statement, skipping whole blocks."""
@@ -171,7 +191,7 @@ class Driver:
                 "a line holds one statement",
                 token,
                 label="starts another",
-                help_=f"put `{token.text}` on a line of its own",
+                help_=f"put {token.quoted} on a line of its own",
                 repaired=True,
             )
         self.machine.feed("_NL", token.virtual("_NL"))
@@ -179,14 +199,14 @@ class Driver:
 
     def _words(self) -> list[str]:
         """Return the words that can start a statement where the current one does."""
-        now = self.machine.mark()
-        self.machine.reset(self._mark)
-        words = [w for w in sorted(STATEMENT_WORDS) if self.machine.accepts(self.keywords[w])]
-        self.machine.reset(now)
-        return words
+        return [
+            word
+            for word in sorted(STATEMENT_WORDS)
+            if self.machine.accepts(self.keywords[word], self._mark)
+        ]
 
     def _mend(self, at: int) -> bool:
-        """Replace a misspelled first word and go back to the start of the statement; return whether it was one."""
+        """Replace a misspelled first word and go back to it; return whether it was one."""
         begun = self._begun
         first = self.tokens[begun]
         if first.kind != "NAME" or at > begun + 1 or first.start in self._mended:
@@ -197,7 +217,7 @@ class Driver:
             return False
         self.findings.error(
             "HQ130",
-            f"`{first.text}` starts no statement",
+            f"{first.quoted} starts no statement",
             first,
             help_=f"did you mean `{meant[0]}`?",
             replacement=meant[0],
@@ -227,11 +247,12 @@ class Driver:
                 labels=(Label(span=self.findings.span(token), message="starts another statement"),),
             )
             return
-        key = (self.machine.state, self.machine.expected(), self.terminal(at))
+        terminal = "_NL" if token.kind == END else self.terminal(at)  # a last line needs no newline
+        key = (self.machine.state, self.machine.expected(), terminal)
         self.explain(Trouble(key, token, previous, first))
 
     def _unclosed(self, at: int) -> Token | None:
-        """Return the bracket that is still open where a line starts that looks like the next statement."""
+        """Return the bracket still open where a line looks like the next statement."""
         token, start = self.tokens[at], self._begun
         while start and self.tokens[start - 1].line == self.tokens[start].line:
             start -= 1

@@ -1,9 +1,10 @@
 """Syntax errors known by example: the samples in ``grammar/errors``.
 
-A sample is a malformed spec. Its name starts with the code of the error; leading comments may say what to tell the
-reader: ``# message:``, ``# help:``, ``# replacement:`` (what to write instead of the token) and ``# any`` (whatever token stands there). Further cases of the same error follow,
-each with its own ``hawq 1``. A reader's error is recognised when the parser is in the state of a sample's error, looks
-at the same token and would have taken the same others.
+A sample is a malformed spec. Its name starts with the code of the error; leading comments may say
+what to tell the reader: ``# message:``, ``# help:``, ``# replacement:`` (what to write instead of
+the token) and ``# any`` (whatever token stands there). Further cases of the same error follow, each
+with its own ``hawq 1``. A reader's error is recognised when the parser is in the state of a
+sample's error, looks at the same token and would have taken the same others.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from hawqlang.stages.parse.brackets import balance
 from hawqlang.stages.parse.build import Builder
 from hawqlang.stages.parse.driver import Driver, Trouble
 from hawqlang.stages.parse.lexer import Lexer
-from hawqlang.stages.parse.tables import END, tables
+from hawqlang.stages.parse.tables import END, grammar_tables
 from hawqlang.stages.parse.tokens import Findings
 
 ANY = ""
@@ -34,8 +35,8 @@ class Sample:
 
     code: str
     message: str
-    """Empty where the error is found without the parser; ``{found}`` is what stands there, ``{first}`` the first word
-    of the statement, ``{previous}`` what stands before."""
+    """Empty where the error is found without the parser. ``{found}`` is what stands there,
+    ``{first}`` the first word of the statement, ``{previous}`` what stands before."""
     help: str | None
     replacement: str | None
     any_token: bool
@@ -69,7 +70,7 @@ def samples(folder: Path) -> list[Sample]:
 
 @functools.cache
 def known() -> Mapping[Key, Sample]:
-    """Return the shipped samples by the place in the grammar where they go wrong; the first of a place wins."""
+    """Return the shipped samples by where they go wrong; the first of a place wins."""
     found: dict[Key, Sample] = {}
     for sample in samples(data_dir("grammar") / "errors"):
         for case in sample.cases if sample.message else ():
@@ -82,13 +83,13 @@ def known() -> Mapping[Key, Sample]:
 def first_trouble(text: str) -> Key | None:
     """Return where the parser finds the first error of a text, ``None`` if it finds none."""
     findings = Findings("")
-    lexer = Lexer(text, tables().terminals, findings)
+    lexer = Lexer(text, grammar_tables().terminals, findings)
     lexer.run()
     found: list[Key] = []
 
     def note(trouble: Trouble) -> None:
         found.append(trouble.key)
 
-    driver = Driver(tables(), Builder("", findings), findings, note)
+    driver = Driver(grammar_tables(), Builder("", findings), findings, note)
     driver.run([*balance(lexer.tokens, findings), lexer.token(END, len(text), len(text))])
     return found[0] if found else None

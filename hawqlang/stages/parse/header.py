@@ -9,11 +9,11 @@ from hawqlang.stages.parse.tokens import Findings, Token
 
 VERSION = "1"
 
-_HEADER = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*hawq[ \t]+([0-9][^\s#]*)")
+_HEADER = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+hawq[ \t]+([0-9][^\s#]*)")
 
 
 def supported(text: str, findings: Findings) -> bool:
-    """Return whether the text is in a version of the language that this compiler knows, or in none it names."""
+    """Return whether the text names no version of the language but the one read here."""
     match = _HEADER.match(text)
     if match is None or match[1].lstrip("0") == VERSION:
         return True
@@ -34,7 +34,7 @@ def supported(text: str, findings: Findings) -> bool:
 
 
 def with_header(tokens: list[Token], findings: Findings) -> list[Token]:
-    """Return the tokens with a header in front, which is reported where it is missing or misspelled."""
+    """Return the tokens with a header in front; a missing or misspelled one is reported."""
     words = [(token.kind, token.text) for token in tokens[:2]]
     if words and words[0] == ("NAME", "hawq") and len(words) == 2 and words[1][0] == "NUMBER":
         return tokens

@@ -10,15 +10,16 @@ from hawqlang.ir.syntax import IgnoreComment
 from hawqlang.stages.parse.tokens import Findings, Token
 
 _MEANT = re.compile(r"#[ \t]*hawq[ \t]*:", re.IGNORECASE)
+_CODE = "HQ[1-9][0-9]{2}"
 _READABLE = re.compile(
-    r"#[ \t]*hawq:[ \t]*ignore\[[ \t]*(HQ[1-9][0-9]{2}(?:[ \t]*,[ \t]*HQ[1-9][0-9]{2})*)[ \t]*\][ \t]*"
+    rf"#[ \t]*hawq:[ \t]*ignore\[[ \t]*({_CODE}(?:[ \t]*,[ \t]*{_CODE})*)[ \t]*\][ \t]*"
 )
 
 
 def ignore_comments(
     comments: Iterable[Token], tokens: Sequence[Token], findings: Findings
 ) -> tuple[IgnoreComment, ...]:
-    """Return the comments that silence warnings; ``tokens`` have only the newlines that end statements."""
+    """Return the comments that silence warnings; every newline in ``tokens`` ends a statement."""
     starts = [token.start for token in tokens]
     found: list[IgnoreComment] = []
     for comment in comments:
@@ -42,7 +43,7 @@ def ignore_comments(
 
 
 def _reach(comment: Token, tokens: Sequence[Token], after: int) -> tuple[int, int]:
-    """Return the lines a comment speaks of: its own, or those of the next statement up to its ``{``."""
+    """Return the lines a comment speaks of: its own, or the next statement up to its ``{``."""
     if after and tokens[after - 1].line == comment.line and tokens[after - 1].kind != "_NL":
         return comment.line, comment.line
     while tokens[after].kind in {"_NL", "RBRACE"}:

@@ -1,22 +1,35 @@
 """Text → tokens, by one regular expression made of the grammar's terminals.
 
-Words stay ``NAME``: the parser knows which of them are keywords where. A lexeme that is none is reported and replaced
-by what was most likely meant, so that one slip gives one error.
+Words stay ``NAME``: the parser knows which of them are keywords where. What is no lexeme is
+reported and replaced by what was most likely meant, so that one slip gives one error.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from hawqlang.stages.parse import characters, literals
+from hawqlang.stages.parse.characters import (
+    BIDIRECTIONAL,
+    INVISIBLE,
+    PAIRS,
+    WRITTEN,
+    code_point,
+)
+from hawqlang.stages.parse.literals import bad_escapes, number_value
 from hawqlang.stages.parse.tables import Terminal
 from hawqlang.stages.parse.tokens import Findings, Token
 
-_QUOTED = re.compile(r"'[^'\n\r]{0,999}'|[“”„][^“”\"\n\r]{0,999}[“”\"]|‘[^’\n\r]{0,999}’")
+_QUOTED = re.compile(
+    "'[^'\n\r]{0,999}'"
+    '|[\u201c-\u201f][^\u201c-\u201f"\n\r]{0,999}[\u201c-\u201f"]'
+    "|\u2018[^\u2018\u2019\n\r]{0,999}\u2019"
+)
+"""A string in single or typographic quotes."""
 _CLOSED = re.compile(r'"(?:[^"\\\n\r]|\\[^\n\r])*"')
-_OPEN = re.compile(r'"[^\r\n#]*')
 _LINE = re.compile(r"[^\r\n]*")
+_BEFORE_COMMENT = re.compile(r"[^\r\n#]*")
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
 _WORD = re.compile(r"\w[\w\u0300-\u036f]*")
 _RADIX = re.compile(r"[xXbBoO][0-9A-Fa-f_]*")
 _FRACTION = re.compile(r"[.0-9_]*(?:[eE][+-]?[0-9]+)?")
@@ -24,7 +37,7 @@ _OTHER = re.compile("[^\\w\\s\"'#{}()\\[\\],:=+*/<>%-]+")
 
 
 def scanner(terminals: Iterable[Terminal]) -> re.Pattern[str]:
-    """Return the expression that matches one lexeme; its group is the terminal. Keywords match as names."""
+    """Return the expression that matches a lexeme; its group is the terminal, words are names."""
     groups = [
         f"(?P<{t.name}>{re.escape(t.pattern) if t.literal else t.pattern})"
         for t in terminals
@@ -46,7 +59,7 @@ class Lexer:
         self._rate = next(re.compile(t.pattern).match for t in terminals if t.name == "RATE")
         self._line = 1
         self._line_start = 0
-        self._checks: dict[str, Callable[[Token], Token]] = {
+        self._checks: Mapping[str, Callable[[Token], None]] = {
             "NUMBER": self._number,
             "STRING": self._string,
             "NAME": self._name,
@@ -57,146 +70,137 @@ class Lexer:
         """Fill ``tokens`` and ``comments``."""
         at = 0
         while at < len(self.text):
-            match = self._scan(self.text, at)
-            if match is None:
-                at = self._stray(at)
-                continue
-            kind, end = match.lastgroup or "", match.end()
-            if self.text[at : at + 2] in {"//", "/*"}:
+            pair = self.text[at : at + 2]
+            if pair in PAIRS:
+                at = self._written(at, pair, PAIRS)
+            elif pair in {"//", "/*"}:
                 at = self._foreign_comment(at)
-                continue
-            if self.text[at : at + 2] in characters.PAIRS:
-                at = self._written(at, self.text[at : at + 2], characters.PAIRS)
-                continue
-            if kind in {"NAME", "DOTTED"}:
-                kind, end = self._rate_or(kind, at, end)
-            if kind != "BLANK":
-                self._put(self.token(kind, at, end))
-            at = end
+            elif match := self._scan(self.text, at):
+                at = self._lexeme(match.lastgroup or "", at, match.end())
+            else:
+                at = self._stray(at)
 
-    def _put(self, token: Token) -> None:
-        if token.kind == "COMMENT":
+    def token(self, kind: str, start: int, end: int) -> Token:
+        """Return a piece of the current line as a token."""
+        column = start - self._line_start + 1
+        return Token(kind, self.text[start:end], self._line, column, start, end)
+
+    def _previous(self, kind: str, end: int) -> Token | None:
+        """Return the last token if it is of a kind and ends right here."""
+        last = self.tokens[-1] if self.tokens else None
+        return last if last is not None and last.kind == kind and last.end == end else None
+
+    def _at(self, pattern: re.Pattern[str], at: int) -> int:
+        """Return where the match of a pattern that always matches ends."""
+        match = pattern.match(self.text, at)
+        return at if match is None else match.end()
+
+    # ---- lexemes ---------------------------------------------------------------------------------
+
+    def _lexeme(self, kind: str, start: int, end: int) -> int:
+        """Take one lexeme and return where to read on."""
+        if kind in {"NAME", "DOTTED"} and self.tokens and self.tokens[-1].kind == "NUMBER":
+            rate = self._rate(self.text, start)  # `GB/s` divides anywhere but behind a number
+            kind, end = ("RATE", rate.end()) if rate else (kind, end)
+        if kind == "BLANK":
+            return end
+        token = self.token(kind, start, end)
+        if kind == "COMMENT":
             self._comment(token)
-        else:
-            check = self._checks.get(token.kind)
-            self.tokens.append(token if check is None else check(token))
-        if token.kind == "_NL":
+            return end
+        check = self._checks.get(kind)
+        if check is not None:
+            check(token)
+        self.tokens.append(token)
+        if kind == "_NL":
             self._line += 1
-            self._line_start = token.end
-
-    def token(self, kind: str, at: int, end: int) -> Token:
-        return Token(kind, self.text[at:end], self._line, at - self._line_start + 1, at, end)
-
-    def _previous(self) -> Token | None:
-        return self.tokens[-1] if self.tokens else None
-
-    # ---- lexemes that match ------------------------------------------------------------------------------------------
-
-    def _rate_or(self, kind: str, at: int, end: int) -> tuple[str, int]:
-        """``GB/s`` is one unit behind a number and a division elsewhere."""
-        previous = self._previous()
-        if previous is None or previous.kind != "NUMBER":
-            return kind, end
-        rate = self._rate(self.text, at)
-        return ("RATE", rate.end()) if rate else (kind, end)
+            self._line_start = end
+        return end
 
     def _comment(self, token: Token) -> None:
         self.comments.append(token)
-        for match in characters.INVISIBLE.finditer(token.text):
+        for match in INVISIBLE.finditer(token.text):
             self._invisible(token.start + match.start())
 
-    def _number(self, token: Token) -> Token:
-        problem = literals.number_value(token.text)
+    def _number(self, token: Token) -> None:
+        problem = number_value(token.text)
         if isinstance(problem, str):
-            self.findings.error(
-                "HQ107", "this number is too large or too small", token, label=problem
-            )
-        return token
+            title = "this number is too large or too small"
+            self.findings.error("HQ107", title, token, label=problem)
 
-    def _string(self, token: Token) -> Token:
-        for match in characters.BIDIRECTIONAL.finditer(token.text):
+    def _string(self, token: Token) -> None:
+        for match in BIDIRECTIONAL.finditer(token.text):
             self._invisible(token.start + match.start())
         if "\\" in token.text:
-            for offset, escape in literals.bad_escapes(token.text):
+            for offset, escape in bad_escapes(token.text):
                 self._escape(token.start + offset, escape)
-        return token
 
-    def _name(self, token: Token) -> Token:
-        previous = self._previous()
-        if previous is None or previous.kind != "NUMBER" or previous.end != token.start:
-            return token
+    def _name(self, token: Token) -> None:
+        """Report a name that is the broken end of a number: ``1__000``, ``0x1F``."""
+        number = self._previous("NUMBER", token.start)
+        if number is None:
+            return
         if token.text.startswith("_"):
-            self._malformed(
-                previous, token.end, "underscores stand single, between digits", "write `1_000`"
-            )
-        elif previous.text == "0" and _RADIX.fullmatch(token.text):
-            self._malformed(previous, token.end, "numbers are decimal", None)
-        return token
+            why = "underscores stand single, between digits"
+            self._malformed(number.start, token.end, why, "write `1_000`")
+        elif number.text == "0" and _RADIX.fullmatch(token.text):
+            self._malformed(number.start, token.end, "numbers are decimal", None)
 
-    # ---- lexemes that do not -----------------------------------------------------------------------------------------
+    # ---- what is no lexeme -----------------------------------------------------------------------
 
     def _stray(self, at: int) -> int:
-        """Report what starts at ``at`` and is no lexeme, put in what was meant, and return where to read on."""
+        """Report what starts here, put in what was meant, and return where to read on."""
         character = self.text[at]
-        if characters.INVISIBLE.match(character):
-            return self._invisible(at)
-        if character == '"':
-            return self._broken_string(at)
-        if character == ".":
-            return self._point(at)
         quoted = _QUOTED.match(self.text, at)
-        if quoted:
-            return self._quoted(at, quoted.end())
-        for length in (2, 1):
-            sign = self.text[at : at + length]
-            if sign in characters.WRITTEN:
-                return self._written(at, sign, characters.WRITTEN)
-        if character == ";":
-            return self._semicolon(at)
-        return self._unknown(at)
+        signs = [s for s in (self.text[at : at + 2], character) if s in WRITTEN]
+        if INVISIBLE.match(character):
+            end = self._invisible(at)
+        elif character == '"':
+            end = self._broken_string(at)
+        elif quoted is not None:
+            end = self._quoted(at, quoted.end())
+        elif signs:
+            end = self._written(at, signs[0], WRITTEN)
+        elif character == ";":
+            end = self._semicolon(at)
+        else:
+            end = self._point(at) if character == "." else self._unknown(at)
+        return end
 
     def _invisible(self, at: int) -> int:
         character = self.text[at]
-        what = (
-            "controls the writing direction"
-            if characters.BIDIRECTIONAL.match(character)
-            else "is invisible"
-        )
+        directs = BIDIRECTIONAL.match(character) is not None
+        surrogate = 0xD800 <= ord(character) <= 0xDFFF
+        written = f"; in a string it can be written as `\\u{{{ord(character):X}}}`"
         self.findings.error(
             "HQ103",
-            f"the character {characters.code_point(character)} may not stand in a spec",
+            f"the character {code_point(character)} may not stand in a spec",
             self.token("", at, at + 1),
-            label=what if character not in "\r\f\v" else "",
-            help_=f"delete it; in a string it can be written as `\\u{{{ord(character):X}}}`"
-            if not 0xD800 <= ord(character) <= 0xDFFF
-            else "delete it",
+            label="controls the writing direction" if directs else "is invisible",
+            help_="delete it" + ("" if surrogate else written),
             replacement="",
             repaired=True,
         )
         return at + 1
 
     def _broken_string(self, at: int) -> int:
-        closed = _CLOSED.match(self.text, at)
-        if closed:
-            token = self.token("STRING", at, closed.end())
-            self.tokens.append(token)
-            for offset, escape in literals.bad_escapes(token.text):
-                self._escape(at + offset, escape)
-            for match in re.finditer("[\x00-\x1f\x7f]", token.text):
-                self._invisible(at + match.start())
-            return closed.end()
-        end = _OPEN.match(self.text, at).end()  # pyright: ignore[reportOptionalMemberAccess]
-        end = at + 1 + len(self.text[at + 1 : end].rstrip(" \t)],{}"))
-        token = self.token("STRING", at, end)
-        self.findings.error(
-            "HQ104",
-            "this string has no closing quote",
-            token,
-            label="starts here and runs to the end of the line",
-            help_='end it with `"` on the same line; a quote inside a string is written `\\"`',
-        )
+        if _CLOSED.match(self.text, at):
+            token = self.token("STRING", at, self._at(_CLOSED, at))
+            for match in _CONTROL.finditer(token.text):
+                self._invisible(token.start + match.start())
+            self._string(token)
+        else:
+            rest = self.text[at + 1 : self._at(_BEFORE_COMMENT, at)]
+            token = self.token("STRING", at, at + 1 + len(rest.rstrip(" \t)],{}")))
+            self.findings.error(
+                "HQ104",
+                "this string has no closing quote",
+                token,
+                label="starts here and runs to the end of the line",
+                help_='end it with `"` on the same line; a quote inside a string is written `\\"`',
+            )
         self.tokens.append(token)
-        return end
+        return token.end
 
     def _escape(self, at: int, escape: str) -> None:
         self.findings.error(
@@ -208,28 +212,25 @@ class Lexer:
         )
 
     def _point(self, at: int) -> int:
-        previous = self._previous()
-        end = max(at + 1, _FRACTION.match(self.text, at).end())  # pyright: ignore[reportOptionalMemberAccess]
-        if previous is not None and previous.kind == "NUMBER" and previous.end == at:
-            self._malformed(
-                previous, end, "a point stands between digits", f"write `{previous.text}.0`"
-            )
+        """Report a number with a point at its end, its start, or too many."""
+        number = self._previous("NUMBER", at)
+        end = max(at + 1, self._at(_FRACTION, at))
+        why = "a point stands between digits"
+        if number is not None and "." in number.text:
+            self._malformed(number.start, end, "a number has one point", None)
+        elif number is not None:
+            self._malformed(number.start, end, why, f"write `{number.text}.0`")
         elif end > at + 1:
-            self._malformed(
-                self.token("NUMBER", at, at),
-                end,
-                "a point stands between digits",
-                f"write `0{self.text[at:end]}`",
-            )
+            self._malformed(at, end, why, f"write `0{self.text[at:end]}`")
             self.tokens.append(self.token("NUMBER", at, end)._replace(text="0"))
         else:
             return self._unknown(at)
         return end
 
-    def _malformed(self, first: Token, end: int, label: str, help_: str | None) -> None:
-        token = self.token("NUMBER", first.start, end)
+    def _malformed(self, start: int, end: int, label: str, help_: str | None) -> None:
+        token = self.token("NUMBER", start, end)
         self.findings.error(
-            "HQ106", f"`{token.text}` is no number", token, label=label, help_=help_
+            "HQ106", f"{token.quoted} is no number", token, label=label, help_=help_
         )
 
     def _quoted(self, at: int, end: int) -> int:
@@ -238,33 +239,39 @@ class Lexer:
             "HQ103",
             "strings stand in double quotes",
             token,
-            replacement=f'"{token.text[1:-1]}"',
-            help_=f'write `"{token.text[1:-1]}"`',
+            replacement='"' + token.text[1:-1].replace('"', '\\"') + '"',
+            help_='put `"` at both ends',
             repaired=True,
         )
         self.tokens.append(token)
         return end
 
-    def _written(self, at: int, sign: str, meanings: dict[str, str]) -> int:
+    def _written(self, at: int, sign: str, meanings: Mapping[str, str]) -> int:
+        """Report a sign of another language and put in what this one writes."""
         written = meanings[sign]
         token = self.token("", at, at + len(sign))
+        blank = written == " "
+        shown = f"the character {code_point(sign)}" if blank else f"`{sign}`"
         self.findings.error(
             "HQ103",
-            f"`{sign}` is not part of the language"
-            if sign.isprintable()
-            else f"the character {characters.code_point(sign)} may not stand in a spec",
+            f"{shown} is not part of the language",
             token,
-            help_=f"write `{written}`" if written.strip() else "write a space",
-            replacement=written,
+            help_="write a space" if blank else f"write `{written}`",
+            replacement=self._apart(written, token) if written.isalpha() else written,
             repaired=True,
         )
         meant = self._scan(written)
-        if meant is not None and meant.lastgroup != "BLANK":
+        if meant is not None and not blank:
             self.tokens.append(token._replace(kind=meant.lastgroup or "", text=written))
         return token.end
 
+    def _apart(self, word: str, sign: Token) -> str:
+        """Return a word with the blanks it needs in the place of a sign."""
+        before, after = self.text[sign.start - 1 : sign.start], self.text[sign.end : sign.end + 1]
+        left = " " if _WORD.match(before) else ""
+        return left + word + (" " if _WORD.match(after) or after in WRITTEN else "")
+
     def _foreign_comment(self, at: int) -> int:
-        end = _LINE.match(self.text, at).end()  # pyright: ignore[reportOptionalMemberAccess]
         self.findings.error(
             "HQ103",
             f"`{self.text[at : at + 2]}` is not part of the language",
@@ -272,7 +279,7 @@ class Lexer:
             help_="a comment starts with `#` and runs to the end of the line",
             repaired=True,
         )
-        return end
+        return self._at(_LINE, at)
 
     def _semicolon(self, at: int) -> int:
         token = self.token("_NL", at, at + 1)
@@ -287,21 +294,20 @@ class Lexer:
         return at + 1
 
     def _unknown(self, at: int) -> int:
-        word = _WORD.match(self.text, at)
-        if word:
-            token = self.token("NAME", at, word.end())
+        """Report a word with other letters as one, else a run of other signs."""
+        if _WORD.match(self.text, at):
+            start = self.tokens.pop().start if self._previous("NAME", at) else at
+            token = self.token("NAME", start, self._at(_WORD, at))
             self.findings.error(
                 "HQ103",
-                f"`{token.text}` is no name",
+                f"{token.quoted} is no name",
                 token,
                 help_="names are made of the letters A to Z and a to z, digits and `_`; "
                 "other characters stand only in strings and comments",
             )
             self.tokens.append(token)
             return token.end
-        run = _OTHER.match(self.text, at)
-        end = run.end() if run else at + 1
-        token = self.token("", at, end)
-        shown = token.text if token.text.isprintable() else characters.code_point(token.text[0])
-        self.findings.error("HQ103", f"`{shown}` is not part of the language", token)
-        return end
+        token = self.token("", at, max(at + 1, self._at(_OTHER, at)))
+        shown = token.quoted if token.text.isprintable() else code_point(token.text[0])
+        self.findings.error("HQ103", f"{shown} is not part of the language", token)
+        return token.end

@@ -36,22 +36,28 @@ def _escaped(match: re.Match[str]) -> str | None:
 
 def is_integral(literal: str) -> bool:
     """Return whether a number is written without point and exponent."""
-    return not set(literal) & set(".eE")
+    return not ("." in literal or "e" in literal or "E" in literal)
 
 
 def number_value(literal: str) -> Fraction | str:
     """Return the exact value of a number literal, or why it has none that the language can hold."""
+    if is_integral(literal) and len(literal) <= 18:
+        return Fraction(int(literal))
     match = _NUMBER.fullmatch(literal.replace("_", ""))
     if match is None or len(literal) > MAX_DIGITS:
         return f"a number has at most {MAX_DIGITS} characters"
-    whole, decimals, exponent = match[1], match[2] or "", match[3] or "0"
-    digits = int(whole + decimals)
+    decimals = match[2] or ""
+    digits = int(match[1] + decimals)
     if is_integral(literal):
-        return Fraction(digits) if digits <= MAX_INTEGER else "the largest integer is 2^63 − 1"
+        return Fraction(digits) if digits <= MAX_INTEGER else "the largest integer is 2^63 - 1"
+    return _scaled(digits, int(match[3] or "0") - len(decimals))
+
+
+def _scaled(digits: int, power: int) -> Fraction | str:
+    """Return ``digits * 10^power`` where a double could hold it."""
+    magnitude = power + len(str(digits))
     if digits == 0:
         return Fraction(0)
-    power = int(exponent) - len(decimals)
-    magnitude = power + len(str(digits))
     if magnitude > 308:
         return "the largest number is below 1e308"
     if magnitude < -306:

@@ -32,8 +32,8 @@ def explain(trouble: Trouble, findings: Findings) -> None:
     if sample is not None:
         words = {
             "found": found(trouble.token),
-            "first": trouble.first.text,
-            "previous": trouble.previous.text,
+            "first": trouble.first.shown,
+            "previous": trouble.previous.shown,
         }
         findings.error(
             sample.code,
@@ -58,25 +58,22 @@ def found(token: Token) -> str:
         case "$END":
             return "the end of the file"
         case _:
-            return f"`{token.text}`"
+            return token.quoted
 
 
 def place(trouble: Trouble) -> Token:
-    """Return the token to point at: where something is missing, the place behind what stands before it."""
+    """Return what to point at: where something is missing, the place where it is."""
     token, previous = trouble.token, trouble.previous
-    if token.kind in {"_NL", END}:
-        return Token(token.kind, "", previous.line, previous.end_column, previous.end, previous.end)
-    return token
+    return previous.behind() if token.kind in {"_NL", END} else token
 
 
 def expectation(expected: frozenset[str]) -> str:
-    """Return in words what may stand somewhere; operators and words that go on are only named where nothing else is."""
+    """Return in words what may stand somewhere: what ends it, else every choice."""
     ends = [_SIGNS[kind] for kind in ("_NL", "RPAR", "RSQB") if kind in expected]
     if ends:
         return ends[0] if "COMMA" not in expected else f"`,` or {ends[0]}"
-    if END in expected:
-        return "the end of the file"
-    return _either(sorted(_SIGNS.get(kind, f"`{kind.lower()}`") for kind in expected))
+    words = sorted(_SIGNS.get(kind, f"`{kind.lower()}`") for kind in expected - {END})
+    return _either(words or ["the end of the file"])
 
 
 def _either(choices: list[str]) -> str:

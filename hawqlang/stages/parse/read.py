@@ -12,7 +12,11 @@ MAX_BYTES = 1 << 20
 
 
 def read_bytes(path: Path, shown_as: str) -> bytes:
-    """Return what a file holds, of a too large one as much as shows that; ``ToolError`` where it cannot be opened."""
+    """Return what a file holds, of a too large one as much as shows that.
+
+    Raises:
+        ToolError: The file cannot be opened.
+    """
     try:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
@@ -27,7 +31,7 @@ def read_bytes(path: Path, shown_as: str) -> bytes:
 
 
 def decode(data: bytes, findings: Findings) -> str | None:
-    """Return the text, without a byte order mark, or ``None`` where it is too large or not UTF-8."""
+    """Return the text, or ``None`` where it is too large or not UTF-8."""
     if len(data) > MAX_BYTES:
         findings.error(
             "HQ102",

@@ -1,7 +1,8 @@
-"""The LALR tables of the language, generated from ``grammar/*.lark`` by Lark and kept in the user's cache.
+"""The LALR tables of the language, made by Lark, kept in the user's cache.
 
-Lark is imported only to generate them. What is cached is JSON under the digest of the grammar and of Lark's version,
-led by the digest of its own text, so a damaged file is dropped instead of believed and reading one never runs code.
+Lark is imported only to make them. What is cached is JSON under the digest of the grammar and of
+Lark's version, led by the digest of its own text, so a damaged file is dropped instead of believed
+and reading one never runs code.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any
 
 from hawqlang.resources import cache_dir, data_dir
 
-FORMAT = 1
+FORMAT = 3
 """Changes whenever the shape of ``Tables`` does."""
 
 END = "$END"
@@ -47,11 +49,16 @@ class Rule:
     """Whether its children become children of the parent."""
     unit: bool
     """Whether a single child stands for the whole."""
+    passes: bool
+    """Whether it is one symbol, which is handed on as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """An LALR(1) automaton: ``moves[state][symbol]`` is a state to go to, or ``-1 - n`` to reduce by rule ``n``."""
+    """An LALR(1) automaton.
+
+    ``moves[state][symbol]`` is a state to go to, or ``-1 - n`` to reduce by rule ``n``.
+    """
 
     terminals: tuple[Terminal, ...]
     rules: tuple[Rule, ...]
@@ -61,7 +68,7 @@ class Tables:
 
 
 @functools.cache
-def tables() -> Tables:
+def grammar_tables() -> Tables:
     """Return the tables of the shipped grammar, from the cache where it has them."""
     return cached_tables(data_dir("grammar"), cache_dir() / "grammar")
 
@@ -86,29 +93,47 @@ def generate(grammar: Path) -> Tables:
     dumped: tuple[dict[str, Any], dict[int, dict[str, Any]]]
     dumped = lark.memo_serialize([TerminalDef, LarkRule])
     automaton, memo = dumped[0]["parser"]["parser"], dumped[1]
-    rules = {key: _rule(value) for key, value in memo.items() if value["__type__"] == "Rule"}
-    rule_number = {key: number for number, key in enumerate(rules)}
-    state_number: dict[int, int] = {key: n for n, key in enumerate(automaton["states"])}
+    keys = [key for key, value in memo.items() if value["__type__"] == "Rule"]
+    keys.sort(key=lambda key: (memo[key]["origin"]["name"], memo[key]["order"]))
     symbols: dict[int, str] = automaton["tokens"]
-
-    def move(action: tuple[int, Any]) -> int:
-        reduces, target = action
-        return -1 - rule_number[target["@"]] if reduces else state_number[target]
-
+    rows: dict[int, dict[str, int]] = {
+        state: {
+            symbols[symbol]: -1 - keys.index(target["@"]) if reduces else target
+            for symbol, (reduces, target) in row.items()
+        }
+        for state, row in automaton["states"].items()
+    }
+    moves, number = _numbered(rows, automaton["start_states"]["start"])
     return Tables(
         terminals=_terminals(lark.terminals),
-        rules=tuple(rules.values()),
-        moves=tuple(
-            {symbols[symbol]: move(action) for symbol, action in row.items()}
-            for row in automaton["states"].values()
-        ),
-        start=state_number[automaton["start_states"]["start"]],
-        end=state_number[automaton["end_states"]["start"]],
+        rules=tuple(_rule(memo[key]) for key in keys),
+        moves=moves,
+        start=0,
+        end=number[automaton["end_states"]["start"]],
     )
 
 
-def _terminals(definitions: list[Any]) -> tuple[Terminal, ...]:
-    """Return the terminals in the order in which a lexer has to try them: by priority, the longest first."""
+def _numbered(
+    rows: Mapping[int, Mapping[str, int]], start: int
+) -> tuple[tuple[dict[str, int], ...], Mapping[int, int]]:
+    """Return the states in the order in which they are reached, and the new number of each.
+
+    Lark numbers them in the order of a set, which differs from run to run.
+    """
+    number = {start: 0}
+    for state in (order := [start]):
+        for _, target in sorted(rows[state].items()):
+            if target >= 0 and target not in number:
+                number[target] = len(order)
+                order.append(target)
+    moves = tuple(
+        {s: number[t] if t >= 0 else t for s, t in sorted(rows[state].items())} for state in order
+    )
+    return moves, number
+
+
+def _terminals(definitions: Iterable[Any]) -> tuple[Terminal, ...]:
+    """Return the terminals in the order in which a lexer has to try them."""
     ordered = sorted(definitions, key=lambda t: (-t.priority, -t.pattern.max_width, t.name))
     return tuple(
         Terminal(str(t.name), t.pattern.value, literal=t.pattern.type == "str") for t in ordered
@@ -119,13 +144,17 @@ def _rule(dumped: dict[str, Any]) -> Rule:
     expansion: list[dict[str, Any]] = dumped["expansion"]
     origin: str = dumped["origin"]["name"]
     alias: str | None = dumped["alias"]
+    kept = tuple(n for n, symbol in enumerate(expansion) if not symbol.get("filter_out"))
+    inline = origin.startswith("_")
+    unit = alias is None and dumped["options"]["expand1"]
     return Rule(
         name=alias or origin,
         origin=origin,
         length=len(expansion),
-        kept=tuple(n for n, symbol in enumerate(expansion) if not symbol.get("filter_out")),
-        inline=origin.startswith("_"),
-        unit=alias is None and dumped["options"]["expand1"],
+        kept=kept,
+        inline=inline,
+        unit=unit,
+        passes=len(expansion) == len(kept) == 1 and (inline or unit),
     )
 
 
@@ -144,14 +173,17 @@ def _read(path: Path) -> Tables | None:
         return None
     if head.decode("ascii", "replace") != hashlib.sha256(body).hexdigest():
         return None
-    data: dict[str, Any] = json.loads(body)
-    return Tables(
-        terminals=tuple(Terminal(**t) for t in data["terminals"]),
-        rules=tuple(Rule(**(r | {"kept": tuple(r["kept"])})) for r in data["rules"]),
-        moves=tuple(data["moves"]),
-        start=data["start"],
-        end=data["end"],
-    )
+    try:
+        data: dict[str, Any] = json.loads(body)
+        return Tables(
+            terminals=tuple(Terminal(**terminal) for terminal in data["terminals"]),
+            rules=tuple(Rule(**(rule | {"kept": tuple(rule["kept"])})) for rule in data["rules"]),
+            moves=tuple(data["moves"]),
+            start=data["start"],
+            end=data["end"],
+        )
+    except (ValueError, TypeError, LookupError):
+        return None
 
 
 def _write(path: Path, found: Tables) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 from hawqlang.base import Span
 from hawqlang.diagnostics.model import Diagnostic, Fix, Label
@@ -12,9 +12,12 @@ from hawqlang.diagnostics.model import Diagnostic, Fix, Label
 MAX_ERRORS = 100
 """After so many errors in one file the rest is not looked for."""
 
+MAX_QUOTED = 40
+"""Characters of a token that a message quotes at most."""
+
 
 class Token(NamedTuple):
-    """A lexeme and where it stands. Virtual tokens, put in by error recovery, have no text."""
+    """A lexeme and where it stands. Virtual tokens, put in by error recovery, take no room."""
 
     kind: str
     """The terminal of the grammar; ``NAME`` for every word."""
@@ -31,104 +34,121 @@ class Token(NamedTuple):
         """The column behind the token; no token spans lines."""
         return self.column + self.end - self.start
 
+    @property
+    def shown(self) -> str:
+        """The text as a message shows it, cut where it is long."""
+        return self.text if len(self.text) <= MAX_QUOTED else f"{self.text[: MAX_QUOTED - 1]}…"
+
+    @property
+    def quoted(self) -> str:
+        """The text as a message quotes it."""
+        return f"`{self.shown}`"
+
+    def behind(self) -> Token:
+        """Return an empty token behind this one."""
+        return Token(self.kind, "", self.line, self.end_column, self.end, self.end)
+
     def virtual(self, kind: str, text: str = "") -> Token:
-        """Return a token of another kind in the place where this one starts."""
+        """Return a token of another kind that takes no room where this one starts."""
         return Token(kind, text, self.line, self.column, self.start, self.start)
+
+
+class Extra(TypedDict, total=False):
+    """What an error may say beside its message."""
+
+    label: str
+    help_: str | None
+    replacement: str | None
+    """The text that, in the place of the token, mends it."""
+    labels: tuple[Label, ...]
+    repaired: bool
+    """Whether the tree has what was meant."""
 
 
 @dataclass(slots=True)
 class Findings:
-    """The diagnostics of one file, and the offsets of errors whose statements cannot be trusted."""
+    """The diagnostics of one file, and which statements cannot be trusted."""
 
     file: str
     diagnostics: list[Diagnostic] = field(default_factory=list[Diagnostic])
-    reported: list[int] = field(default_factory=list[int])
-    """Offsets of all errors, sorted: a statement that has one reports no second."""
-    harmful: list[int] = field(default_factory=list[int])
-    """Offsets of the errors that no repair undid, sorted: the innermost statement around each is left out."""
-
     cut: bool = False
     """Whether errors were left out because there were ``MAX_ERRORS`` already."""
+    _reported: list[int] = field(default_factory=list[int])
+    """Offsets of the errors in ``diagnostics``, sorted."""
+    _warnings: int = 0
+    _harmful: list[int] = field(default_factory=list[int])
+    """Offsets of the errors that no repair undid and no statement has answered for, sorted."""
 
-    def span(self, first: Token, last: Token | None = None) -> Span:
-        """Return the span from ``first`` to the end of ``last``."""
-        last = first if last is None else last
+    def enough(self) -> bool:
+        """Return whether there are ``MAX_ERRORS``; then another error is at hand, and left out."""
+        self.cut = self.cut or len(self._reported) >= MAX_ERRORS
+        return self.cut
+
+    @property
+    def any_error(self) -> bool:
+        """Whether there was an error."""
+        return bool(self._reported)
+
+    def span(self, token: Token) -> Span:
+        """Return where a token stands."""
         return Span(
             file=self.file,
-            line=first.line,
-            column=first.column,
-            end_line=last.line,
-            end_column=last.end_column,
+            line=token.line,
+            column=token.column,
+            end_line=token.line,
+            end_column=token.end_column,
         )
 
-    def error(
-        self,
-        code: str,
-        message: str,
-        at: Token,
-        *,
-        label: str = "",
-        help_: str | None = None,
-        replacement: str | None = None,
-        labels: tuple[Label, ...] = (),
-        repaired: bool = False,
-    ) -> None:
-        """Record an error; ``replacement`` is the text that mends it, ``repaired`` says the tree has it already."""
-        if self.full:
-            self.cut = True
+    def error(self, code: str, message: str, at: Token, **extra: Unpack[Extra]) -> None:
+        """Record an error at a token."""
+        if not extra.get("repaired", False):
+            insort(self._harmful, at.start)
+        if self.enough():
             return
-        span = self.span(at)
+        insort(self._reported, at.start)
+        span, replacement = self.span(at), extra.get("replacement")
         self.diagnostics.append(
             Diagnostic(
                 code=code,
                 severity="error",
                 message=message,
                 span=span,
-                label=label,
-                labels=labels,
-                help=help_,
+                label=extra.get("label", ""),
+                labels=extra.get("labels", ()),
+                help=extra.get("help_"),
                 fix=None if replacement is None else Fix(span=span, replacement=replacement),
             )
         )
-        insort(self.reported, at.start)
-        if not repaired:
-            insort(self.harmful, at.start)
 
     def warning(self, code: str, message: str, at: Token, *, help_: str) -> None:
-        """Record a warning."""
-        if len(self.diagnostics) < MAX_ERRORS:
+        """Record a warning at a token; of very many only the first."""
+        self._warnings += 1
+        if self._warnings <= MAX_ERRORS:
+            span = self.span(at)
             self.diagnostics.append(
-                Diagnostic(
-                    code=code, severity="warning", message=message, span=self.span(at), help=help_
-                )
+                Diagnostic(code=code, severity="warning", message=message, span=span, help=help_)
             )
 
     def reported_in(self, start: int, end: int) -> bool:
-        """Return whether an error was reported at an offset from ``start`` up to, without, ``end``."""
-        return bisect_left(self.reported, start) < bisect_left(self.reported, end)
+        """Return whether an error was reported from ``start`` up to, without, ``end``."""
+        return bisect_left(self._reported, start) < bisect_left(self._reported, end)
 
     def harm(self, start: int) -> None:
-        """Leave the statement at an offset out of the tree."""
-        insort(self.harmful, start)
+        """Have the statement at an offset left out of the tree."""
+        insort(self._harmful, start)
 
     def take_harmful(self, start: int, end: int) -> bool:
-        """Return whether unrepaired errors lie in the range, and forget them: their statement is now known."""
-        low, high = bisect_left(self.harmful, start), bisect_left(self.harmful, end)
-        del self.harmful[low:high]
+        """Return whether unrepaired errors lie in a range; a statement now answers for them."""
+        low, high = bisect_left(self._harmful, start), bisect_left(self._harmful, end)
+        del self._harmful[low:high]
         return low < high
-
-    @property
-    def full(self) -> bool:
-        """Whether so many errors were found that looking on helps nobody."""
-        return len(self.diagnostics) >= MAX_ERRORS
 
     def sorted(self) -> tuple[Diagnostic, ...]:
         """Return the diagnostics in the order of the text."""
         ordered = sorted(self.diagnostics, key=_position)
         if self.cut:
-            last = ordered[-1]
             note = f"after {MAX_ERRORS} errors the rest of the file was not looked at"
-            ordered[-1] = last.replace(notes=(*last.notes, note))
+            ordered[-1] = ordered[-1].replace(notes=(*ordered[-1].notes, note))
         return tuple(ordered)
 
 

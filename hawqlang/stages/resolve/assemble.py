@@ -61,9 +61,15 @@ def assemble(
     run = _Run(sink, files, spaces, {}, _params(spaces, overrides, sink))
     constants = {name: _constant(run.params, name) for name in spaces.nodes}
     for file in files:
-        lines = tuple(file.tree.text.split("\n"))
         run.contexts[file.real] = Context(
-            sink, file.tree, lines, spaces.by_file[file.real], spaces.names, constants, trust
+            sink=sink,
+            file=file.shown,
+            folder=file.folder,
+            lines=tuple(file.tree.text.split("\n")),
+            names=spaces.by_file[file.real],
+            elsewhere=spaces.names,
+            params=constants,
+            trust=trust,
         )
     for file in files:
         for item in file.tree.items:
@@ -72,7 +78,7 @@ def assemble(
     _builds(main, run)
     library = not any(isinstance(item, syntax.QuantizeDecl) for item in main.tree.items)
     used = run.contexts[main.real].used
-    if not library and not sink.partial and not sink.errors:
+    if not library and not sink.errors:
         warn_unused(main, spaces, used, sink)
     _missing(run, set(spaces.by_file[main.real]) if library else used)
     return spec.Spec(
@@ -166,4 +172,4 @@ def _missing(run: _Run, used: set[str]) -> None:
         *(d for found in run.builds for d in missing_files(found)),
     ]
     for diagnostic in found:
-        run.sink.add(diagnostic)
+        run.sink.warn(diagnostic)

@@ -21,12 +21,6 @@ def check_build(build: spec.Build, node: syntax.QuantizeDecl, body: Fields, ctx:
     _check_single_bit(build, body, ctx)
 
 
-def metrics_used(build: spec.Build) -> set[str]:
-    """Return the metrics that goals and constraints speak of, baselines left out."""
-    used = {goal.metric.metric for goal in build.objective}
-    return used.union(*(metrics_of(constraint.predicate) for constraint in build.constraints))
-
-
 def _check_table(build: spec.Build, node: syntax.QuantizeDecl, body: Fields, ctx: Context) -> None:
     """A table of layers has its own sensitivities and nothing to run."""
     name = build.model.name
@@ -70,11 +64,15 @@ def _check_data(build: spec.Build, ctx: Context) -> None:
 
 
 def _check_without_data(build: spec.Build, ctx: Context) -> None:
-    used = metrics_used(build)
+    constrained = {m for c in build.constraints for m in metrics_of(c.predicate)}
+    optimised = {goal.metric.metric for goal in build.objective}
+    perturbation = "perturbation" in constrained or (
+        "perturbation" in optimised and _has_choice(build)
+    )
     measured = not isinstance(build.sensitivity, spec.FileSensitivity)
     reasons = [
-        ("`accuracy` is checked by running the network", bool(used & set(ACCURACIES))),
-        ("`perturbation` is measured on data", "perturbation" in used and measured),
+        ("`accuracy` is checked by running the network", bool(constrained & set(ACCURACIES))),
+        ("`perturbation` is measured on data", perturbation and measured),
         ("fine-tuning trains the network", build.finetune is not None),
     ]
     for reason, holds in reasons:
@@ -86,7 +84,13 @@ def _check_without_data(build: spec.Build, ctx: Context) -> None:
             return
     message = f"without a dataset `{build.name}` can be planned but not built"
     help_ = "add `with DATASET` to `quantize`"
-    ctx.sink.add(warning("HQ259", message, build.span, help=help_))
+    ctx.sink.warn(warning("HQ259", message, build.span, help=help_))
+
+
+def _has_choice(build: spec.Build) -> bool:
+    """Return whether some layer has more than one candidate: only then is anything measured."""
+    rules = (rule.precision or () for rule in build.layer_rules)
+    return any(len(candidates) > 1 for candidates in (build.precision, *rules))
 
 
 def _check_sizes(build: spec.Build, ctx: Context) -> None:

@@ -40,7 +40,8 @@ def device(name: str) -> spec.Device:
     text = (data_dir("specs") / file).read_text(encoding="utf-8")
     tree, diagnostics = parse_text(text, file)
     sink = Sink()
-    ctx = Context(sink, tree, tuple(text.split("\n")), {}, {}, {}, trust=False)
+    lines = tuple(text.split("\n"))
+    ctx = Context(sink, file, ".", lines, names={}, elsewhere={}, params={}, trust=False)
     blocks = [
         entry
         for item in tree.items

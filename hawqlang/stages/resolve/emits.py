@@ -129,18 +129,18 @@ def _warn(emit: spec.Emit, body: Fields, device: spec.Device, ctx: Context, span
     shown = f"`{device.name}`" if device.name != "custom" else "the target's device"
     if emit.what == "tvm" and device.family == "nvidia":
         message = f"`emit tvm` generates CPU code, which cannot run on {shown}"
-        ctx.sink.add(warning("HQ254", message, span, help="write `emit cuda`"))
+        ctx.sink.warn(warning("HQ254", message, span, help="write `emit cuda`"))
     if emit.what != "cuda":
         return
     if device.family == "cpu":
         message = f"`emit cuda` generates GPU code, which cannot run on {shown}"
-        ctx.sink.add(warning("HQ254", message, span, help="write `emit tvm`"))
+        ctx.sink.warn(warning("HQ254", message, span, help="write `emit tvm`"))
     setting, present = body.settings.get("arch"), device.arch
     if device.family != "nvidia" or setting is None or present is None:
         return
     if not any(_runs(arch, present) for arch in emit.arch):
         message = f"none of these architectures runs on {shown}, which is {present}"
-        ctx.sink.add(warning("HQ254", message, setting.span, help=f"add `{present}`"))
+        ctx.sink.warn(warning("HQ254", message, setting.span, help=f"add `{present}`"))
 
 
 def _runs(arch: str, device_arch: str) -> bool:

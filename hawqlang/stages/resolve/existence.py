@@ -21,7 +21,8 @@ def missing_files(build: spec.Build) -> tuple[Diagnostic, ...]:
     if build.dataset is not None:
         found += missing_of_dataset(build.dataset)
     if isinstance(build.sensitivity, spec.FileSensitivity):
-        found += _absent(MISSING_TABLE, build.sensitivity.path, "sensitivity file", build.span)
+        span = build.sensitivity.span or build.span
+        found += _absent(MISSING_TABLE, build.sensitivity.path, "sensitivity file", span)
     return tuple(found)
 
 
@@ -53,7 +54,8 @@ def missing_of_dataset(dataset: spec.Dataset) -> Iterator[Diagnostic]:
 def missing_of_target(target: spec.Target) -> Iterator[Diagnostic]:
     """Yield a warning for a profile that is not there."""
     if isinstance(target.latency, spec.ProfileLatency):
-        yield from _absent(MISSING_TABLE, target.latency.path, "profile", target.span)
+        span = target.latency.span or target.span
+        yield from _absent(MISSING_TABLE, target.latency.path, "profile", span)
 
 
 def _absent(code: str, path: str, what: str, span: Span) -> Iterator[Diagnostic]:

@@ -27,11 +27,13 @@ class SourceFile:
     real: Path
     shown: str
     """The path as the reader knows it."""
+    folder: str
+    """The folder that paths in the file are relative to, as seen from the working directory."""
     recorded: str
     """The path as the spec records it: relative to the project, or ``std/…``."""
     tree: syntax.SyntaxTree
     digest: str
-    """The sha256 of its text as UTF-8, without a byte order mark."""
+    """The sha256 of its bytes; empty where it was not read to the end."""
     imports: tuple[tuple[syntax.Import, SourceFile | None], ...]
     """``None`` where the import failed and is reported."""
     std: bool
@@ -90,6 +92,12 @@ def _unreadable(message: str, help_: str | None) -> ToolError:
     return ToolError(Diagnostic(code="HQ220", severity="error", message=message, help=help_))
 
 
+def _folder(real: Path, shown: str) -> str:
+    """Return the folder a file lies in: as the reader knows it, unless a link leads elsewhere."""
+    parent = Path(shown).parent
+    return str(parent if parent.resolve() == real.parent else real.parent)
+
+
 class _Loader:
     """Reads files depth first; a file reached twice is parsed once."""
 
@@ -107,7 +115,7 @@ class _Loader:
             self.sink.add(diagnostic)
         if tree.partial or any(d.severity == "error" for d in diagnostics):
             self.sink.partial = True
-        here = SourcePlace(real, shown)
+        here = SourcePlace(real, shown, _folder(real, shown))
         imports = [
             (item, self.sink.attempt(self.follow, item, here, (*chain, here)))
             for item in tree.items
@@ -117,8 +125,8 @@ class _Loader:
             self.sink.partial = True
         std = real.is_relative_to(self.std)
         recorded = f"std/{real.relative_to(self.std).as_posix()}" if std else self._recorded(real)
-        digest = hashlib.sha256(tree.text.encode("utf-8", "surrogatepass")).hexdigest()
-        file = SourceFile(real, shown, recorded, tree, digest, tuple(imports), std)
+        digest = "" if tree.partial else hashlib.sha256(real.read_bytes()).hexdigest()
+        file = SourceFile(real, shown, here.folder, recorded, tree, digest, tuple(imports), std)
         self.done[real] = file
         return file
 
@@ -158,7 +166,7 @@ class _Loader:
             lexical, shown = self.std / path.value.removeprefix("std/"), path.value
         else:
             lexical = here.real.parent / path.value
-            shown = os.path.normpath(Path(here.shown).parent / path.value)
+            shown = os.path.normpath(Path(here.folder) / path.value)
         try:
             real = lexical.resolve()
         except (OSError, RuntimeError, ValueError):
@@ -197,3 +205,4 @@ class SourcePlace:
 
     real: Path
     shown: str
+    folder: str

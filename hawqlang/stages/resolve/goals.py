@@ -43,7 +43,7 @@ def objective(statements: tuple[syntax.Objective, ...], ctx: Context) -> tuple[s
     last = written[-1][0]
     if last.within is not None:
         message = "`within` has no effect here: no goal follows that could use the slack"
-        ctx.sink.add(warning("HQ252", message, last.within.span, help="leave it out"))
+        ctx.sink.warn(warning("HQ252", message, last.within.span, help="leave it out"))
     return tuple(found.values())
 
 

@@ -81,8 +81,8 @@ def warn_unused(main: SourceFile, spaces: Namespace, used: set[str], sink: Sink)
     for declared in spaces.by_file[main.real].values():
         if declared.file == main.shown and declared.name.text not in used:
             message = f"{declared.kind} `{declared.name.text}` is never used"
-            sink.add(warning("HQ214", message, declared.name.span, help="use it or remove it"))
+            sink.warn(warning("HQ214", message, declared.name.span, help="use it or remove it"))
     for item, imported in main.imports:
         if imported is not None and not used & set(spaces.by_file[imported.real]):
             message = f'nothing of "{item.path.value}" is used'
-            sink.add(warning("HQ215", message, item.span, help="remove the import"))
+            sink.warn(warning("HQ215", message, item.span, help="remove the import"))

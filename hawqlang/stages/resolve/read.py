@@ -193,10 +193,11 @@ def _word_of_param(name: syntax.Name, ctx: Context, known: Mapping[str, _T], wha
 def identifier(expr: syntax.Expr, ctx: Context, pattern: re.Pattern[str], what: str) -> str:
     """Return a free word that matches ``pattern``: a name, a string, or a string param."""
     expr = ungroup(expr)
-    if isinstance(expr, syntax.Name) and expr.text not in ctx.names:
-        value = expr.text
-    else:
-        value = text(expr, ctx)
+    value = (
+        expr.text
+        if isinstance(expr, syntax.Name) and expr.text not in ctx.names
+        else text(expr, ctx)
+    )
     if not pattern.fullmatch(value):
         message = f"`{ctx.quote(expr.span)}` is not {what}"
         raise error("HQ210", message, expr.span)

@@ -16,6 +16,9 @@ from hawqlang.diagnostics import Diagnostic, Fix, Label, suggest
 _SHOWN = 8
 """How many known words a message lists."""
 
+_PLACES = 4
+"""How many further places of one mistake are pointed out."""
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -34,44 +37,52 @@ class Sink:
     """Collects the diagnostics of one run."""
 
     def __init__(self) -> None:
-        self._found: list[Diagnostic] = []
-        self._by_key: dict[str, int] = {}
+        self._found: dict[Diagnostic, None] = {}
+        self._by_key: dict[str, tuple[Diagnostic, list[Label]]] = {}
+        self.errors = 0
+        """How many errors and rejections there were, those included that repeat an earlier one."""
         self.partial = False
         """Whether something was left out before resolving: then absence proves nothing."""
 
     @property
-    def errors(self) -> int:
-        """The number of errors so far, rejections that were reported elsewhere included."""
-        return self._rejected + sum(d.severity == "error" for d in self._found)
-
-    _rejected = 0
-
-    @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Everything collected, in the order it was found."""
-        return tuple(self._found)
+        again = {first: tuple(labels) for first, labels in self._by_key.values() if labels}
+        return tuple(
+            found.replace(labels=again[found]) if found in again else found for found in self._found
+        )
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Collect one diagnostic; the very same finding twice counts once."""
-        if diagnostic not in self._found:
-            self._found.append(diagnostic)
+        self._found.setdefault(diagnostic)
+        self.errors += diagnostic.severity == "error"
+
+    def warn(self, diagnostic: Diagnostic) -> None:
+        """Collect a warning, unless the spec was read only in part: the rest may answer it."""
+        if not self.partial:
+            self.add(diagnostic)
 
     def reject(self, rejection: RejectedError) -> None:
         """Collect what a rejection carries."""
-        self._rejected += 1
         diagnostic, key = rejection.diagnostic, rejection.key
         if diagnostic is None:
-            return
-        if key is None:
+            self.errors += 1
+        elif key is None or key not in self._by_key:
             self.add(diagnostic)
-        elif key not in self._by_key:
-            self._by_key[key] = len(self._found)
-            self._found.append(diagnostic)
-        elif diagnostic.span is not None:
-            first = self._found[self._by_key[key]]
-            again = Label(span=diagnostic.span, message="and here")
-            if first.span != diagnostic.span and again not in first.labels:
-                self._found[self._by_key[key]] = first.replace(labels=(*first.labels, again))
+            if key is not None:
+                self._by_key[key] = (diagnostic, [])
+        else:
+            self.errors += 1
+            self._point_out(diagnostic, *self._by_key[key])
+
+    def _point_out(self, diagnostic: Diagnostic, first: Diagnostic, labels: list[Label]) -> None:
+        """Note a further place of a mistake that is already reported."""
+        span = diagnostic.span
+        if span is None or span == first.span or len(labels) == _PLACES:
+            return
+        label = Label(span=span, message="and here")
+        if label not in labels:
+            labels.append(label)
 
     def attempt(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
         """Return what ``function`` returns, or ``None`` after collecting why it gave up."""

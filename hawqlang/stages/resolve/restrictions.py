@@ -57,7 +57,7 @@ def check(predicate: spec.Predicate, ctx: Context) -> None:
         if isinstance(compare, spec.Compare):
             _check_peak_memory(compare, positive)
     for doubtful in _doubtful(predicate, ctx):
-        ctx.sink.add(doubtful)
+        ctx.sink.warn(doubtful)
 
 
 def _check_accuracy(predicate: spec.Predicate) -> None:
@@ -138,7 +138,7 @@ def _premises(predicate: spec.Predicate) -> Iterator[spec.Predicate]:
 
 def _premise_warning(span: Span, side: spec.PropertyOf, ctx: Context) -> Diagnostic:
     layers = ctx.quote(side.selector.span) if side.selector is not None else "S"
-    message = "this condition speaks of all selected layers at once"
+    message = f"`{ctx.quote(span)}` is true only where it holds for every layer selected"
     bare = side.property
     help_ = f"for a rule about each layer by itself write `each {layers}: {bare} …`"
     return warning("HQ247", message, span, help=help_)

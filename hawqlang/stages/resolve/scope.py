@@ -74,7 +74,10 @@ class Context:
     """What resolving a piece of one file needs to know."""
 
     sink: Sink
-    tree: syntax.SyntaxTree
+    file: str
+    """The file as shown to the reader."""
+    folder: str
+    """The folder that its paths are relative to."""
     lines: tuple[str, ...]
     names: Mapping[str, Declared]
     """The names this file sees: its own and those of everything it imports."""
@@ -115,7 +118,7 @@ class Context:
             raise error("HQ209", "the path is empty", span)
         if not text.isprintable():
             raise error("HQ209", "the path holds an invisible character", span)
-        return str(Path(self.tree.file).parent / text)
+        return str(Path(self.folder) / text)
 
 
 def precision_word(text: str, span: Span) -> Precision | None:
@@ -192,7 +195,7 @@ def unknown_name(
     key = f"unknown {name.text}"
     other = ctx.elsewhere.get(name.text)
     if other is not None:
-        help_ = f"`{other.file}` declares it; `{ctx.tree.file}` does not import that file"
+        help_ = f"`{other.file}` declares it; `{ctx.file}` does not import that file"
         return error("HQ201", message, name.span, help=help_, key=key)
     candidates = [known for known, declared in ctx.names.items() if declared.kind in kinds]
     candidates = [*words, *sorted(candidates)]

@@ -240,7 +240,7 @@ def sensitivity(expr: syntax.Expr, ctx: Context) -> spec.Sensitivity:
                 samples=arguments.read("samples", whole, 32),
             )
         case "file":
-            found = spec.FileSensitivity(path=arguments.read("path", path, ""))
+            found = spec.FileSensitivity(path=arguments.read("path", path, ""), span=expr.span)
         case name:
             found = spec.NamedSensitivity.model_validate({"kind": name})
             ctx.defer(f"sensitivity = {name}", expr.span)

@@ -46,6 +46,8 @@ def target(node: syntax.Declaration, ctx: Context, catalogue: str | None) -> spe
     if setting is not None and found is not None and found.family == "nvidia":
         message = f"`threads` is for CPUs, `{name}` is {_shown(found)}"
         ctx.sink.reject(error("HQ260", message, setting.span, help="leave it out"))
+    elif setting is not None and threads > 1:
+        ctx.defer(f"threads = {threads}", setting.span)
     latency: Latency = body.read("latency", _latency, _MODELLED)
     if ctx.sink.errors > before or found is None:
         raise RejectedError
@@ -99,7 +101,7 @@ def _latency(expr: syntax.Expr, ctx: Context) -> Latency:
             if ctx.sink.errors > before:
                 raise RejectedError
             ctx.defer("latency = profile(…)", expr.span)
-            return spec.ProfileLatency(path=found)
+            return spec.ProfileLatency(path=found, span=expr.span)
         case "measured":
             ctx.defer("latency = measured", expr.span)
             return "measured"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hawqlang.base import Precision
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.sensitivity import LayerSensitivity, SensitivityTable
 from hawqlang.ir.spec import HessianSensitivity
@@ -21,7 +22,6 @@ from hawqlang.stages.sensitivity.file import (
 )
 from hawqlang.stages.sensitivity.hessian_trace import Budget, Estimate, Traces, hessian_traces
 from hawqlang.stages.sensitivity.perturbation import omega, quantization_errors, undecided
-from hawqlang.stages.settings import LayerSettings
 
 __all__ = [
     "Subject",

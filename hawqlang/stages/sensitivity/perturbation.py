@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from hawqlang.base import Precision
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.stages.batches import Stream, chunk_size
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import quantize_weight, stored_params
 from hawqlang.stages.sensitivity.forward import run
 from hawqlang.stages.sensitivity.hessian_trace import Traces, Wanted
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.simulate import round_to
 from hawqlang.stages.structure import Form, LayerNode, layer_nodes, range_root
 

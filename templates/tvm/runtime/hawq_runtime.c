@@ -33,6 +33,7 @@ typedef struct {
 
 typedef struct {
     uint8_t *arena;
+    uint8_t *scratch;
     const uint8_t *blob;
 } hawq_memory;
 
@@ -78,9 +79,10 @@ static int cpu_has_avx2(unsigned *leaf7b, unsigned *leaf7c, unsigned *state)
 
 static int cpu_has(const char *isa)
 {
-    unsigned b = 0, c = 0, state = 0;
+    unsigned a = 0, b = 0, c = 0, d = 0, e = 0, state = 0;
     if (!cpu_has_avx2(&b, &c, &state)) return 0;
     if (!strcmp(isa, "avx2")) return 1;
+    if (!strcmp(isa, "avxvnni")) return __get_cpuid_count(7, 1, &a, &d, &e, &e) && HAS(a, 1u << 4);
     if (strcmp(isa, "vnni")) return 0;
     /* x86-64-v4 (f dq cd bw vl) and vnni; opmask and both zmm states kept by the system */
     return HAS(b, 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31) && HAS(c, 1u << 11) && HAS(state, 0xe6u);
@@ -257,7 +259,7 @@ void hawq_model_close(hawq_model *m)
 {
     if (!m) return;
     if (m->mapped) munmap(m->mapped, HAWQ_BLOB_SIZE);
-    if (m->memory.arena) munmap(m->memory.arena, HAWQ_ARENA);
+    if (m->memory.arena) munmap(m->memory.arena, HAWQ_ARENA + HAWQ_SCRATCH);
     free(m);
 }
 
@@ -277,11 +279,13 @@ int hawq_model_open(const hawq_options *options, hawq_model **out)
     atomic_flag_clear(&m->busy);
     m->isa = isa;
     m->kernels = hawq_isa_kernels[isa];
-    void *arena = mmap(NULL, HAWQ_ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* Scratch lies behind the arena; pages that no kernel touches cost nothing. */
+    void *arena = mmap(NULL, HAWQ_ARENA + HAWQ_SCRATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     int rc = arena == MAP_FAILED ? HAWQ_ENOMEM : HAWQ_OK;
     if (rc == HAWQ_OK) {
         m->memory.arena = arena;
-        madvise(arena, HAWQ_ARENA, MADV_HUGEPAGE);
+        m->memory.scratch = m->memory.arena + HAWQ_ARENA;
+        madvise(arena, HAWQ_ARENA + HAWQ_SCRATCH, MADV_HUGEPAGE);
         rc = weights_open(m, o.weights);
     }
     if (rc != HAWQ_OK) {

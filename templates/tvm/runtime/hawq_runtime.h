@@ -28,7 +28,7 @@ typedef struct {
 
 typedef struct {
     uint32_t size;       /* sizeof(hawq_options): lets the structure grow */
-    const char *isa;     /* NULL: $HAWQ_ISA, else the best this CPU has; or "vnni", "avx2" */
+    const char *isa;     /* NULL: $HAWQ_ISA, else the best this CPU has; or "vnni", "avxvnni", "avx2" */
     const char *weights; /* NULL: weights.bin beside the library */
 } hawq_options;
 

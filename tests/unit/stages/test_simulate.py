@@ -12,11 +12,11 @@ import torch
 
 from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import Graph
 from hawqlang.ir.ranges import RangeTable, TensorRange
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import quantize_weight, stored_params
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import Form, layer_nodes, root_readers
 from tests.unit.stages.nets import Net, fire_net, residual_net
@@ -39,7 +39,7 @@ def simulate(
         for low, high in [(ranges or {}).get(root, (-6.0, 6.0))]
     )
     precision = {n: Precision(wbits=wbits, abits=abits.get(n, 8)) for n in names}
-    settings = {n: LayerSettings(candidates=(precision[n],)) for n in names}
+    settings = {n: LayerSettings(layer=n, precision=(precision[n],)) for n in names}
     table = RangeTable(ranges=rows, method="minmax", samples=1)
     return Simulation(FloatModel(*net), table, Deployment(precision, settings), dtype)
 

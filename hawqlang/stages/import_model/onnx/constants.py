@@ -139,7 +139,8 @@ def _squeeze(call: _Call) -> Array:
 
 
 def _flatten(call: _Call) -> Array:
-    axis = call.node.integer("axis", 1) % (call[0].ndim + 1)
+    axis = call.node.integer("axis", 1)
+    axis = axis + call[0].ndim if axis < 0 else axis
     return call[0].reshape(prod(call[0].shape[:axis]), -1)
 
 

@@ -108,23 +108,28 @@ def load(path_text: str, span: Span) -> OnnxModel:
         _fail("HQ302", f"'{path_text}' is not an ONNX model, or an empty one", span)
     opset = _opset(proto, path_text, span)
     _check_form(proto, path_text, span)
-    initializers = {tensor.name: tensor for tensor in graph.initializer}
-    entering = [value for value in graph.input if value.name not in initializers]
-    _check_single("input", [value.name for value in entering], path_text, span)
-    _check_single("output", [value.name for value in graph.output], path_text, span)
+    initializers = {text_of(tensor.name): tensor for tensor in graph.initializer}
+    entering = [value for value in graph.input if text_of(value.name) not in initializers]
+    _check_single("input", [text_of(value.name) for value in entering], path_text, span)
+    _check_single("output", [text_of(value.name) for value in graph.output], path_text, span)
     return OnnxModel(
         path=path,
         opset=opset,
         nodes=tuple(_node(node, i) for i, node in enumerate(graph.node, start=1)),
         initializers=initializers,
         input=_input(entering[0]),
-        output=graph.output[0].name,
+        output=text_of(graph.output[0].name),
     )
 
 
-def printable(text: str) -> str:
+def text_of(field: str | bytes) -> str:
+    """Return a string field; one that is not UTF-8 is given as bytes and is made readable."""
+    return field if isinstance(field, str) else field.decode("utf-8", errors="replace")
+
+
+def printable(text: str | bytes) -> str:
     """Return text of a model file as it may stand in a message: every invisible character replaced."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return "".join(c if c.isprintable() else "?" for c in text_of(text))
 
 
 def _parse(path: Path, path_text: str, span: Span) -> onnx.ModelProto:
@@ -190,9 +195,9 @@ def _node(node: onnx.NodeProto, position: int) -> OnnxNode:
     return OnnxNode(
         name=printable(node.name),
         op=f"{domain}{printable(node.op_type)}",
-        inputs=tuple(node.input),
-        outputs=tuple(node.output),
-        attributes={attribute.name: _attribute(attribute) for attribute in node.attribute},
+        inputs=tuple(text_of(name) for name in node.input),
+        outputs=tuple(text_of(name) for name in node.output),
+        attributes={text_of(attribute.name): _attribute(attribute) for attribute in node.attribute},
         position=position,
     )
 
@@ -207,7 +212,7 @@ def _attribute(attribute: onnx.AttributeProto) -> Attribute:  # noqa: PLR0911 - 
         case kinds.FLOAT:
             return float(attribute.f)
         case kinds.STRING:
-            return attribute.s.decode("utf-8", errors="replace")
+            return text_of(attribute.s)
         case kinds.INTS:
             return tuple(int(i) for i in attribute.ints)
         case kinds.FLOATS:
@@ -229,7 +234,7 @@ def _input(value: onnx.ValueInfoProto) -> OnnxInput:
     )
     known = tensor.elem_type in onnx.TensorProto.DataType.values()
     element = onnx.TensorProto.DataType.Name(tensor.elem_type) if known else "UNDEFINED"
-    return OnnxInput(name=value.name, dims=dims, element=element)
+    return OnnxInput(name=text_of(value.name), dims=dims, element=element)
 
 
 def _finding(code: str, message: str, span: Span, help_text: str | None = None) -> Diagnostic:

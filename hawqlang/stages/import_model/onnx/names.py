@@ -32,12 +32,13 @@ def node_names(nodes: Sequence[OnnxNode], origins: Mapping[str, str]) -> tuple[s
         stem = printable(weight.removesuffix(_SUFFIX)) if weight.endswith(_SUFFIX) else ""
         names[i] = _unique([stem, scopes[i], _own(nodes[i])], taken)
     for i, node in enumerate(nodes):
-        if names[i] is None:
+        if names[i] is None and computed[i]:
             alone = scopes[i] if population[scopes[i]] == 1 else ""
             leaf = node.name.rsplit("/", 1)[-1]
-            names[i] = _unique(
-                [alone, f"{scopes[i]}.{leaf}" if scopes[i] else "", _own(node)], taken
-            )
+            within = f"{scopes[i]}.{leaf}" if scopes[i] else ""
+            names[i] = _unique([alone, within, _own(node)], taken)
+    for i, node in enumerate(nodes):
+        names[i] = names[i] or _unique([_own(node)], taken)
     return tuple(name or "" for name in names)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hawqlang.cache import Array
-from hawqlang.stages.import_model.onnx.model import RefusedError, printable
+from hawqlang.stages.import_model.onnx.model import RefusedError, printable, text_of
 
 if TYPE_CHECKING:
     import onnx
@@ -47,7 +47,7 @@ def _external(tensor: onnx.TensorProto, folder: Path) -> Array:
     import onnx
 
     name = printable(tensor.name)
-    entries = {entry.key: entry.value for entry in tensor.external_data}
+    entries = {text_of(entry.key): text_of(entry.value) for entry in tensor.external_data}
     location = entries.get("location", "")
     root = folder.resolve()
     path = (root / location.replace("\0", "")).resolve()

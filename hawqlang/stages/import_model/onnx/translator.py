@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 
 from hawqlang.cache import Array
-from hawqlang.stages.import_model.draft import Builder
+from hawqlang.stages.import_model.builder import Builder
 from hawqlang.stages.import_model.onnx.constants import evaluate
 from hawqlang.stages.import_model.onnx.model import OnnxModel, OnnxNode, RefusedError
 from hawqlang.stages.import_model.onnx.tensors import to_array

@@ -8,7 +8,8 @@ from functools import partial
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.diagnostics.suggest import nearest
 from hawqlang.ir.spec import Model, ZooSource
-from hawqlang.stages.import_model.draft import INPUT, Builder, Draft, ShapeError
+from hawqlang.stages.import_model.builder import Builder, ShapeError
+from hawqlang.stages.import_model.draft import INPUT, Draft
 from hawqlang.stages.import_model.inputs import input_shape
 from hawqlang.stages.import_model.zoo.cifar_resnet import cifar_resnet
 from hawqlang.stages.import_model.zoo.mobilenet_v1 import mobilenet_v1

@@ -6,7 +6,7 @@ changes the shape takes every other pixel and pads the new channels with zeros (
 
 from __future__ import annotations
 
-from hawqlang.stages.import_model.draft import Builder
+from hawqlang.stages.import_model.builder import Builder
 
 
 def cifar_resnet(net: Builder, x: str, *, depth: int, classes: int = 10) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from hawqlang.stages.import_model.draft import Builder, same_padding
+from hawqlang.stages.import_model.builder import Builder
+from hawqlang.stages.import_model.windows import same_padding
 
 EPSILON = 1e-3
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from hawqlang.stages.import_model.draft import Builder
+from hawqlang.stages.import_model.builder import Builder
 
 STAGES = (
     (1, 16, 1, 1),

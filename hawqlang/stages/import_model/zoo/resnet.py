@@ -6,7 +6,7 @@ carries the stride, as in the weights everybody uses ("v1.5").
 
 from __future__ import annotations
 
-from hawqlang.stages.import_model.draft import Builder
+from hawqlang.stages.import_model.builder import Builder
 
 EXPANSION = 4
 """Output channels of a bottleneck per channel of its 3x3 convolution."""

@@ -7,7 +7,7 @@ as in the paper (``fire2.squeeze1x1``, ``conv10``); weight files may name them s
 
 from __future__ import annotations
 
-from hawqlang.stages.import_model.draft import Builder
+from hawqlang.stages.import_model.builder import Builder
 from hawqlang.stages.import_model.zoo.network import Spelling
 
 SQUEEZE = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}
@@ -34,8 +34,9 @@ def _fire(net: Builder, name: str, x: str, squeeze: int) -> str:
     x = net.conv(f"{name}.squeeze1x1", x, squeeze, 1, bias=True)
     x = net.relu(f"{name}.relu_squeeze1x1", x)
     one = net.conv(f"{name}.expand1x1", x, 4 * squeeze, 1, bias=True)
+    one = net.relu(f"{name}.relu_expand1x1", one)
     three = net.conv(f"{name}.expand3x3", x, 4 * squeeze, 3, padding=1, bias=True)
-    one, three = (net.relu(f"{name}.relu_{y.rsplit('.', 1)[1]}", y) for y in (one, three))
+    three = net.relu(f"{name}.relu_expand3x3", three)
     return net.concat(f"{name}.concat", (one, three))
 
 

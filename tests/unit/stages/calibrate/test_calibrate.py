@@ -11,6 +11,7 @@ import torch
 from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import Graph
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import ActivationSettings, ImageInput, MinMax, Mse, TensorInput
@@ -20,7 +21,6 @@ from hawqlang.stages.calibrate import calibrate, describe, input_interval, range
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import stored_params
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.structure import Form, forms, layer_nodes
 from tests.unit.stages.nets import Net, fire_net, residual_net
 
@@ -30,7 +30,9 @@ MINMAX = ActivationSettings(range=MinMax())
 
 def settings_of(graph: Graph, rules: dict[str, ActivationSettings]) -> dict[str, LayerSettings]:
     return {
-        node.name: LayerSettings(candidates=(W4A4, W8A8), activations=rules.get(node.name, MINMAX))
+        node.name: LayerSettings(
+            layer=node.name, precision=(W4A4, W8A8), activations=rules.get(node.name, MINMAX)
+        )
         for node in layer_nodes(graph)
     }
 
@@ -48,7 +50,7 @@ def run(
     settings = settings_of(graph, rules or {})
     if default is not MINMAX:
         settings = {
-            n: LayerSettings(candidates=(W4A4, W8A8), activations=default) for n in settings
+            n: LayerSettings(layer=n, precision=(W4A4, W8A8), activations=default) for n in settings
         }
     requests = range_requests(graph, settings, default, 8, feedback.report)
     return calibrate(

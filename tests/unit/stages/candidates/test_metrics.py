@@ -158,3 +158,18 @@ def test_a_table_without_shapes_knows_neither_peak_memory_nor_average_abits() ->
 )
 def test_a_predicate_of_an_allocation(predicate: Predicate, expected: bool) -> None:
     assert holds(known(), predicate, ALLOCATION) is expected
+
+
+def test_copies_of_a_tensor_at_one_width_count_once() -> None:
+    read = tuple(LiveTensor(tensor="t", elements=10, reader=name) for name in ("a", "b", "c"))
+    step = (*read, LiveTensor(tensor="t", elements=10, reader=None, bits=8))
+    waiting = tuple(one.replace(tensor="p", stored_bits=32) for one in step)
+    memory = MetricTerm(metric="peak_memory")
+    spec = build(precision=(W4, W48, W8))
+
+    def peak(live: tuple[LiveTensor, ...]) -> Fraction:
+        table = TABLE.replace(live=(live,))
+        return value(facts(spec, table, candidates(spec, table, None)), memory, ALLOCATION)
+
+    assert peak(step) == Fraction(10 * (8 + 4), 8)
+    assert peak(waiting) == Fraction(10 * (32 + 32), 8)

@@ -226,7 +226,7 @@ def test_dilated_max_pool(tmp_path: Path) -> None:
         ((2, 2), (2, 2), (0, 0, 0, 0), 1),
     ],
 )
-def test_average_pool(  # noqa: PLR0917
+def test_average_pool(
     tmp_path: Path,
     counted: int,
     kernel: tuple[int, int],

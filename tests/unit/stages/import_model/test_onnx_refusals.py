@@ -25,7 +25,9 @@ from tests.support.imports import (
 
 
 def node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
-    return helper.make_node(op, inputs.split(","), output.split(","), name=f"/net/{op}", **attributes)
+    return helper.make_node(
+        op, inputs.split(","), output.split(","), name=f"/net/{op}", **attributes
+    )
 
 
 TAIL = [node("GlobalAveragePool", "z", "gap"), node("Flatten", "gap", "y")]
@@ -47,7 +49,9 @@ def refused(
 def test_unsupported_operator_names_node_place_and_alternative(tmp_path: Path) -> None:
     (found,) = refused(tmp_path, [node("Relu", "x", "a"), node("HardSwish", "a", "z"), *TAIL])
     assert found.code == "HQ320"
-    assert found.message == "node '/net/HardSwish' (HardSwish): operator 'HardSwish' is not supported"
+    assert (
+        found.message == "node '/net/HardSwish' (HardSwish): operator 'HardSwish' is not supported"
+    )
     assert found.notes == ("operator 2 of 4; reads 'a' of shape (1, 4, 6, 6); gives 'z'",)
     assert found.help == "ReLU and ReLU6 are supported activations"
     assert found.span is not None
@@ -87,7 +91,11 @@ def test_a_flood_of_refusals_is_counted(tmp_path: Path) -> None:
         ([node("Conv", "x,w", "z", pads=[1, 1])], {"w": (5, 4, 3, 3)}, "its pads are [1, 1]"),
         ([node("Conv", "x,w", "z", strides=[0, 1])], {"w": (5, 4, 3, 3)}, "its strides are [0, 1]"),
         ([node("Conv", "x,w", "z", group="two")], {"w": (5, 4, 3, 3)}, "is not an integer"),
-        ([node("Conv", "x,w", "z", kernel_shape=[5, 5])], {"w": (5, 4, 3, 3)}, "kernel_shape differs"),
+        (
+            [node("Conv", "x,w", "z", kernel_shape=[5, 5])],
+            {"w": (5, 4, 3, 3)},
+            "kernel_shape differs",
+        ),
         ([node("Conv", "x,x", "z")], {}, "its weight is computed by the network"),
         ([node("Conv", "x,q", "z")], {}, "it reads 'q', which nothing before it gives"),
         ([node("Add", "x,c", "z")], {"c": (6, 6)}, "is not one number per channel"),
@@ -152,7 +160,9 @@ def test_opsets_outside_the_range(tmp_path: Path, opset: int) -> None:
 def test_operators_of_other_domains_are_not_mistaken_for_onnx_ones(tmp_path: Path) -> None:
     nodes = [helper.make_node("Relu", ["x"], ["z"], domain="com.example"), *TAIL]
     (found,) = refused(tmp_path, nodes)
-    assert found.message == "node 1 (com.example.Relu): operator 'com.example.Relu' is not supported"
+    assert (
+        found.message == "node 1 (com.example.Relu): operator 'com.example.Relu' is not supported"
+    )
 
 
 @pytest.mark.parametrize(
@@ -192,12 +202,12 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     made = onnx.load_model(save_graph(tmp_path / "n.onnx", [node("Flatten", "x", "y")], ("n", 4)))
     made.graph.output.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, None))
     onnx.save_model(made, tmp_path / "two.onnx")
-    with pytest.raises(HawqError, match="HQ323: .* has 2 outputs"):
+    with pytest.raises(HawqError, match=r"HQ323: .* has 2 outputs"):
         import_structure(onnx_model(tmp_path / "two.onnx", image(6, 6, 4)))
     del made.graph.output[1]
     made.graph.input.append(helper.make_tensor_value_info("x2", TensorProto.FLOAT, None))
     onnx.save_model(made, tmp_path / "two.onnx")
-    with pytest.raises(HawqError, match="HQ323: .* has 2 inputs"):
+    with pytest.raises(HawqError, match=r"HQ323: .* has 2 inputs"):
         import_structure(onnx_model(tmp_path / "two.onnx", image(6, 6, 4)))
 
 
@@ -223,7 +233,10 @@ def test_not_finite_weights_name_their_layer(tmp_path: Path) -> None:
     weight[2, 1, 0, 0] = np.nan
     weight[3, 1, 0, 0] = np.inf
     path = save_graph(
-        tmp_path / "n.onnx", [node("Conv", "x,stem.weight", "z"), *TAIL], ("n", 4, 6, 6), {"stem.weight": weight}
+        tmp_path / "n.onnx",
+        [node("Conv", "x,stem.weight", "z"), *TAIL],
+        ("n", 4, 6, 6),
+        {"stem.weight": weight},
     )
     import_structure(onnx_model(path, image(6, 6, 4)))
     with pytest.raises(HawqError) as caught:
@@ -234,7 +247,11 @@ def test_not_finite_weights_name_their_layer(tmp_path: Path) -> None:
 
 
 def test_negative_variance_names_batch_norm_and_layer(tmp_path: Path) -> None:
-    nodes = [node("Conv", "x,stem.weight", "a"), node("BatchNormalization", "a,bn.weight,b,b,v", "z"), *TAIL]
+    nodes = [
+        node("Conv", "x,stem.weight", "a"),
+        node("BatchNormalization", "a,bn.weight,b,b,v", "z"),
+        *TAIL,
+    ]
     constants = {
         "stem.weight": np.ones((5, 4, 3, 3), dtype=np.float32),
         "bn.weight": np.ones(5, dtype=np.float32),
@@ -280,7 +297,9 @@ def test_external_data_beside_the_model_is_read_and_checked(tmp_path: Path) -> N
 
 def _external(path: Path, location: str) -> Path:
     """A file whose one weight lies elsewhere."""
-    save_graph(path, [node("MatMul", "x,w", "y")], ("n", 3), {"w": np.ones((3, 3), dtype=np.float32)})
+    save_graph(
+        path, [node("MatMul", "x,w", "y")], ("n", 3), {"w": np.ones((3, 3), dtype=np.float32)}
+    )
     made = onnx.load_model(path)
     tensor = made.graph.initializer[0]
     tensor.ClearField("raw_data")

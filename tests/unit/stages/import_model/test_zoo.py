@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +32,8 @@ from tests.support.networks import (
     ResNet,
     SqueezeNet,
 )
+
+ROOT = Path(__file__).resolve().parents[4]
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, dict[str, Fraction | str | bool]]] = {
     "resnet18": (lambda: ResNet(Basic, (2, 2, 2, 2), 7), 40, {"classes": Fraction(7)}),
@@ -185,3 +189,25 @@ def test_gray_images_change_the_first_layer_only() -> None:
     shapes = {p.name: p.shape for p in graph.parameters}
     assert shapes["conv1.weight"] == (16, 1, 3, 3)
     assert shapes["layer1.0.conv1.weight"] == (16, 16, 3, 3)
+
+
+def test_structure_is_imported_without_torch_or_numpy() -> None:
+    code = """
+import sys
+from fractions import Fraction
+from hawqlang.base import NOWHERE
+from hawqlang.ir.spec import ImageInput, Model, ZooSource
+from hawqlang.stages.import_model import import_structure
+from hawqlang.stages.import_model.layer_table import layer_table
+numbers = (Fraction(0),) * 3
+kind = ImageInput(height=64, width=64, mean=numbers, std=numbers)
+source = ZooSource(name="resnet18")
+model = Model(name="n", source=source, weights=None, input=kind, span=NOWHERE,
+              source_span=NOWHERE, input_span=None)
+assert len(layer_table(import_structure(model)).layers) == 21
+print(sorted({"torch", "tvm", "onnx", "numpy"} & set(sys.modules)))
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert found.stdout.strip() == "[]"

@@ -14,6 +14,7 @@ import torch
 from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
 from hawqlang.interpret import interpret
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.check_integer import verify_program
 from hawqlang.ir.graph import Graph
 from hawqlang.ir.integer import IntegerProgram
@@ -39,7 +40,6 @@ from hawqlang.stages.float_model import FloatModel, evaluate, preprocess
 from hawqlang.stages.lower import PASSES, LowerSettings, Tuned, lower
 from hawqlang.stages.lower.draft import Draft, Request
 from hawqlang.stages.quantize import quantize_weight
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.structure import forms, layer_nodes, producers
 
 W8A8 = Precision(wbits=8, abits=8)

@@ -13,15 +13,15 @@ from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import HawqError
 from hawqlang.diagnostics.codes_6xx import ENTRIES
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import Clamp, Graph, Pad
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import GroupSize, Percentile, WeightSettings
-from hawqlang.ops import Conv2d, Linear
+from hawqlang.ops import AvgPool2d, Conv2d, Linear
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight
-from hawqlang.stages.settings import LayerSettings
 from tests.unit.stages.lower.harness import W8A8, image, lowered
-from tests.unit.stages.nets import Net, residual_net
+from tests.unit.stages.nets import Net, fire_net, residual_net
 
 Built = tuple[Graph, TensorStore]
 
@@ -41,7 +41,7 @@ def refusal(act: Callable[[], object]) -> str:
 
 
 def layer(**settings: object) -> LayerSettings:
-    return LayerSettings(candidates=(W8A8,), **settings)  # pyright: ignore[reportArgumentType]
+    return LayerSettings(layer="", precision=(W8A8,), **settings)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_layer_that_could_overflow_int32_is_refused() -> None:
@@ -282,3 +282,12 @@ def test_logits_use_the_whole_of_int32_at_one_scale() -> None:
     top = max((bound.largest * int(a)) >> int(b) for a, b in zip(m, s, strict=True))
     assert (store.lo, store.hi) == (width.INT32_MIN, width.INT32_MAX)
     assert top > 2**30
+
+
+def test_pooled_logits_use_the_whole_of_int32_too() -> None:
+    found = lowered(fire_net())
+    pool = next(op for op in found.program.ops if isinstance(op, AvgPool2d))
+    (store,) = pool.stores
+    m, s = (int(found.store.get(ref)[0]) for ref in (store.multiplier, store.shift))
+    bound = next(b for b in found.program.bounds if b.op == pool.name)
+    assert 2**30 < (bound.largest * m) >> s < 2**31

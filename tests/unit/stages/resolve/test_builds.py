@@ -279,6 +279,13 @@ def test_a_network_without_data_can_at_most_be_planned(
     assert [(d.code, d.severity) for d in found] == [(code, severity)]
 
 
+def test_one_candidate_needs_no_data_to_be_planned(project: Project) -> None:
+    text = (
+        project.network(CALIBRATION).replace(" with data", "").replace("dataset data", "dataset d")
+    )
+    assert sorted(project.found(text)) == ["HQ214", "HQ259"]
+
+
 @pytest.mark.parametrize(
     ("device", "emit", "warned"),
     [
@@ -390,3 +397,68 @@ def test_missing_files_are_known_for_each_build(project: Project) -> None:
     found = missing_files(project.spec(text).builds[0])
     assert [d.code for d in found] == ["HQ238"]
     assert {d.code for d in found} <= set(MISSING_FILE_CODES)
+
+
+REFERENCE = """
+param budget: size = 6 MiB
+
+model resnet18 {
+  source = onnx("net.onnx")
+  input  = image(224, 224, mean = [0.485, 0.456, 0.406], std = [0.229, 0.224, 0.225])
+}
+
+dataset photos {
+  calibration = images("calib/", resize = 256, crop = 224, count = 128)
+  evaluation  = images("eval/", labels = "labels.csv", resize = 256, crop = 224)
+}
+
+target server {
+  device = nvidia.t4
+  batch  = 8
+}
+
+quantize resnet18 on server with photos as resnet18_t4 {
+  precision = [w4a4, w8a8]
+
+  weights {
+    granularity = per_channel
+    scheme      = symmetric
+    rounding    = nearest
+  }
+
+  activations {
+    granularity = per_tensor
+    scheme      = affine
+    range       = percentile(99.99%)
+  }
+
+  accumulator = int32
+  sensitivity = hessian(probes = 64, tolerance = 1%)
+
+  minimize perturbation within 2%, latency
+
+  subject to {
+    fits:   size <= budget
+    fast:   latency <= 80% of latency(w8a8)
+    ends:   precision(first, last) == w8a8
+    tied:   same precision across shared_input
+    steady: switches <= 12
+    tail:   each "layer4.*": wbits == 4 implies abits >= 4
+    good:   accuracy_drop <= 1%
+  }
+
+  emit cuda { arch = [sm_75, sm_80] }
+  emit card, report
+}
+"""
+
+
+def test_the_complete_spec_of_the_reference_is_without_findings(project: Project) -> None:
+    assert project.found(REFERENCE) == []
+    found = project.spec(REFERENCE)
+    (built,) = found.builds
+    kinds = [constraint.predicate.kind for constraint in built.constraints]
+    assert kinds == ["compare", "compare", "property_compare", "same", "compare", "each", "compare"]
+    assert [note.what for note in found.deferred] == ["emit cuda", "emit report"]
+    assert built.target.batch == 8
+    assert [goal.within for goal in built.objective] == [Fraction(1, 50), Fraction(0)]

@@ -42,8 +42,8 @@ def test_an_image_input_has_the_documented_defaults(project: Project) -> None:
 
 
 def test_an_image_input_takes_all_its_arguments_exactly(project: Project) -> None:
-    text = "image(w = 320, h = 240, mean = [0.1, -0.2, 1 / 3], std = [1, 2, 3], scale = 1, order = bgr)"
-    found = model(project, f'source = onnx("net.onnx")\ninput = {text}').input
+    text = "w = 320, h = 240, mean = [0.1, -0.2, 1 / 3], std = [1, 2, 3], scale = 1, order = bgr"
+    found = model(project, f'source = onnx("net.onnx")\ninput = image({text})').input
     assert isinstance(found, spec.ImageInput)
     assert (found.height, found.width, found.scale, found.order) == (240, 320, 1, "bgr")
     assert found.mean == (Fraction(1, 10), Fraction(-1, 5), Fraction(1, 3))

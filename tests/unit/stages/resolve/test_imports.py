@@ -129,6 +129,15 @@ def test_a_link_inside_the_project_is_followed(project: Project) -> None:
     assert project.found(f'import "alias.hawq"\nimport "lib.hawq"\n{BUILD}') == []
 
 
+def test_paths_in_a_linked_file_are_relative_to_where_it_lies(project: Project) -> None:
+    library(project, "sub/lib.hawq", 'import "more.hawq"')
+    project.write("sub/more.hawq", "")
+    (project.folder / "sub" / "net.json").touch()
+    (project.folder / "net.json").unlink()
+    (project.folder / "alias.hawq").symlink_to("sub/lib.hawq")
+    assert project.found(f'import "alias.hawq"\n{BUILD}') == []
+
+
 def test_the_project_is_the_nearest_folder_with_a_repository(project: Project) -> None:
     library(project)
     main = project.write("deep/down/main.hawq", f'import "../../lib.hawq"\n{BUILD}')
@@ -197,6 +206,11 @@ def test_syntax_errors_do_not_make_names_unknown(project: Project) -> None:
     codes = project.found(text)
     assert len(codes) == 1
     assert codes[0].startswith("HQ1")
+
+
+def test_a_spec_read_in_part_gets_no_warnings(project: Project) -> None:
+    text = project.table("precision = w8a8 w4a4\nemit cuda").replace("net.json", "nte.json")
+    assert [code[:3] for code in project.found(text)] == ["HQ1"]
 
 
 def test_a_failed_import_does_not_make_names_unknown(project: Project) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from hawqlang.base import Precision
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.layers import Layer, LayerTable
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.sensitivity import SensitivityTable
@@ -27,7 +28,6 @@ from hawqlang.stages.sensitivity import (
     sensitivities_of_table,
     sensitivity,
 )
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.structure import Form, layer_nodes
 from tests.unit.stages.nets import residual_net
 
@@ -45,7 +45,9 @@ def subject(**candidates: tuple[Precision, ...]) -> Subject:
     act = ActivationSettings(range=MinMax())
     settings = {
         node.name: LayerSettings(
-            candidates=candidates.get(node.name.replace(".", "_"), (W8A8,)), activations=act
+            layer=node.name,
+            precision=candidates.get(node.name.replace(".", "_"), (W8A8,)),
+            activations=act,
         )
         for node in layer_nodes(model.graph)
     }

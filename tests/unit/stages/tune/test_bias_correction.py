@@ -12,6 +12,7 @@ import torch
 from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import Diagnostic
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import Conv2d, Graph
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import ActivationSettings, MinMax
@@ -20,7 +21,6 @@ from hawqlang.stages.batches import stream_of
 from hawqlang.stages.calibrate import calibrate, range_requests
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel, evaluate
-from hawqlang.stages.settings import LayerSettings
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import layer_nodes
 from hawqlang.stages.tune import bias_correction, correct_biases, tune
@@ -42,7 +42,9 @@ def prepare(
     act = ActivationSettings(range=MinMax())
     names = [node.name for node in layer_nodes(model.graph)]
     settings = {
-        n: LayerSettings(candidates=(W3A8,), activations=act, bias_correction=n not in without)
+        n: LayerSettings(
+            layer=n, precision=(W3A8,), activations=act, bias_correction=n not in without
+        )
         for n in names
     }
     requests = range_requests(model.graph, settings, act, 8, QUIET.report)

@@ -1,0 +1,112 @@
+"""The integer-only gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hawqlang_codegen.tvm.build import parse_kernels
+from hawqlang_codegen.tvm.disassemble import float_instructions, instructions, is_float
+from hawqlang_codegen.tvm.isa import ISAS, Isa
+
+PLANTED = """
+from tvm.script import ir as I
+from tvm.script import tirx as T
+
+
+@I.ir_module(s_tir=True)
+class Kernels:
+    @T.prim_func(s_tir=True)
+    def planted(a: T.handle("{dtype}"), o: T.handle("{dtype}")):
+        T.func_attr({{"tirx.noalias": True, "calling_conv": 1}})
+        A = T.decl_buffer((16,), "{dtype}", data=a)
+        O = T.decl_buffer((16,), "{dtype}", data=o)
+        for i in T.vectorized(16):
+            O[i] = A[i] * A[i]
+"""
+
+
+@pytest.mark.parametrize(
+    "mnemonic",
+    [
+        *("addps", "vmulpd", "vfmadd231ps", "vfnmsub132sd", "divss", "sqrtsd", "vrsqrt14ps"),
+        *("cvtdq2ps", "vcvttps2dq", "cvtsi2sd", "vcmpps", "cmpeqsd", "ucomiss", "vmaxps", "minsd"),
+        *(
+            "roundps",
+            "vrndscaleps",
+            "haddps",
+            "vdpps",
+            "vdpbf16ps",
+            "fld",
+            "fmul",
+            "fistp",
+            "vaddph",
+        ),
+    ],
+)
+def test_floating_point_is_recognised(mnemonic: str) -> None:
+    assert is_float(mnemonic)
+
+
+@pytest.mark.parametrize(
+    "mnemonic",
+    [
+        *("vmovaps", "movss", "vxorps", "andnpd", "vshufps", "vunpcklps", "vblendvps", "vpermilps"),
+        *(
+            "vbroadcastss",
+            "vinsertf128",
+            "vextractf64x4",
+            "vpmuldq",
+            "vpdpbusd",
+            "vpaddd",
+            "pmaddwd",
+        ),
+        *(
+            "vpmaxsd",
+            "vpackusdw",
+            "vpsravd",
+            "add",
+            "imul",
+            "cmp",
+            "vmovshdup",
+            "vpcmpd",
+            "vpermt2ps",
+        ),
+        *("vpminsd", "cmpxchg", "maxs", "shufps", "movmskps", "vptestmd", "subq", "packssdw"),
+    ],
+)
+def test_moves_logic_and_integers_are_not_floating_point(mnemonic: str) -> None:
+    assert not is_float(mnemonic)
+
+
+@pytest.mark.parametrize("isa", ISAS, ids=lambda isa: isa.name)
+@pytest.mark.parametrize(("dtype", "planted"), [("float32", True), ("int32", False)])
+def test_a_planted_float_kernel_is_found(
+    tmp_path: Path, isa: Isa, dtype: str, planted: bool
+) -> None:
+    import tvm
+
+    source = tmp_path / "kernels.py"
+    source.write_text(PLANTED.format(dtype=dtype))
+    target: Any = isa.target
+    tvm.compile(parse_kernels(source), target=target).mod.write_to_file(
+        str(tmp_path / "kernels.o"), "o"
+    )
+    count, found = float_instructions(tmp_path / "kernels.o")
+    assert count > 3
+    assert bool(found) is planted
+    assert all("vmulps" in text for text in found)
+
+
+def test_avx_vnni_is_read_although_the_disassembler_does_not_know_it() -> None:
+    code = bytes.fromhex("c4e2 7550c2  c4a2 6d50 84 90 00010000  c5f458c2  0fff")
+    found = [(at, name) for at, name, _ in instructions(code, 0x10)]
+    assert found[:3] == [(0x10, "vpdpbusd"), (0x15, "vpdpbusd"), (0x1F, "vaddps")]
+    assert "nop" not in {name for _, name in found}
+
+
+def test_bytes_that_are_no_instruction_are_reported() -> None:
+    names = [name for _, name, _ in instructions(bytes.fromhex("06 90"), 0)]
+    assert names == [".byte", "nop"]
