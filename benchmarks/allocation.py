@@ -10,7 +10,6 @@ integers and compared: `same` says whether both reached the same optimum.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -20,7 +19,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from allocation_instances import hawq_v3, instance
-from common import RESULTS, machine
+from common import write_results
 
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Build
@@ -132,10 +131,7 @@ def main() -> None:
         )
     _summary(found)
     if not arguments.only:
-        RESULTS.mkdir(exist_ok=True)
-        numbers = [asdict(one) for one in found]
-        text = json.dumps({"machine": machine(), "problems": numbers}, indent=1)
-        (RESULTS / "allocation.json").write_text(text + "\n", encoding="utf-8")
+        write_results("allocation", [asdict(one) for one in found])
 
 
 def _summary(found: list[Measured]) -> None:

@@ -75,8 +75,13 @@ class Relaxation:
 
     def solve(self) -> Solved:
         """Return the optimum of the relaxation, or a refutation."""
+        known = highspy().HighsModelStatus
         self._highs.run()
-        status, known = self._highs.getModelStatus(), highspy().HighsModelStatus
+        status = self._highs.getModelStatus()
+        if status not in {known.kOptimal, known.kInfeasible}:  # lost its way from a warm start
+            self._highs.clearSolver()
+            self._highs.run()
+            status = self._highs.getModelStatus()
         if status == known.kOptimal:
             solution = self._highs.getSolution()
             duals = np.maximum(0.0, -self._of_rows(solution.row_dual))

@@ -11,21 +11,26 @@ import pytest
 
 from hawqlang.base import Precision
 from hawqlang.ir.layers import LayerTable
-from hawqlang.ir.spec import Comparator, Metric
+from hawqlang.ir.spec import Comparator, Metric, Or
 from hawqlang.stages.allocate import allocate
 from hawqlang.stages.allocate.problem import Problem, Row
 from hawqlang.stages.allocate.pseudo_boolean import Judge, cover
 from hawqlang.stages.candidates import candidates
 from tests.support.allocation import (
+    SPAN,
     W4,
     W8,
     W48,
     build,
     compare,
+    count_form,
+    goal,
     layer,
     metric_form,
     named,
+    prop,
     with_sensitivity,
+    word,
 )
 
 EFFORT = 10_000_000
@@ -87,6 +92,34 @@ def test_a_strict_bound_excludes_its_own_value_and_nothing_else() -> None:
         spec = build([named("fits", compare(metric_form("size"), op, bound))])
         plan = allocate(spec, layers, candidates(spec, layers, None))
         assert plan.precision("a") == expected
+
+
+@pytest.mark.parametrize(
+    ("op", "smallest", "largest"),
+    [("<", 0, 1), ("<=", 0, 2), ("==", 2, 2), (">=", 2, 4), (">", 3, 4), ("!=", 0, 4)],
+)
+def test_a_comparison_admits_exactly_the_counts_it_says(
+    op: Comparator, smallest: int, largest: int
+) -> None:
+    layers = LayerTable(layers=tuple(layer(f"l{i}") for i in range(4)))
+    wide = prop("wbits", None, "==", 8)
+    stated = [named("two", compare(count_form(word("all"), wide), op, 2))]
+    for sense, expected in (("minimize", smallest), ("maximize", largest)):
+        spec = build(stated, [goal("size", sense=sense)])
+        plan = allocate(spec, layers, candidates(spec, layers, None))
+        assert [one.precision for one in plan.layers].count(W8) == expected
+
+
+def test_an_alternative_that_holds_asks_nothing_of_the_other() -> None:
+    layers = LayerTable(layers=tuple(layer(f"l{i}") for i in range(3)))
+    first = prop("wbits", word("first"), "==", 8)
+    small = compare(metric_form("size"), "<=", Fraction(100))
+    stated = [named("either", Or(items=(first, small), span=SPAN))]
+    spec = build(stated, [goal("size", sense="maximize")])
+
+    plan = allocate(spec, layers, candidates(spec, layers, None))
+
+    assert [one.precision for one in plan.layers] == [W8, W8, W8]
 
 
 def test_a_difference_below_the_usual_mip_gap_decides() -> None:
