@@ -18,7 +18,7 @@ from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.spec import Build, Spec
 from hawqlang.session import Session
 from hawqlang.stages.accuracy import accuracy_constraints, with_accuracy
-from hawqlang.stages.allocate import allocate
+from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.analyse import Analysis, Report, analyse
 from hawqlang.stages.bundle import staging
 from hawqlang.stages.deferred import refuse_deferred

@@ -27,7 +27,7 @@ from hawqlang.ir.spec import (
     Truth,
     Union,
 )
-from hawqlang.stages.allocate import allocate
+from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
 from tests.support.allocation import (
     SPAN,

@@ -10,25 +10,19 @@ from hawqlang.base import Precision
 from hawqlang.diagnostics.model import Diagnostic, HawqError
 from hawqlang.ir.spec import (
     And,
-    Compare,
     Constraint,
     CountTerm,
-    Each,
     MetricTerm,
     Predicate,
-    PropertyCompare,
-    PropertyOf,
     Same,
-    Selector,
 )
 from hawqlang.ir.spec import Goal as SpecGoal
 from hawqlang.stages.allocate.encode import Space, encode, metric, not_below, peaks
 from hawqlang.stages.allocate.goals import Goal
 from hawqlang.stages.allocate.problem import Row
 from hawqlang.stages.allocate.rows import Merged, merged, problem, rows
-from hawqlang.stages.candidates.metrics import Facts
-from hawqlang.stages.candidates.predicates import at_build, parts
-from hawqlang.stages.candidates.selectors import describe, unmatched
+from hawqlang.stages.candidates.predicates import at_build
+from hawqlang.stages.candidates.selectors import describe
 
 EXCLUDED = ""
 """Name of the rows that exclude allocations tried before."""
@@ -43,38 +37,6 @@ class Encoded:
     """All of it but the ties."""
     ties: tuple[tuple[int, ...], ...]
     """Layers that must share their precision."""
-
-
-def check_selectors(known: Facts) -> None:
-    """Raise every selector of the constraints and goals that matches no layer (HQ502)."""
-    build = known.build
-    terms = [goal.metric for goal in build.objective]
-    used = [term.selector for term in terms if term.selector is not None]
-    used += [s for one in build.constraints for s in selectors(one.predicate)]
-    found: list[Diagnostic] = []
-    for selector in used:
-        found += [d for d in unmatched(selector, known.table) if d not in found]
-    if found:
-        raise HawqError(*found)
-
-
-def selectors(predicate: Predicate) -> Iterator[Selector]:
-    """Yield every selector that a predicate is written with."""
-    match predicate:
-        case Same() | Each():
-            yield predicate.selector
-        case PropertyCompare():
-            for side in (predicate.left, predicate.right):
-                if isinstance(side, PropertyOf) and side.selector is not None:
-                    yield side.selector
-        case Compare():
-            for term in (*predicate.left.terms, *predicate.right.terms):
-                if term.of.selector is not None:
-                    yield term.of.selector
-        case _:
-            pass
-    for part in parts(predicate):
-        yield from selectors(part)
 
 
 def encoded(where: Space, constraint: Constraint) -> Encoded:

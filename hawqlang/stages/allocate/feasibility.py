@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hawqlang.base import Precision
 from hawqlang.diagnostics.model import Diagnostic
 from hawqlang.ir.candidates import CandidateTable
 from hawqlang.ir.layers import LayerTable
-from hawqlang.ir.spec import Build, Constraint
+from hawqlang.ir.spec import Build, Constraint, PropertyCompare, PropertyOf, PropertyValue
 from hawqlang.stages.allocate.advice import advice
-from hawqlang.stages.allocate.encode import space
-from hawqlang.stages.allocate.encoding import check_selectors, encode_all
-from hawqlang.stages.allocate.explain import why
 from hawqlang.stages.allocate.limits import NORMAL, Limits
-from hawqlang.stages.allocate.nearest import Case
-from hawqlang.stages.candidates.metrics import facts
-from hawqlang.stages.candidates.predicates import at_build, metrics_of
+from hawqlang.stages.allocate.names import check_selectors
+from hawqlang.stages.candidates.metrics import Facts, facts
+from hawqlang.stages.candidates.predicates import (
+    at_build,
+    holds,
+    measure,
+    metrics_of,
+    positions,
+    related,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +53,60 @@ def feasible(
     waiting = {c.name: _waits_for(c, candidates) for c in build.constraints}
     now = tuple(c for c in build.constraints if not waiting[c.name])
     here = facts(build.replace(constraints=now), table, candidates)
-    where = space(here)
-    reasons = why(Case(where, encode_all(where), (), limits))
+    found = () if witness(here) is not None else _conflicts(here, limits)
     return Feasibility(
-        diagnostics=(*(one.diagnostic for one in reasons), *advice(known)),
+        diagnostics=(*found, *advice(known)),
         skipped=tuple((name, reason) for name, reason in waiting.items() if reason),
     )
+
+
+def witness(known: Facts) -> tuple[Precision, ...] | None:
+    """Return a plain allocation that satisfies every constraint, ``None`` where none of those tried does.
+
+    Each layer takes its narrowest, or its widest, candidate that the comparisons of properties with constants allow.
+    What is returned has been checked against the spec itself, so no solver has to be loaded for it.
+    """
+    for widest in (False, True):
+        tried = tuple(
+            max(allowed, key=_bits) if widest else min(allowed, key=_bits)
+            for allowed in _pinned(known)
+        )
+        if all(holds(known, one.predicate, tried) for one in known.build.constraints):
+            return tried
+    return None
+
+
+def _bits(precision: Precision) -> tuple[int, int]:
+    return precision.wbits, precision.abits
+
+
+def _pinned(known: Facts) -> list[tuple[Precision, ...]]:
+    """Return per layer the candidates that comparisons with a constant leave, all of them where they leave none."""
+    left = [known.candidates.layer(layer.name).precisions() for layer in known.table.layers]
+    for constraint in known.build.constraints:
+        one = constraint.predicate
+        if not isinstance(one, PropertyCompare):
+            continue
+        side, fixed = one.left, one.right
+        if not isinstance(side, PropertyOf) or not isinstance(fixed, PropertyValue):
+            continue
+        for i in positions(known, side, None):
+            kept = tuple(
+                p for p in left[i] if related(one.op, measure(side.property, p), fixed.value)
+            )
+            left[i] = kept or left[i]
+    return left
+
+
+def _conflicts(known: Facts, limits: Limits) -> tuple[Diagnostic, ...]:
+    from hawqlang.stages.allocate.encode import space
+    from hawqlang.stages.allocate.encoding import encode_all
+    from hawqlang.stages.allocate.explain import why
+    from hawqlang.stages.allocate.nearest import Case
+
+    where = space(known)
+    reasons = why(Case(where, encode_all(where), (), limits))
+    return tuple(one.diagnostic for one in reasons)
 
 
 def _waits_for(constraint: Constraint, candidates: CandidateTable) -> str:

@@ -18,7 +18,6 @@ from hawqlang.stages.allocate.encode import Space, metric, space
 from hawqlang.stages.allocate.encoding import (
     Encoded,
     assemble,
-    check_selectors,
     encode_all,
     exclusions,
     goal_name,
@@ -27,6 +26,7 @@ from hawqlang.stages.allocate.encoding import (
 from hawqlang.stages.allocate.explain import Explained, why
 from hawqlang.stages.allocate.goals import Goal, Optimum, Reached, optimise
 from hawqlang.stages.allocate.limits import NORMAL, Limits
+from hawqlang.stages.allocate.names import check_selectors
 from hawqlang.stages.allocate.nearest import Case
 from hawqlang.stages.allocate.problem import Row
 from hawqlang.stages.allocate.results import choices, metrics, results

@@ -17,7 +17,10 @@ from hawqlang.diagnostics import HawqError
 from hawqlang.ir.layers import LayerTable, LiveTensor
 from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.spec import Build, Constraint, Goal, LayerRule, Not, Union
-from hawqlang.stages.allocate import Limits, allocate, feasible, plan_json
+from hawqlang.stages.allocate.feasibility import feasible
+from hawqlang.stages.allocate.limits import Limits
+from hawqlang.stages.allocate.report import plan_json
+from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
 from tests.support.allocation import (
     SPAN,
@@ -209,7 +212,7 @@ def test_two_processes_with_different_hashing_give_the_same_plan(repository: Pat
     program = (
         "from fractions import Fraction\n"
         "from benchmarks.allocation_instances import instance\n"
-        "from hawqlang.stages.allocate import allocate\n"
+        "from hawqlang.stages.allocate.solve import allocate\n"
         "from hawqlang.stages.candidates import candidates\n"
         "for network in ('resnet18', 'mobilenetv2'):\n"
         "    spec, layers = instance(network, 5, Fraction(3, 10), 0)\n"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.spec import And, Comparator, Constraint, Dimension, Metric, Predicate, Truth, Union
-from hawqlang.stages.allocate import allocate
 from hawqlang.stages.allocate.quantities import admitting, feasible_bound, written
+from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
 from hawqlang.stages.candidates.metrics import facts
 from hawqlang.stages.candidates.predicates import holds

@@ -19,7 +19,7 @@ from benchmarks.allocation_instances import hawq_v3, instance
 from hawqlang.ir.candidates import Candidate
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Build, MetricTerm
-from hawqlang.stages.allocate import allocate
+from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
 from hawqlang.stages.candidates.metrics import facts, value
 from hawqlang.stages.candidates.predicates import holds, linear

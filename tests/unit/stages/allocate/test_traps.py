@@ -12,9 +12,9 @@ import pytest
 from hawqlang.base import Precision
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Comparator, Metric, Or
-from hawqlang.stages.allocate import allocate
 from hawqlang.stages.allocate.problem import Problem, Row
 from hawqlang.stages.allocate.pseudo_boolean import Judge, cover
+from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
 from tests.support.allocation import (
     SPAN,
