@@ -70,7 +70,7 @@ def allocate(
     """
     known = facts(build, table, candidates)
     check_selectors(known)
-    _check_sensitivities(known)
+    check_sensitivities(known)
     where = space(known)
     constraints = encode_all(where)
     refused = exclusions(where, exclude)
@@ -82,11 +82,11 @@ def allocate(
         case = Case(where, constraints, refused, limits)
         return _without_allocation(known, found, why(case) if found.status == "infeasible" else ())
     allocation = where.allocation(found.point)
-    _judge(known, allocation)
+    judge(known, allocation)
     return _plan(known, allocation, found)
 
 
-def _check_sensitivities(known: Facts) -> None:
+def check_sensitivities(known: Facts) -> None:
     """Refuse a goal or constraint on the perturbation while nothing is measured (HQ506)."""
     if known.candidates.measured:
         return
@@ -113,14 +113,14 @@ def _solve(
     goals: Sequence[Goal],
     limits: Limits,
 ) -> Optimum:
-    ties = _tie_breakers(where, goals)
+    ties = tie_breakers(where, goals)
     merged = assemble(where, constraints, refused, [*goals, *ties])
     if merged is None:
         return Optimum("infeasible")
     return optimise(where, merged, goals, limits, ties)
 
 
-def _tie_breakers(where: Space, goals: Sequence[Goal]) -> list[Goal]:
+def tie_breakers(where: Space, goals: Sequence[Goal]) -> list[Goal]:
     """Return the goals that decide between equal optima, as far as the spec has not fixed them."""
     named = {goal.name for goal in goals if goal.within == 0}
     rule = ["size"] if not where.known.candidates.measured else ["perturbation", "size"]
@@ -132,7 +132,7 @@ def _tie_breakers(where: Space, goals: Sequence[Goal]) -> list[Goal]:
     ]
 
 
-def _judge(known: Facts, allocation: Allocation) -> None:
+def judge(known: Facts, allocation: Allocation) -> None:
     """Check the answer against the spec itself, whatever the encoding said."""
     for constraint in known.build.constraints:
         predicate = constraint.predicate
@@ -150,7 +150,7 @@ def _plan(known: Facts, allocation: Allocation, found: Optimum) -> BitPlan:
     return BitPlan(
         build=build.name,
         status=found.status,
-        gap=_gap(found.reached),
+        gap=relative_gap(found.reached),
         objective=tuple((name, float(reached)) for name, reached in goals),
         metrics=metrics(known, allocation),
         layers=choices(known, allocation),
@@ -170,7 +170,7 @@ def _unproven(known: Facts, found: Optimum) -> tuple[Diagnostic, ...]:
             severity="warning",
             message=(
                 f"the allocation is the best found; `{first.name}` is proven to be within "
-                f"{_gap((first,)):.2%} of the best"
+                f"{relative_gap((first,)):.2%} of the best"
             ),
             span=known.build.span,
             label="the solver's limits were reached",
@@ -179,7 +179,7 @@ def _unproven(known: Facts, found: Optimum) -> tuple[Diagnostic, ...]:
     )
 
 
-def _gap(reached: Sequence[Reached]) -> float:
+def relative_gap(reached: Sequence[Reached]) -> float:
     """Return the largest proven distance from an optimum, relative to the value reached."""
     gaps = [abs(one.value - one.bound) / (abs(one.value) or Fraction(1)) for one in reached]
     return float(max(gaps, default=Fraction(0)))
