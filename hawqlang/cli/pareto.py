@@ -37,7 +37,7 @@ WIDTH = 14
 
 
 @guarded
-def pareto(
+def pareto(  # noqa: PLR0917 - one parameter an option
     file: SpecArgument,
     x: Annotated[str, typer.Option("--x", metavar="METRIC", help="One metric.")] = "size",
     y: Annotated[str, typer.Option("--y", metavar="METRIC", help="The other.")] = "perturbation",
@@ -107,7 +107,7 @@ def _rows(console: Console, columns: Columns) -> Callable[[FrontPoint, bool], No
     x, y = columns
     began: list[bool] = []
 
-    def row(point: FrontPoint, chosen: bool) -> None:  # noqa: FBT001 - the callback of ``pareto``
+    def row(point: FrontPoint, chosen: bool) -> None:
         if not began:
             heading = f"{x.metric:>{WIDTH}}  {y.metric:>{WIDTH}}  layers"
             console.print(heading, style="bold", markup=False)
@@ -142,3 +142,5 @@ def _summary(front: Front) -> Iterator[str]:
         if not bound.relaxed:
             name = f"`--relax {bound.constraint}`"
             yield f"'{bound.constraint}' holds for every point ({bound.text}); {name} looks beyond"
+    for name in front.at_build:
+        yield f"'{name}' is decided at build: a point may still fail it"

@@ -71,6 +71,8 @@ class Front(Frozen):
     bounds: tuple[AxisBound, ...] = ()
     relaxed: tuple[str, ...] = ()
     """Names of the constraints left out."""
+    at_build: tuple[str, ...] = ()
+    """Names of those on the accuracy, which only a build can decide."""
 
     def status(self) -> Literal["optimal", "feasible"]:
         """Return whether every point is proven."""

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hawqlang.backend.render import render
 from hawqlang.diagnostics import Diagnostic, ToolError
-from hawqlang.stages.pareto.picture import HEIGHT, WIDTH, Mark, Picture
+from hawqlang.stages.pareto.picture import HEIGHT, WIDTH, Mark, Picture, Place
 
 SHRINK = 5
 """Units of the picture to one pixel of a PNG."""
@@ -73,10 +73,10 @@ class _Painter:
         for dot in made.dots:
             self._dot(dot.x, dot.y, 42, BLUE, fill=BLUE if dot.proven else WHITE)
         if made.chosen is not None:
-            dot, end = made.chosen, made.chosen.x > (made.left + made.right) // 2
+            dot, end = made.chosen, made.chosen.x > made.turn
             self._dot(dot.x, dot.y, 85, WHITE, fill=RED)
-            place = (dot.x - 150, dot.y - 100) if end else (dot.x + 150, dot.y - 100)
-            self._text(place, dot.text, RED, "rb" if end else "lb")
+            place = (dot.x - 150 if end else dot.x + 150, dot.y - 150)
+            self._text(place, dot.text, RED, "rs" if end else "ls")
 
     def _grid(self, made: Picture) -> None:
         left, right, top, bottom = made.left, made.right, made.top, made.bottom
@@ -88,25 +88,26 @@ class _Painter:
             self._text((left - 90, tick.at), tick.text, GREY, "rm")
         frame = ((left, top), (right, top), (right, bottom), (left, bottom), (left, top))
         self._line(frame, FRAME, 12)
-        self._text((left, top - 180), made.title, INK, "lb", 200)
-        self._text(((left + right) // 2, bottom + 620), made.x_title, INK, "mb", 200)
-        self._upright((180, (top + bottom) // 2), made.y_title, INK, 200)
+        self._text((left, top - 330), made.title, INK, "ls", 200)
+        self._text(((left + right) // 2, bottom + 620), made.x_title, INK, "ms", 200)
+        self._upright((260, (top + bottom) // 2), made.y_title, 200)
 
     def _bounds(self, made: Picture) -> None:
         for bound in made.x_bounds:
             self._dashed(bound, made.top, made.bottom, upright=True)
-            self._upright((bound.at - 130, made.bottom - 100), bound.text, PINK, 170, begin=True)
+            place = (bound.at, made.top - 60)
+            self._text(place, bound.text, PINK, "rs" if bound.at > made.turn else "ls")
         for bound in made.y_bounds:
             self._dashed(bound, made.left, made.right, upright=False)
-            self._text((made.left + 100, bound.at - 50), bound.text, PINK, "lb")
+            self._text((made.right - 100, bound.at - 60), bound.text, PINK, "rs")
 
     def _dashed(self, bound: Mark, start: int, end: int, *, upright: bool) -> None:
         for begin in range(start, end, 140):
-            here, there = (bound.at, begin), (bound.at, min(begin + 80, end))
-            places = (here, there) if upright else (here[::-1], there[::-1])
+            at, stop = bound.at, min(begin + 80, end)
+            places = ((at, begin), (at, stop)) if upright else ((begin, at), (stop, at))
             self._line(places, PINK, 16)
 
-    def _line(self, places: tuple[tuple[int, int], ...], color: str, width: int) -> None:
+    def _line(self, places: tuple[Place, ...], color: str, width: int) -> None:
         points = [(_px(x), _px(y)) for x, y in places]
         self._draw.line(points, fill=color, width=max(1, _px(width)), joint="curve")
 
@@ -114,23 +115,19 @@ class _Painter:
         box = [(_px(x - radius), _px(y - radius)), (_px(x + radius), _px(y + radius))]
         self._draw.ellipse(box, fill=fill, outline=edge, width=_px(18))
 
-    def _text(
-        self, place: tuple[int, int], text: str, color: str, anchor: str, size: int = 170
-    ) -> None:
+    def _text(self, place: Place, text: str, color: str, anchor: str, size: int = 170) -> None:
         x, y = place
         self._draw.text((_px(x), _px(y)), text, color, _font(size), anchor)
 
-    def _upright(
-        self, place: tuple[int, int], text: str, color: str, size: int, *, begin: bool = False
-    ) -> None:
-        """Write text that reads upwards, centred at a place or beginning there."""
+    def _upright(self, place: Place, text: str, size: int) -> None:
+        """Write text that reads upwards, its baseline's middle at a place."""
         font = _font(size)
-        _, _, width, height = (round(one) for one in font.getbbox(text, anchor="lt"))
+        width, height = (round(one) for one in font.getbbox(text, anchor="lt")[2:])
         label = Image.new("L", (width, height), 0)
         ImageDraw.Draw(label).text((0, 0), text, 255, font, "lt")
         turned = label.rotate(90, expand=True)
-        x, y = _px(place[0]) - height // 2, _px(place[1]) - (width if begin else width // 2)
-        self._canvas.paste(Image.new("RGB", turned.size, color), (x, y), turned)
+        x, y = _px(place[0]) - height, _px(place[1]) - width // 2
+        self._canvas.paste(Image.new("RGB", turned.size, INK), (x, y), turned)
 
 
 def _px(units: int) -> int:

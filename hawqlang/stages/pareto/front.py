@@ -21,6 +21,7 @@ from hawqlang.stages.allocate.nearest import bounds
 from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
 from hawqlang.stages.candidates.metrics import facts
+from hawqlang.stages.candidates.predicates import at_build
 from hawqlang.stages.pareto.request import Request, aims, axes, relaxed
 
 Report = Callable[[Diagnostic], None]
@@ -68,6 +69,7 @@ def pareto(build: Build, request: Request, session: Session, report: Report, sho
         resolution=span / request.steps if request.steps else Fraction(0),
         bounds=tuple(_bounds(build, table, offered, wanted, request.relax)),
         relaxed=request.relax,
+        at_build=tuple(one.name for one in kept.constraints if at_build(one.predicate)),
     )
 
 

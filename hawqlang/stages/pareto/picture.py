@@ -16,8 +16,11 @@ from hawqlang.ir.front import Axis, Front, FrontPoint
 from hawqlang.stages.pareto.scale import Scale, scale
 
 WIDTH, HEIGHT = 9600, 6000
-LEFT, RIGHT, TOP, BOTTOM = 1200, 9300, 600, 5200
+LEFT, RIGHT, TOP, BOTTOM = 1200, 9300, 700, 5200
 """The frame in which points lie."""
+
+TURN = 6600
+"""Text beside a place further right than this stands on its left."""
 
 Place = tuple[int, int]
 
@@ -51,6 +54,7 @@ class Picture:
     right: int
     top: int
     bottom: int
+    turn: int
     title: str
     x_title: str
     y_title: str
@@ -78,6 +82,7 @@ def picture(front: Front) -> Picture:
         right=RIGHT,
         top=TOP,
         bottom=BOTTOM,
+        turn=TURN,
         title=f"{front.build}: {words(front)}",
         x_title=x_scale.title,
         y_title=y_scale.title,

@@ -22,6 +22,7 @@ def front_json(front: Front) -> dict[str, Any]:
         "status": front.status(),
         "resolution": float(front.resolution),
         "relaxed": list(front.relaxed),
+        "at_build": list(front.at_build),
         "points": [_point(point) | {"chosen": front.is_chosen(point)} for point in front.points],
         "chosen": None if chosen is None else _point(chosen),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import cast, get_args
+from typing import get_args
 
 from hawqlang.diagnostics import Diagnostic, ToolError
 from hawqlang.diagnostics.suggest import nearest
@@ -111,7 +111,7 @@ def _metric(option: str, word: str) -> Metric:
         message = f"`{option} {word}`: there is no such metric"
         near = nearest(word, METRICS) or METRICS
         raise ToolError(_not_an_axis(message, "use " + ", ".join(f"`{one}`" for one in near)))
-    return cast("Metric", word)
+    return word
 
 
 def _not_an_axis(message: str, remedy: str) -> Diagnostic:
