@@ -71,9 +71,11 @@ class Tradeoff:
 
     def key(self) -> str:
         """Return what the answers depend on: the numbers of the problem, and no place in a text."""
-        problem = (self.where.choices, self.merged.problem, self.merged.groups, self.merged.picks)
+        whole, merged = self.merged.problem, self.merged
+        rows = tuple((row.coefs, row.cap) for row in whole.rows)
+        layers = (self.where.choices, whole.sizes, merged.groups, merged.picks)
         goals = (self.x, self.y, *self.rest)
-        return digest("front", __version__, problem, goals, self.limits)
+        return digest("front", __version__, layers, rows, goals, self.limits)
 
 
 @dataclass(frozen=True, slots=True)
