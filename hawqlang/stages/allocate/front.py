@@ -160,10 +160,10 @@ def walk(
     lowest = trade.cost(left.precisions)
     point = answer(Question(_highest(trade), left.precisions))
     yield point
-    last = highest = trade.cost(point.precisions)
-    unit = trade.unit()
+    last = trade.cost(point.precisions)
+    unit, step = trade.unit(), resolution(lowest, last, steps)
     while last > lowest:
-        budget = _next_budget(last, unit, resolution(lowest, highest, steps), lowest)
+        budget = _next_budget(last, unit, step, lowest)
         budget = max((budget, *(one for one in also if one < last)))
         point = left if budget <= lowest else answer(Question(budget, left.precisions))
         yield point

@@ -16,7 +16,15 @@ from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.spec import Build, Goal, LayersSource, Linear, MetricTerm
 from hawqlang.session import Session
 from hawqlang.stages.allocate.encode import linear, space
-from hawqlang.stages.allocate.front import Answer, Question, Tradeoff, solve, tradeoff, walk
+from hawqlang.stages.allocate.front import (
+    Answer,
+    Question,
+    Tradeoff,
+    resolution,
+    solve,
+    tradeoff,
+    walk,
+)
 from hawqlang.stages.allocate.nearest import bounds
 from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
@@ -59,14 +67,13 @@ def pareto(build: Build, request: Request, session: Session, report: Report, sho
     if not found:
         raise _nothing(allocate(kept.replace(objective=wanted[1:]), table, offered))
     x, y = axes(request)
-    span = abs(found[0].x - found[-1].x)
     return Front(
         build=build.name,
         x=x,
         y=y,
         points=tuple(_undominated(trade, reversed(found))),
         chosen=chosen,
-        resolution=span / request.steps if request.steps else Fraction(0),
+        resolution=_resolution(trade, request.steps, found),
         bounds=tuple(_bounds(build, table, offered, wanted, request.relax)),
         relaxed=request.relax,
         at_build=tuple(one.name for one in kept.constraints if at_build(one.predicate)),
@@ -109,6 +116,13 @@ def _chosen(trade: Tradeoff, names: Sequence[str], plan: BitPlan) -> FrontPoint 
     precisions = tuple(choice.precision for choice in plan.layers)
     proven = plan.status == "optimal"
     return _point(trade, names, Corner(precisions=precisions, proven=proven, gap=plan.gap or 0.0))
+
+
+def _resolution(trade: Tradeoff, steps: int | None, found: Sequence[FrontPoint]) -> Fraction:
+    """Return how far apart budgets are; 0 where no value lies between them."""
+    ends = sorted((found[0].x, found[-1].x))
+    step = resolution(*ends, steps)
+    return Fraction(0) if step <= trade.unit() else step
 
 
 def _undominated(trade: Tradeoff, points: Iterable[FrontPoint]) -> Iterator[FrontPoint]:

@@ -178,7 +178,7 @@ def test_all_finds_no_fewer_points_than_any_resolution(x: str, hawqc: Hawqc, wri
     some = read(hawqc, path, "--x", x, "--points", 3)
 
     assert every["resolution"] == 0
-    assert some["resolution"] > 0
+    assert some["resolution"] > 0 or some["points"] == every["points"]
     values = [(point["x"], point["y"]) for point in every["points"]]
     assert [p for p in some["points"] if (p["x"], p["y"]) not in values] == []
     assert len(some["points"]) <= len(every["points"])
