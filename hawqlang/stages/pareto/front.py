@@ -120,8 +120,7 @@ def _chosen(trade: Tradeoff, names: Sequence[str], plan: BitPlan) -> FrontPoint 
 
 def _resolution(trade: Tradeoff, steps: int | None, found: Sequence[FrontPoint]) -> Fraction:
     """Return how far apart budgets are; 0 where no value lies between them."""
-    ends = sorted((found[0].x, found[-1].x))
-    step = resolution(*ends, steps)
+    step = abs(resolution(found[0].x, found[-1].x, steps))
     return Fraction(0) if step <= trade.unit() else step
 
 
