@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from hawqlang.base import Precision
@@ -39,6 +39,61 @@ DEFAULT = SpecGoal(
 """What is minimised where the spec does not say."""
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A build's allocation problem, encoded."""
+
+    known: Facts
+    where: Space
+    constraints: tuple[Encoded, ...]
+    refused: tuple[Row, ...]
+    goals: tuple[Goal, ...]
+    """In order of priority; the last one does not slip."""
+
+    def tie_breakers(self) -> list[Goal]:
+        """Return the goals that decide between equal optima, as far as the spec has not fixed them."""
+        named = {goal.name for goal in self.goals if goal.within == 0}
+        rule = ["size"] if not self.known.candidates.measured else ["perturbation", "size"]
+        terms = (MetricTerm(metric="perturbation"), MetricTerm(metric="size"))
+        return [
+            Goal(term.metric, (metric(self.where, term),))
+            for term in terms
+            if term.metric in rule and term.metric not in named
+        ]
+
+    def answer(self, limits: Limits, *extra: Row) -> Optimum:
+        """Return the best allocation that also meets the ``extra`` rows."""
+        ties = self.tie_breakers()
+        rows = (*self.refused, *extra)
+        merged = assemble(self.where, self.constraints, rows, [*self.goals, *ties])
+        if merged is None:
+            return Optimum("infeasible")
+        return optimise(self.where, merged, self.goals, limits, ties)
+
+
+def question(
+    build: Build,
+    table: LayerTable,
+    candidates: CandidateTable,
+    exclude: Sequence[Mapping[str, Precision]] = (),
+) -> Question:
+    """Return the problem of a build; see ``allocate`` for the arguments.
+
+    Raises:
+        HawqError: a selector matches nothing, or a metric is not known for these layers.
+    """
+    known = facts(build, table, candidates)
+    check_selectors(known)
+    _check_sensitivities(known)
+    where = space(known)
+    constraints = encode_all(where)
+    refused = exclusions(where, exclude)
+    goals = [objective(where, goal) for goal in build.objective or (DEFAULT,)]
+    # A slip is for the sake of the goals that follow: the last one has none to slip for.
+    goals[-1] = replace(goals[-1], within=Fraction(0))
+    return Question(known, where, constraints, refused, tuple(goals))
+
+
 def allocate(
     build: Build,
     table: LayerTable,
@@ -68,18 +123,11 @@ def allocate(
     Raises:
         HawqError: a selector matches nothing, or a metric is not known for these layers.
     """
-    known = facts(build, table, candidates)
-    check_selectors(known)
-    _check_sensitivities(known)
-    where = space(known)
-    constraints = encode_all(where)
-    refused = exclusions(where, exclude)
-    goals = [objective(where, goal) for goal in build.objective or (DEFAULT,)]
-    # A slip is for the sake of the goals that follow: the last one has none to slip for.
-    goals[-1] = replace(goals[-1], within=Fraction(0))
-    found = _solve(where, constraints, refused, goals, limits)
+    asked = question(build, table, candidates, exclude)
+    known, where = asked.known, asked.where
+    found = asked.answer(limits)
     if found.point is None:
-        case = Case(where, constraints, refused, limits)
+        case = Case(where, asked.constraints, asked.refused, limits)
         return _without_allocation(known, found, why(case) if found.status == "infeasible" else ())
     allocation = where.allocation(found.point)
     _judge(known, allocation)
@@ -104,32 +152,6 @@ def _check_sensitivities(known: Facts) -> None:
                 help="measure them, read them with `file(…)`, or minimise another metric",
             )
         )
-
-
-def _solve(
-    where: Space,
-    constraints: Sequence[Encoded],
-    refused: Sequence[Row],
-    goals: Sequence[Goal],
-    limits: Limits,
-) -> Optimum:
-    ties = _tie_breakers(where, goals)
-    merged = assemble(where, constraints, refused, [*goals, *ties])
-    if merged is None:
-        return Optimum("infeasible")
-    return optimise(where, merged, goals, limits, ties)
-
-
-def _tie_breakers(where: Space, goals: Sequence[Goal]) -> list[Goal]:
-    """Return the goals that decide between equal optima, as far as the spec has not fixed them."""
-    named = {goal.name for goal in goals if goal.within == 0}
-    rule = ["size"] if not where.known.candidates.measured else ["perturbation", "size"]
-    terms = (MetricTerm(metric="perturbation"), MetricTerm(metric="size"))
-    return [
-        Goal(term.metric, (metric(where, term),))
-        for term in terms
-        if term.metric in rule and term.metric not in named
-    ]
 
 
 def _judge(known: Facts, allocation: Allocation) -> None:
