@@ -11,7 +11,7 @@ from hawqlang.ir.plan import Change, Price, RunnerUp
 from hawqlang.ir.spec import Goal as SpecGoal
 from hawqlang.stages.allocate.encoding import assemble, goal_name
 from hawqlang.stages.allocate.goals import optimise
-from hawqlang.stages.allocate.limits import Limits
+from hawqlang.stages.allocate.limits import NORMAL, Limits
 from hawqlang.stages.allocate.problem import Point, Row
 from hawqlang.stages.allocate.results import metrics
 from hawqlang.stages.allocate.solve import DEFAULT, Question
@@ -75,7 +75,7 @@ class Prices:
         return self._asked.where.allocation(point)
 
 
-def runner_up(asked: Question, allocation: Allocation, limits: Limits) -> RunnerUp | None:
+def runner_up(asked: Question, allocation: Allocation) -> RunnerUp | None:
     """Return the best allocation but one; ``None`` where there is none, or none was found in time."""
     where = asked.where
     taken = [own.index(p) for own, p in zip(where.choices, allocation, strict=True)]
@@ -83,7 +83,7 @@ def runner_up(asked: Question, allocation: Allocation, limits: Limits) -> Runner
         i: tuple(int(choice == taken[i]) for choice in range(len(own)))
         for i, own in enumerate(where.choices)
     }
-    found = asked.answer(limits, Row("", coefs, len(coefs) - 1))
+    found = asked.answer(NORMAL, Row("", coefs, len(coefs) - 1))
     if found.point is None:
         return None
     other = where.allocation(found.point)

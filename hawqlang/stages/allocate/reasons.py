@@ -18,7 +18,6 @@ from hawqlang.stages.allocate.encode import linear
 from hawqlang.stages.allocate.encoding import assemble, goal_name
 from hawqlang.stages.allocate.explain import listed
 from hawqlang.stages.allocate.formula import Form
-from hawqlang.stages.allocate.limits import NORMAL, Limits
 from hawqlang.stages.allocate.nearest import conjuncts
 from hawqlang.stages.allocate.prices import Prices, runner_up
 from hawqlang.stages.allocate.problem import Domain, everything, reduce
@@ -38,9 +37,8 @@ def explained(
     candidates: CandidateTable,
     plan: BitPlan,
     *,
-    priced: Collection[str] | None = None,
+    priced: Collection[str] = (),
     exclude: Sequence[Mapping[str, Precision]] = (),
-    limits: Limits = NORMAL,
 ) -> BitPlan:
     """Return a plan with the reasons of every layer, prices, and the runner-up.
 
@@ -49,9 +47,8 @@ def explained(
         table: the layers.
         candidates: what each layer may take.
         plan: what ``allocate`` returned; one without an allocation comes back as it is.
-        priced: layers whose next step is priced; ``None``: all, as long as they are no more than ``PRICED``.
+        priced: layers whose next step is priced even where more than ``PRICED`` could take one; else all are.
         exclude: the allocations that were excluded.
-        limits: the work allowed to the search for the runner-up.
     """
     if not plan.layers:
         return plan
@@ -66,7 +63,7 @@ def explained(
     layers = {i: _choice(plan, i, group, found[group], prices) for group in found for i in group}
     return plan.replace(
         layers=tuple(layers[i] for i in range(len(plan.layers))),
-        runner_up=runner_up(asked, allocation, limits),
+        runner_up=runner_up(asked, allocation),
     )
 
 
@@ -78,15 +75,13 @@ def _prices(
     asked: Question,
     allocation: Allocation,
     found: Mapping[Group, Why],
-    priced: Collection[str] | None,
+    priced: Collection[str],
 ) -> dict[Group, Price | None]:
     """Return the price of the next step of every group that can take one and is asked about."""
     layers = asked.known.table.layers
     steps = {group: why.step for group, why in found.items() if why.kind in ("bound", "goal")}
-    if priced is not None:
+    if len(steps) > PRICED:
         steps = {g: to for g, to in steps.items() if any(layers[i].name in priced for i in g)}
-    elif len(steps) > PRICED:
-        return {}
     prices = Prices(asked, allocation) if steps else None
     return {
         group: prices.of(group, to)

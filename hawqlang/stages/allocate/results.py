@@ -62,7 +62,7 @@ def results(known: Facts, allocation: Allocation) -> tuple[ConstraintResult, ...
 
 def choices(known: Facts, allocation: Allocation) -> tuple[LayerChoice, ...]:
     """Return the row of every layer."""
-    totals = {name: _total(known, name, allocation) for name in SHARED}
+    totals: dict[Metric, Fraction] = {name: _total(known, name, allocation) for name in SHARED}
     return tuple(
         _choice(known, position, precision, totals) for position, precision in enumerate(allocation)
     )
