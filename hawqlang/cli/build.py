@@ -22,7 +22,7 @@ from hawqlang.cli.common import (
     stdout,
 )
 from hawqlang.cli.evaluate import evaluation_lines
-from hawqlang.cli.plan import print_plan
+from hawqlang.cli.plan_text import print_plan
 from hawqlang.cli.progress import Terminal
 from hawqlang.cli.specs import read_builds
 from hawqlang.diagnostics import Diagnostic

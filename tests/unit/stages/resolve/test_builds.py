@@ -384,6 +384,13 @@ def test_declarations_are_noted_for_every_build_that_uses_them(project: Project)
     ]
 
 
+def test_a_table_of_layers_misses_no_back_end_that_it_did_not_ask_for(project: Project) -> None:
+    silent = project.table("precision = w8a8").replace("cpu.x86_64", "nvidia.t4")
+    asking = project.table("precision = w8a8\nemit cuda").replace("cpu.x86_64", "nvidia.t4")
+    assert deferred(project, silent) == []
+    assert deferred(project, asking) == ["emit cuda"]
+
+
 def test_trusted_code_is_noted(project: Project) -> None:
     text = project.network('calibration = python("a.b:c")').replace(
         'source = onnx("net.onnx")', 'source = python("a:b")\nweights = file("net.pt")'
