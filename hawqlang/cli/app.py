@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "show": (_SPECS, "show:show", "Print the resolved spec."),
     "plan": (_SPECS, "plan:plan", "Choose every layer's precision, and prove the choice."),
     "build": (_SPECS, "build:build", "Build the integer library: the main job."),
+    "diff": (_SPECS, "diff:diff", "Compare specs, locks, plans, artifacts or revisions."),
     "verify": (
         _ARTIFACTS,
         "verify:verify",
