@@ -28,7 +28,6 @@ from hawqlang.stages.bundle import staging
 from hawqlang.stages.deferred import refuse_deferred
 from hawqlang.stages.realise import Place, Realised, finish, realise
 
-
 Allocation = Mapping[str, Precision]
 
 

@@ -119,24 +119,31 @@ def _absent(path: Path) -> Diagnostic:
 
 def _print(found: Difference) -> None:
     for note in found.notes:
-        stdout.print(f"note: {note}", markup=False, soft_wrap=True)
+        _say(f"note: {note}")
     for name in found.removed:
-        stdout.print(f"build {name}: only in {found.before.label}", markup=False, soft_wrap=True)
+        _say(f"build {name}: only in {found.before.label}")
     for name in found.added:
-        stdout.print(f"build {name}: only in {found.after.label}", markup=False, soft_wrap=True)
+        _say(f"build {name}: only in {found.after.label}")
     for one in found.spec:
         _print_statements(one)
     for changes in found.builds:
         _print_changes(changes)
     if found.none():
-        stdout.print("no difference")
+        _say("no difference")
+
+
+def _say(text: str, style: str | None = None) -> None:
+    """Print a line of which parts come from a file."""
+    from hawqlang.diagnostics.render import printable
+
+    stdout.print(printable(text), style=style, markup=False, soft_wrap=True)
 
 
 def _print_statements(one: Restated) -> None:
-    stdout.print(f"spec of {one.build}" if one.build else "spec", style="bold", markup=False)
+    _say(f"spec of {one.build}" if one.build else "spec", "bold")
     for sign, style, lines in (("-", "red", one.removed), ("+", "green", one.added)):
         for line in lines:
-            stdout.print(f"{sign} {line}", style=style, markup=False, soft_wrap=True)
+            _say(f"{sign} {line}", style)
 
 
 def _print_changes(changes: Changes) -> None:
@@ -150,9 +157,9 @@ def _print_changes(changes: Changes) -> None:
 
     if changes.none():
         return
-    stdout.print(changes.build, style="bold", markup=False)
+    _say(changes.build, "bold")
     for fact in changes.facts:
-        stdout.print(f"  {fact_words(fact)}", markup=False, soft_wrap=True)
+        _say(f"  {fact_words(fact)}")
     if changes.layers:
         _table(
             ("layer", "before", "after", "size"),
@@ -173,12 +180,14 @@ def _print_changes(changes: Changes) -> None:
 
 def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     """Print rows under their columns; the first is a name, the others are numbers."""
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
+
+    from hawqlang.diagnostics.render import printable
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     stdout.print(table)

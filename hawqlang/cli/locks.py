@@ -46,6 +46,15 @@ def read_order(argument: str, settings: list[str] | None, *, trust: bool) -> Ord
         return Order(spec, builds, path)
     from hawqlang.stages.lock.saved import read_plan, settings_of, spec_of
 
+    if not path.is_file():
+        raise ToolError(
+            Diagnostic(
+                code="HQ823",
+                severity="error",
+                message=f"cannot open '{path}'",
+                help="give the path of a .hawq file, or of a plan that `hawqc plan -o` saved",
+            )
+        )
     if settings:
         raise ToolError(
             Diagnostic(
@@ -177,6 +186,7 @@ def changes_since(held: Held, build: Build, now: Entry) -> Changes | None:
 
 def print_since(changes: Changes | None) -> None:
     """Print what would change since the lock; nothing where there is no lock."""
+    from hawqlang.diagnostics.render import printable
     from hawqlang.stages.lock.words import since
 
     if changes is None:
@@ -186,7 +196,7 @@ def print_since(changes: Changes | None) -> None:
         return
     stdout.print("since the lock:")
     for line in since(changes):
-        stdout.print(f"  {line}", markup=False, soft_wrap=True)
+        stdout.print(f"  {printable(line)}", markup=False, soft_wrap=True)
 
 
 def since_json(changes: Changes | None) -> dict[str, Any] | None:

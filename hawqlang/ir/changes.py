@@ -37,6 +37,10 @@ class MetricChange(Frozen):
     before: float | None
     after: float | None
 
+    def moved(self) -> bool:
+        """Return whether both are known and differ."""
+        return None not in (self.before, self.after) and self.before != self.after
+
 
 class FactChange(Frozen):
     """Something else that differs; ``None`` where one side does not have it."""
@@ -57,5 +61,4 @@ class Changes(Frozen):
 
     def none(self) -> bool:
         """Return whether the two are the same."""
-        moved = any(change.before != change.after for change in self.metrics)
-        return not (self.layers or self.facts or moved)
+        return not (self.layers or self.facts or any(m.moved() for m in self.metrics))

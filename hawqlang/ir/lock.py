@@ -19,8 +19,23 @@ SUFFIX = ".lock"
 
 
 def _pairs(value: Any) -> Any:
-    """Return the members of a JSON object as a tuple of pairs."""
-    return tuple(cast("dict[str, Any]", value).items()) if isinstance(value, dict) else value
+    """Return the members of a JSON object as a tuple of pairs, lists inside them as tuples."""
+    if not isinstance(value, dict):
+        return value
+    members = cast("dict[str, Any]", value).items()
+    return tuple((key, _immutable(member)) for key, member in members)
+
+
+def _immutable(value: Any) -> Any:
+    """Return JSON with tuples for lists: what was parsed already is no longer read as JSON."""
+    match value:
+        case list():
+            return tuple(_immutable(item) for item in cast("list[Any]", value))
+        case dict():
+            members = cast("dict[str, Any]", value).items()
+            return {key: _immutable(member) for key, member in members}
+        case _:
+            return value
 
 
 def parse_precision(text: str) -> Precision:
@@ -114,6 +129,7 @@ class LockedConstraint(Frozen):
     text: str
     value: Number | None = None
     bound: Number | None = None
+    unit: Literal["B", "s", "MACs", "BOPS", "", "%"] = ""
 
 
 class Entry(Frozen):

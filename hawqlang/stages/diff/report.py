@@ -166,10 +166,7 @@ def _texts(before: Side, after: Side) -> tuple[Restated, ...] | None:
     one, other = before.statements, after.statements
     names = [name for name in one if not name and name in other]
     pairs = [*((n, n) for n in names), *_pairs(_named(one), _named(other))]
-    rows = [
-        Restated(_title(a, b), *differences(one[a], other[b]))
-        for a, b in pairs
-    ]
+    rows = [Restated(_title(a, b), *differences(one[a], other[b])) for a, b in pairs]
     return tuple(row for row in rows if row.removed or row.added)
 
 

@@ -25,9 +25,11 @@ def at_revision(file: Path, revision: str, folder: Path) -> Path:
         ToolError: There is no git, no repository, no such revision, or no such file in it (HQ870).
     """
     beside = _existing(file.absolute().parent)
-    top = Path(os.fsdecode(_git(beside, "rev-parse", "--show-toplevel").rstrip(b"\n"))).resolve()
+    shown = _git(beside, "rev-parse", "--show-toplevel", refusal=f"'{beside}' is in no repository")
+    top = Path(os.fsdecode(shown.rstrip(b"\n"))).resolve()
     name = (file.absolute().parent.resolve() / file.name).relative_to(top).as_posix()
-    commit = _git(beside, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    asked = ("rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    commit = _git(beside, *asked, refusal=f"there is no revision '{revision}'")
     listed = _git(top, "ls-tree", "-r", "-z", "--full-tree", commit.decode().strip())
     blobs = {path: blob for path, blob in _blobs(listed) if _wanted(path, name)}
     if name not in blobs:
@@ -74,8 +76,8 @@ def _contents(top: Path, blobs: list[str]) -> list[bytes]:
     return found
 
 
-def _git(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
-    """Return what a git command prints."""
+def _git(folder: Path, *arguments: str, given: bytes = b"", refusal: str = "git failed") -> bytes:
+    """Return what a git command prints; ``refusal`` says what it means when it ends otherwise."""
     try:
         done = subprocess.run(  # noqa: S603 - fixed commands; a revision stands behind --end-of-options
             ["git", "-C", str(folder), *arguments],  # noqa: S607 - the user's own git
@@ -92,7 +94,9 @@ def _git(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         why = said[-1].removeprefix("fatal: ") if said else f"status {done.returncode}"
-        raise _failure(f"git refuses: {why}", "`--against` takes a revision of this repository")
+        raise _failure(
+            f"{refusal} ({why})", "`--against` takes a revision of the file's repository"
+        )
     return done.stdout
 
 

@@ -116,7 +116,9 @@ def _spec(request: Request) -> Side:
         request.label,
         _standings(wanted, request, needed=False),
         of_spec(spec, builds),
-        tuple(f"{request.label}: the lock of '{name}' is of another state of the spec" for name in old),
+        tuple(
+            f"{request.label}: the lock of '{name}' is of another state of the spec" for name in old
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from hawqlang.ir.spec import Build, Spec
 from hawqlang.stages.lock.origin import local_build
 
 Statements = tuple[str, ...]
-"""One per statement, with the blocks it stands in: ``subject to › fits: size <= budget``."""
+"""One per statement, with the blocks it stands in: ``subject to / fits: size <= budget``."""
 
 WHOLE = ""
 """The group of what belongs to no build: params."""
@@ -47,7 +47,7 @@ def _statements(text: str) -> Iterator[str]:
                 head = ""
             blocks.append(head)
         elif statement:
-            yield " › ".join((*filter(None, blocks), statement))
+            yield " / ".join((*filter(None, blocks), statement))
 
 
 def differences(before: Statements, after: Statements) -> tuple[Statements, Statements]:

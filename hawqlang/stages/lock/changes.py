@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+from hawqlang import units
 from hawqlang.base import Precision
 from hawqlang.ir.changes import Changes, FactChange, LayerChange, MetricChange, Standing
 from hawqlang.ir.evaluation import Evaluation
-from hawqlang.ir.lock import Entry
+from hawqlang.ir.lock import Entry, LockedConstraint
 from hawqlang.stages.lock.origin import COMPILER
 
 ValueT = TypeVar("ValueT")
@@ -86,14 +87,20 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
         for precision, value in layer.sensitivity:
             yield f"sensitivity of {layer.name} at {precision}", repr(value)
     for constraint in entry.constraints:
-        bound = "" if constraint.bound is None else f" (bound {constraint.bound!r})"
-        yield f"constraint {constraint.name}", f"{constraint.text}{bound}"
+        yield f"constraint {constraint.name}", _stated(constraint)
     for number, row in enumerate(entry.refused, 1):
         yield f"refused allocation {number}", " ".join(map(str, row))
     if entry.dyadic is not None:
         yield DYADIC, entry.dyadic
     if entry.program is not None:
         yield PROGRAM, entry.program
+
+
+def _stated(constraint: LockedConstraint) -> str:
+    """Return a constraint's text with the bound that its params give."""
+    if constraint.bound is None:
+        return constraint.text
+    return f"{constraint.text} ({units.quantity(constraint.bound, constraint.unit)})"
 
 
 def _layers(before: Standing, after: Standing) -> Iterator[LayerChange]:

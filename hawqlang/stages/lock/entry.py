@@ -43,7 +43,7 @@ def planned(
         objective=plan.objective,
         metrics=plan.metrics,
         constraints=tuple(
-            LockedConstraint(name=c.name, text=c.text, value=c.value, bound=c.bound)
+            LockedConstraint(name=c.name, text=c.text, value=c.value, bound=c.bound, unit=c.unit)
             for c in plan.constraints
         ),
     )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
+from typing import cast
 
 from hawqlang import __version__
 from hawqlang.base import Frozen, Precision, Span
@@ -210,7 +211,7 @@ def bare(value: object) -> object:
                 name: bare(field) for name, field in fields.items() if not isinstance(field, Span)
             }
         case tuple():
-            return [bare(item) for item in value]
+            return [bare(item) for item in cast("tuple[object, ...]", value)]
         case _:
             return value
 

@@ -19,6 +19,8 @@ _UNITS: Mapping[str, str] = {
     "fp32_accuracy": "%",
     "agreement": "%",
 }
+_EFFECTS = ("constraint", "sensitivity", "refused", "dyadic", "integer")
+"""First words of the facts that follow from the inputs."""
 _ABSENT = "–"
 
 
@@ -86,14 +88,19 @@ def fact_words(change: FactChange) -> str:
 def since(changes: Changes) -> Iterator[str]:
     """Yield a line per layer and per metric that changed."""
     yield from (layer_words(change) for change in changes.layers)
-    moved = (m for m in changes.metrics if m.before != m.after)
-    yield from (metric_line(change) for change in moved)
+    yield from (metric_line(change) for change in changes.metrics if change.moved())
 
 
 def differences(changes: Changes) -> Iterator[str]:
     """Yield everything that differs, the causes first."""
-    yield from (fact_words(change) for change in changes.facts)
+    yield from (fact_words(change) for change in sorted(changes.facts, key=_rank))
     yield from since(changes)
+
+
+def _rank(change: FactChange) -> int:
+    """Return how far from the cause a fact is: settings, then files, then what follows from them."""
+    word = change.name.partition(" ")[0]
+    return {"--set": 0, "version": 1, "resolved": 3}.get(word, 4 if word in _EFFECTS else 2)
 
 
 def _shown(text: str) -> str:
