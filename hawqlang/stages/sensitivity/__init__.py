@@ -85,7 +85,9 @@ def sensitivity(
         case HessianSensitivity():
             return _hessian(subject, samples, method, seed, feedback)
         case NamedSensitivity():
-            return _named(subject, Source(samples, source.labels, source.remember), method, seed, feedback)
+            return _named(
+                subject, Source(samples, source.labels, source.remember), method, seed, feedback
+            )
         case _:
             assert_never(method)
 

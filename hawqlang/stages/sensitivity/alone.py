@@ -102,9 +102,7 @@ class _Judge:
     """``-sum target log p``, summed over samples."""
 
 
-def _judge(
-    trials: Trials, batches: list[torch.Tensor], kind: str, labels: Labels | None
-) -> _Judge:
+def _judge(trials: Trials, batches: list[torch.Tensor], kind: str, labels: Labels | None) -> _Judge:
     targets: list[torch.Tensor] = []
     losses: list[float] = []
     start = 0

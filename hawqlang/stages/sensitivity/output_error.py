@@ -89,7 +89,8 @@ def mean_squared_errors(trials: Trials, samples: Stream, feedback: Feedback) -> 
             feedback.progress(found.samples, samples.count)
     variance = {name: _centred(own, _mean(own)) for name, own in found.outputs.items()}
     return {
-        key: _ratio(error, variance[key[0]]) for key, error in _errors(found, trials, "plain").items()
+        key: _ratio(error, variance[key[0]])
+        for key, error in _errors(found, trials, "plain").items()
     }
 
 
