@@ -45,10 +45,10 @@ _GRANULARITIES: Mapping[str, Signature] = {
 }
 _SENSITIVITIES: Mapping[str, Signature] = {
     "hessian": Signature((), ("probes", "tolerance", "samples"), example="hessian(probes = 64)"),
-    "fisher": Signature(example="fisher"),
-    "mse": Signature(example="mse"),
-    "kl": Signature(example="kl"),
-    "measured": Signature(example="measured"),
+    "fisher": Signature((), ("samples",), example="fisher"),
+    "mse": Signature((), ("samples",), example="mse"),
+    "kl": Signature((), ("samples",), example="kl"),
+    "measured": Signature((), ("samples",), example="measured"),
     "file": Signature(("path",), required=("path",), example='file("s.json")'),
 }
 _TUNED = ("lr", "distill")
@@ -242,8 +242,8 @@ def sensitivity(expr: syntax.Expr, ctx: Context) -> spec.Sensitivity:
         case "file":
             found = spec.FileSensitivity(path=arguments.read("path", path, ""), span=expr.span)
         case name:
-            found = spec.NamedSensitivity.model_validate({"kind": name})
-            ctx.defer(f"sensitivity = {name}", expr.span)
+            samples = arguments.read("samples", whole, spec.NamedSensitivity(kind="kl").samples)
+            found = spec.NamedSensitivity.model_validate({"kind": name, "samples": samples})
     if ctx.sink.errors > before:
         raise RejectedError
     return found
