@@ -16,7 +16,7 @@ from hawqlang.stages.batches import Stream, chunk_size
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.structure import LayerNode, layer_nodes
 
-COLUMNS = 40_000
+COLUMNS = 32_768
 """Output positions of a layer that are looked at, over all samples together."""
 
 BYTES = 512 * 2**20

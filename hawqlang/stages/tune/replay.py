@@ -56,10 +56,15 @@ class Replay:
         for key in list(parts):
             self.codes[key] = torch.cat(parts.pop(key))
 
-    def again(self, simulation: Simulation) -> Replay:
-        """Return the same samples at the input of ``simulation``, which shares this one's forms."""
+    def again(self, simulation: Simulation, chosen: torch.Tensor | None = None) -> Replay:
+        """Return the same samples, or the ``chosen`` ones, at the input of another simulation of the same forms.
+
+        Must be called before the first :meth:`advance`.
+        """
         new = Replay(simulation, Stream(0, lambda _size: iter(())))
-        new.count, new.codes = self.count, dict(self.codes)
+        some = slice(None) if chosen is None else chosen
+        new.codes = {key: codes[some] for key, codes in self.codes.items()}
+        new.count = self.count if chosen is None else int(chosen.sum())
         return new
 
     def spans(self) -> tuple[slice, ...]:
@@ -117,6 +122,12 @@ def logit_error(got: torch.Tensor, wanted: torch.Tensor) -> float:
     error = float((own - reference).square().sum())
     spread = float(reference.square().sum())
     return error / spread if spread > 0 else error
+
+
+def divergence(got: torch.Tensor, wanted: torch.Tensor) -> float:
+    """Return the mean Kullback-Leibler divergence of the classes by ``got`` from those by ``wanted``, in nats."""
+    own, reference = (z.double().log_softmax(1) for z in (got, wanted))
+    return float((reference.exp() * (reference - own)).sum(1).mean())
 
 
 # ---- bounds --------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ DAMPING = 0.01
 BLOCK = 64
 """Columns between two updates of all that follow."""
 
-RATIOS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45, 0.4, 0.35)
+RATIOS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 """Clipping ratios that are tried."""
 
 ROUNDS = 3
@@ -35,9 +35,6 @@ ROUNDS = 3
 
 SWEEPS = 3
 """Sweeps of coordinate descent in each."""
-
-ELEMENTS = 2**22
-"""Bound of rows times ratios times columns worked on at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +153,12 @@ def best_scale(target: torch.Tensor, found: Rounded, h: torch.Tensor, *, shared:
     return Rounded(found.q, torch.where((below > 0) & (ratio > 0), ratio, found.scale))
 
 
+def round_at(target: torch.Tensor, scale: torch.Tensor, by: Metric, limit: int) -> Rounded:
+    """Return integers for ``target (G, R, K)`` of little output error at given scales ``(G, R)``."""
+    found = Rounded(round_with_feedback(target, scale, by, limit), scale)
+    return descend(target, found, by.h, limit)
+
+
 def choose(
     target: torch.Tensor,
     by: Metric,
@@ -173,6 +176,7 @@ def choose(
         shared: Whether all rows have one scale.
         least: Smallest scale allowed, ``(G, R)`` or for all.
     """
+    floor = torch.as_tensor(least, dtype=torch.float64)
     largest = target.abs().amax(2)
     if shared:
         largest = largest.max().expand_as(largest)
@@ -181,7 +185,7 @@ def choose(
     best: Rounded | None = None
     cost = torch.empty(0)
     for ratio in RATIOS:
-        scale = torch.maximum(full * ratio, torch.as_tensor(least, dtype=full.dtype))
+        scale = torch.maximum(full * ratio, floor)
         found = Rounded(round_with_feedback(target, scale, by, limit), scale)
         error = output_error(target, found, by.h)
         if shared:
@@ -200,5 +204,5 @@ def choose(
     for _ in range(ROUNDS):
         best = descend(target, best, by.h, limit)
         refined = best_scale(target, best, by.h, shared=shared)
-        best = Rounded(best.q, torch.maximum(refined.scale, torch.as_tensor(least)))
+        best = Rounded(best.q, torch.maximum(refined.scale, floor))
     return descend(target, best, by.h, limit)

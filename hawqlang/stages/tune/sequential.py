@@ -1,20 +1,21 @@
 """The sequential closed form: layer by layer in execution order, each fitted on what the layers before it really give.
 
-A layer reads the *quantized* input that everything fixed so far produces and is to give the *float* network's output.
-Its weight is refitted by ridge regression, its scales chosen and its integers rounded by the error of its output, its
-bias set to the float mean. Each of these steps is kept for a layer only where it lowers the layer's output error on
-samples held out.
+A layer reads the *quantized* input that everything fixed so far produces, and is to give the *float* network's output
+(the asymmetric calibration of Nagel et al., "Up or Down?", equation 25, solved in closed form). Its weight is refitted
+by ridge regression, its scales chosen and its integers rounded by the error of its output, its bias set to the float
+mean. Each of these steps is kept for a layer only where it lowers the layer's output error on samples held out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
 
+from hawqlang.arith.width import INT32_MAX, LIMITS, accumulator_bound
+from hawqlang.ir.tuning import Correction, FittedLayer, LayerBias, LayerWeight
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.quantize import (
     Float64,
@@ -24,27 +25,14 @@ from hawqlang.stages.quantize import (
 )
 from hawqlang.stages.simulate import Key, Simulation
 from hawqlang.stages.structure import LayerNode, layer_nodes
+from hawqlang.stages.tune.memory import Memory
 from hawqlang.stages.tune.moments import Moments, Sums, columns, groups_of, rows_of, wanted
 from hawqlang.stages.tune.reference import Reference
 from hawqlang.stages.tune.replay import Replay, held_out
-from hawqlang.stages.tune.rounding import Rounded, choose, descend, metric, refit, round_with_feedback
+from hawqlang.stages.tune.rounding import Metric, Rounded, choose, metric, refit, round_at
 
-Correction = Literal["bias", "rounding", "scales", "refit"]
-CORRECTIONS: tuple[Correction, ...] = ("bias", "rounding", "scales", "refit")
-"""In the order in which they are tried."""
-
-
-@dataclass(frozen=True, slots=True)
-class LayerFit:
-    """What became of one layer."""
-
-    layer: str
-    weight: QuantizedWeight
-    bias: Float64
-    kept: tuple[Correction, ...]
-    error_before: float
-    """Mean squared output error on held-out samples, relative to the output's variance."""
-    error_after: float
+ORDER: tuple[Correction, ...] = ("bias", "rounding", "scales", "refit")
+"""The steps of the closed form, in the order in which they are tried on a layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,47 +48,85 @@ class _State:
     kept: tuple[Correction, ...]
 
 
-Wanted = Callable[[str], frozenset[Correction]]
-"""Says which corrections may be tried on a layer."""
-Known = Callable[[str], "LayerFit | None"]
-"""Gives what was found for a layer before, where it is known."""
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """One layer to be fitted."""
+
+    node: LayerNode
+    simulation: Simulation
+    allowed: frozenset[Correction]
+    fitted: Moments
+    judged: Moments
+
+    @property
+    def trained(self) -> torch.Tensor:
+        """The float weight, ``(G, R, K)``."""
+        return rows_of(self.node, self.simulation.trained(self.node)).double()
+
+    @property
+    def own_bias(self) -> torch.Tensor:
+        """The float bias, ``(G, R)``."""
+        return torch.from_numpy(self.simulation.own_bias(self.node)).reshape(self.fitted.y.shape)
+
+    @property
+    def x_scale(self) -> float:
+        """The scale of what the layer reads."""
+        return self.simulation.params[self.simulation.input_form(self.node)].scale
+
+    @property
+    def free_bias(self) -> bool:
+        """Whether the bias follows the weight."""
+        return "bias" in self.allowed
 
 
 def fit_layers(
     replay: Replay,
     reference: Reference,
-    wanted_of: Wanted,
-    done: Callable[[LayerFit], None],
-    known: Known,
+    allowed: Mapping[str, frozenset[Correction]],
+    memory: Memory,
     feedback: Feedback,
-) -> tuple[LayerFit, ...]:
+) -> tuple[FittedLayer, ...]:
     """Return what became of every layer; the replay's simulation holds it all and its samples have run through.
 
     Args:
         replay: The samples at the input.
         reference: The float network on the same samples.
-        wanted_of: Says which corrections may be tried.
-        done: Gets each layer once it is settled.
-        known: Asked for each layer before it is fitted.
-        feedback: Gets layers done.
+        allowed: The corrections that may be tried on each layer.
+        memory: What was found before; takes each layer once it is settled.
+        feedback: Gets layers done and their names.
     """
     simulation = replay.simulation
     layers = layer_nodes(simulation.graph)
-    found: list[LayerFit] = []
+    found: list[FittedLayer] = []
     for node in simulation.graph.nodes:
         if node in layers:
-            fit = known(node.name)
-            if fit is None:
-                fit = _fit(replay, reference, node, wanted_of(node.name))
-                done(fit)
-            simulation.set_layer(node.name, fit.weight, fit.bias)
-            found.append(fit)
+            feedback.doing(node.name)
+
+            def fit(node: LayerNode = node) -> FittedLayer:
+                return fit_layer(replay, reference, node, allowed[node.name], memory)
+
+            fitted = memory.layer(node.name, fit)
+            apply(simulation, fitted, memory)
+            found.append(fitted)
             feedback.progress(len(found), len(layers))
         replay.advance(node)
     return tuple(found)
 
 
-def observe(replay: Replay, reference: Reference, node: LayerNode) -> tuple[Moments, Moments]:
+def apply(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> None:
+    """Give a layer of the simulation what was found for it."""
+    if fitted.bias is None:
+        return
+    weight = simulation.weights[fitted.layer]
+    if fitted.weight is not None:
+        q, scale = memory.store.get(fitted.weight.q), memory.store.get(fitted.weight.scale)
+        weight = QuantizedWeight(q, scale)
+    simulation.set_layer(fitted.layer, weight, memory.store.get(fitted.bias.bias))
+
+
+def observe(
+    replay: Replay, reference: Reference, node: LayerNode
+) -> tuple[Moments, Moments]:
     """Return the moments of a layer's quantized input and float output: samples to fit on, and held-out ones."""
     simulation = replay.simulation
     weight = simulation.weight(node.name)
@@ -108,9 +134,8 @@ def observe(replay: Replay, reference: Reference, node: LayerNode) -> tuple[Mome
     where, outputs = reference.positions(node), reference.outputs(node)
     key = Key(node.x, simulation.input_form(node))
     held = held_out(replay.count)
-    groups = groups_of(node)
     rows = rows_of(node, weight)
-    sums = [Sums(groups, rows.shape[1], rows.shape[2]) for _ in range(2)]
+    sums = [Sums(groups_of(node), rows.shape[1], rows.shape[2]) for _ in range(2)]
     for at in replay.spans():
         x, y = replay.stored(key, at), outputs[at]
         for own, chosen in zip(sums, (~held[at], held[at]), strict=True):
@@ -120,76 +145,103 @@ def observe(replay: Replay, reference: Reference, node: LayerNode) -> tuple[Mome
     return fitted, judged
 
 
-def _fit(
-    replay: Replay, reference: Reference, node: LayerNode, allowed: frozenset[Correction]
-) -> LayerFit:
+def fit_layer(
+    replay: Replay,
+    reference: Reference,
+    node: LayerNode,
+    allowed: frozenset[Correction],
+    memory: Memory,
+) -> FittedLayer:
+    """Return a layer with every allowed correction that held-out samples confirm."""
     simulation = replay.simulation
-    own = simulation.weights[node.name]
-    own_bias = simulation.bias(node.name)
-    fitted, judged = observe(replay, reference, node)
-    current = _State(
+    if not allowed:
+        return FittedLayer(
+            layer=node.name, weight=None, bias=None, kept=(), error_before=0.0, error_after=0.0
+        )
+    problem = _Problem(node, simulation, allowed, *observe(replay, reference, node))
+    judged = problem.judged
+    start = _State(
         rows_of(node, simulation.weight(node.name)).double(),
-        torch.from_numpy(own_bias).reshape(fitted.y.shape),
+        torch.from_numpy(simulation.bias(node.name)).reshape(judged.y.shape),
         None,
         (),
     )
+    current, before = start, judged.error(start.weight, start.bias)
+    error = before
+    for step in ORDER:
+        if step in allowed:
+            tried = _with(step, problem, current)
+            got = judged.error(tried.weight, tried.bias)
+            if got < error and _fits(problem, tried):
+                current, error = tried, got
     spread = float((judged.yy - judged.y.square()).sum()) or 1.0
-    before = error = judged.error(current.weight, current.bias)
-    for step in CORRECTIONS:
-        if step not in allowed:
-            continue
-        tried = _tried(step, simulation, node, fitted, current, allowed)
-        got = judged.error(tried.weight, tried.bias)
-        if got < error:
-            current, error = tried, got
-    weight = own if current.rounded is None else _integers(current.rounded, own)
-    return LayerFit(
-        node.name,
-        weight,
-        current.bias.reshape(-1).numpy() if current.kept else own_bias,
-        current.kept,
-        before / spread,
-        error / spread,
+    put = memory.store.put
+    weight = None
+    if current.rounded is not None:
+        own = _integers(current.rounded, simulation.weights[node.name])
+        weight = LayerWeight(layer=node.name, q=put(own.q), scale=put(own.scale))
+    bias = LayerBias(layer=node.name, bias=put(current.bias.reshape(-1).numpy()))
+    return FittedLayer(
+        layer=node.name,
+        weight=weight,
+        bias=bias if current.kept else None,
+        kept=current.kept,
+        error_before=before / spread,
+        error_after=error / spread,
     )
 
 
-def _tried(
-    step: Correction,
-    simulation: Simulation,
-    node: LayerNode,
-    fitted: Moments,
-    current: _State,
-    allowed: frozenset[Correction],
-) -> _State:
+def _with(step: Correction, problem: _Problem, current: _State) -> _State:
     """Return the state with one more correction."""
     kept = (*current.kept, step)
+    fitted = problem.fitted
     if step == "bias":
         return replace(current, bias=fitted.bias(current.weight), kept=kept)
-    free = "bias" in allowed
-    trained = rows_of(node, simulation.trained(node)).double()
-    bias = torch.from_numpy(simulation.own_bias(node)).reshape(fitted.y.shape)
-    if free:
-        h, yx = fitted.centred()
-    else:
-        h, yx = fitted.xx, fitted.yx - bias[:, :, None] * fitted.x[:, None, :]
-    by = metric(h)
-    settings = simulation.deployment.settings[node.name].weights
+    h, yx = _aims(problem)
+    rounded = _rounded(step, problem, metric(h), h, yx)
+    real = rounded.real()
+    bias = fitted.bias(real) if problem.free_bias else problem.own_bias
+    return _State(real, bias, rounded, kept)
+
+
+def _aims(problem: _Problem) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return second moments of the input, and of the output with it: about their means where the bias is free."""
+    fitted = problem.fitted
+    if problem.free_bias:
+        return fitted.centred()
+    return fitted.xx, fitted.yx - problem.own_bias[:, :, None] * fitted.x[:, None, :]
+
+
+def _rounded(
+    step: Correction, problem: _Problem, by: Metric, h: torch.Tensor, yx: torch.Tensor
+) -> Rounded:
+    """Return integers for the trained weight at its scales or at better ones, or for the refitted weight."""
+    simulation, node = problem.simulation, problem.node
     limit = weight_limit(simulation.deployment.precision[node.name].wbits)
-    least = least_weight_scale(
-        bias.reshape(-1).numpy(), simulation.params[simulation.input_form(node)].scale
-    )
-    floor = torch.from_numpy(least).reshape(fitted.y.shape)
-    shared = settings.granularity == "per_tensor"
     if step == "rounding":
-        scale = torch.from_numpy(simulation.weights[node.name].scale).reshape(fitted.y.shape)
-        found = Rounded(round_with_feedback(trained, scale, by, limit), scale)
-        found = descend(trained, found, by.h, limit)
-    elif step == "scales":
-        found = choose(trained, by, limit, shared=shared, least=floor)
-    else:
-        found = choose(refit(trained, h, yx), by, limit, shared=shared, least=floor)
-    real = found.real()
-    return _State(real, fitted.bias(real) if free else bias, found, kept)
+        scale = torch.from_numpy(simulation.weights[node.name].scale).reshape(problem.fitted.y.shape)
+        return round_at(problem.trained, scale, by, limit)
+    least = least_weight_scale(problem.own_bias.numpy(), problem.x_scale)
+    settings = simulation.deployment.settings[node.name].weights
+    target = refit(problem.trained, h, yx) if step == "refit" else problem.trained
+    shared = settings.granularity == "per_tensor"
+    return choose(target, by, limit, shared=shared, least=torch.from_numpy(least))
+
+
+def _fits(problem: _Problem, tried: _State) -> bool:
+    """Return whether no sum can overflow: the layer's products its accumulator, with the bias 32 bits."""
+    simulation, node = problem.simulation, problem.node
+    params = simulation.params[simulation.input_form(node)]
+    weight = simulation.weights[node.name]
+    if tried.rounded is not None:
+        weight = _integers(tried.rounded, weight)
+    abits = simulation.deployment.precision[node.name].abits
+    sums = accumulator_bound(weight.q, abits, signed=params.signed)
+    whole = weight.q.astype(np.int64).reshape(weight.q.shape[0], -1).sum(axis=1)
+    bias = tried.bias.reshape(-1).numpy() / (weight.scale * params.scale)
+    limit = LIMITS[simulation.deployment.settings[node.name].accumulator]
+    folded: Float64 = np.abs(bias) + 1 + abs(params.zero_point) * np.abs(whole)
+    return bool((sums <= limit).all() and (sums + folded <= INT32_MAX).all())
 
 
 def _integers(found: Rounded, like: QuantizedWeight) -> QuantizedWeight:
