@@ -22,9 +22,9 @@ from common import show, write_results
 from hawqlang.ir.front import Corner
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Build, Goal, Metric, MetricTerm
-from hawqlang.stages.allocate.front import Question, Tradeoff, solve, tradeoff, walk
+from hawqlang.stages.allocate.front import Budget, Tradeoff, solve, tradeoff, walk
 from hawqlang.stages.allocate.goals import Goal as Aim
-from hawqlang.stages.allocate.goals import integers, within
+from hawqlang.stages.allocate.goals import within
 from hawqlang.stages.allocate.highs import Relaxation
 from hawqlang.stages.allocate.rows import Merged
 from hawqlang.stages.candidates import candidates
@@ -82,16 +82,16 @@ def measure(case: Case) -> Measured:
         raise SystemExit(f"{case.name}: a tie cannot hold")
     slowest: list[float] = []
 
-    def timed(question: Question) -> Corner:
+    def timed(budget: Budget) -> Corner:
         begin = time.process_time()
-        corner = solve(trade, question)
+        corner = solve(trade, budget)
         slowest.append(time.process_time() - begin)
         return corner
 
     ours = list(walk(trade, case.steps, (), timed))
     seconds = time.process_time() - start
 
-    refused: list[Question] = []
+    refused: list[Budget] = []
     start = time.process_time()
     theirs = list(walk(trade, case.steps, (), _highs(trade, refused)))
     highs_seconds = time.process_time() - start
@@ -114,13 +114,13 @@ def _goal(metric: Metric) -> Goal:
     return Goal(metric=MetricTerm(metric=metric), sense="minimize", within=Fraction(0), span=None)
 
 
-def _highs(trade: Tradeoff, refused: list[Question]) -> Callable[[Question], Corner]:
+def _highs(trade: Tradeoff, refused: list[Budget]) -> Callable[[Budget], Corner]:
     """Return what answers by two runs of the MIP solver."""
 
-    def answer(question: Question) -> Corner:
+    def answer(budget: Budget) -> Corner:
         merged, goals = trade.merged, [trade.x, trade.y]
-        if question.budget is not None:
-            merged = _adding(merged, trade.x, question.budget)
+        if budget.most is not None:
+            merged = _adding(merged, trade.x, budget.most)
             goals.reverse()
         point = _cheapest(merged, goals[0])
         if point is not None:
@@ -128,8 +128,8 @@ def _highs(trade: Tradeoff, refused: list[Question]) -> Callable[[Question], Cor
             merged = _adding(merged, goals[0], reached)
             point = _cheapest(merged, goals[1]) or point
         if point is None or not merged.problem.satisfied(point):
-            refused.append(question)
-            return Corner(precisions=tuple(question.start or ()), proven=False, gap=0.0)
+            refused.append(budget)
+            return Corner(precisions=tuple(budget.start or ()), proven=False, gap=0.0)
         allocation = trade.where.allocation(merged.expand(point))
         return Corner(precisions=allocation, proven=False, gap=0.0)
 
@@ -141,7 +141,7 @@ def _adding(merged: Merged, goal: Aim, cap: Fraction) -> Merged:
 
 
 def _cheapest(merged: Merged, goal: Aim) -> tuple[int, ...] | None:
-    cost = merged.fold(integers(goal.forms[0], exact=True).coefs)
+    cost = merged.fold(goal.forms[0].integral().parts)
     return Relaxation(merged.problem, cost).best_integer(10**6)
 
 

@@ -169,6 +169,13 @@ ENTRIES: tuple[Entry, ...] = (
         mended="good: accuracy_drop <= 1%",
     ),
     Entry(
+        code="HQ846",
+        title="no such layer to explain",
+        cause="`hawqc plan --why` names a layer, or a pattern with `*`, and none of the plan's layers is called so.",
+        example="hawqc plan net.hawq --why layer1.0.convl",
+        mended="hawqc plan net.hawq --why layer1.0.conv1",
+    ),
+    Entry(
         code="HQ899",
         title="a defect of hawqc",
         cause="Something happened that the compiler did not expect. Its details are in the file that the message"

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from hawqlang.base import Precision
 from hawqlang.cache import digest
 from hawqlang.diagnostics import Diagnostic, HawqError, ToolError
 from hawqlang.ir.candidates import CandidateTable
 from hawqlang.ir.front import AxisBound, Corner, Front, FrontPoint
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.plan import BitPlan
+from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import Build, Goal, LayersSource, Linear, MetricTerm
 from hawqlang.session import Session
 from hawqlang.stages.allocate.encode import linear, space
 from hawqlang.stages.allocate.front import (
     Answer,
-    Question,
+    Budget,
     Tradeoff,
     resolution,
     solve,
@@ -38,19 +41,47 @@ Show = Callable[[FrontPoint, bool], None]
 """Called with every point found, and whether the spec itself chooses it."""
 
 
-def pareto(build: Build, request: Request, session: Session, report: Report, show: Show) -> Front:
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a lock knows of a build."""
+
+    sensitivities: SensitivityTable | None = None
+    """Used instead of measuring."""
+    refused: tuple[Mapping[str, Precision], ...] = ()
+    """Allocations that failed a constraint on the accuracy: the spec does not choose them."""
+
+
+NOTHING = Recorded()
+
+
+def pareto(
+    build: Build,
+    request: Request,
+    session: Session,
+    report: Report,
+    show: Show,
+    recorded: Recorded = NOTHING,
+) -> Front:
     """Return the front of two metrics under the constraints of a build.
 
     A point that was solved before, by this run or one that was stopped, is not solved again.
+
+    Args:
+        build: the constraints, and what the spec itself chooses by.
+        request: the metrics, and how finely to look.
+        session: the cache, the progress.
+        report: takes warnings.
+        show: takes every point as it is found.
+        recorded: what a lock knows.
 
     Raises:
         ToolError: the request names no metric or no constraint, or the solver found nothing.
         HawqError: the model or its data are at fault, or nothing satisfies the constraints (HQ501).
     """
     wanted, kept = aims(request), relaxed(build, request.relax)
-    table, offered = _known(build, session, report)
+    table, offered = _known(build, session, report, recorded.sensitivities)
     with session.step("allocate", "choose and prove every layer's precision"):
-        plan = allocate(build, table, offered)
+        plan = allocate(build, table, offered, exclude=recorded.refused)
     if not plan.layers and not request.relax:
         raise _nothing(plan)
     trade = tradeoff(kept, table, offered, wanted)
@@ -80,7 +111,9 @@ def pareto(build: Build, request: Request, session: Session, report: Report, sho
     )
 
 
-def _known(build: Build, session: Session, report: Report) -> tuple[LayerTable, CandidateTable]:
+def _known(
+    build: Build, session: Session, report: Report, recorded: SensitivityTable | None
+) -> tuple[LayerTable, CandidateTable]:
     """Return the layers of a build and what each may take; a table of layers is only read."""
     source = build.model.source
     if isinstance(source, LayersSource):
@@ -90,16 +123,16 @@ def _known(build: Build, session: Session, report: Report) -> tuple[LayerTable, 
         return table, candidates(build, table, None)
     from hawqlang.stages.analyse import analyse
 
-    analysis = analyse(build, session, report)
+    analysis = analyse(build, session, report, recorded)
     return analysis.table, analysis.candidates
 
 
 def _remembered(trade: Tradeoff, session: Session) -> Answer:
     key = trade.key()
 
-    def answer(question: Question) -> Corner:
-        own = digest(key, question.budget)
-        return session.cache.step(own, Corner, lambda: solve(trade, question))
+    def answer(budget: Budget) -> Corner:
+        own = digest(key, budget.most)
+        return session.cache.step(own, Corner, lambda: solve(trade, budget))
 
     return answer
 

@@ -193,9 +193,9 @@ def test_a_stopped_run_continues_where_it_was(
     session = Session(Cache(None))
     solved: list[object] = []
 
-    def counted(trade: Any, question: Any) -> Any:
-        solved.append(question.budget)
-        return solve(trade, question)
+    def counted(trade: Any, budget: Any) -> Any:
+        solved.append(budget.most)
+        return solve(trade, budget)
 
     solve = front_module.solve
     monkeypatch.setattr(front_module, "solve", counted)
