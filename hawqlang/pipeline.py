@@ -9,11 +9,13 @@ the cache under the digests of all it depends on, so a changed constraint is sol
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.diagnostics import HawqError
+from hawqlang.ir.attempt import Attempt
 from hawqlang.ir.bundle import Manifest
 from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.spec import Build, Spec
@@ -22,6 +24,7 @@ from hawqlang.stages.accuracy import accuracy_constraints, with_accuracy
 from hawqlang.stages.allocate.reasons import explained
 from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.analyse import Analysis, Report, analyse
+from hawqlang.stages.attempts import attempted, none_accurate
 from hawqlang.stages.bundle import staging
 from hawqlang.stages.deferred import refuse_deferred
 from hawqlang.stages.footprint import packed_bytes
@@ -36,8 +39,6 @@ class Artifact:
     manifest: Manifest
     plan: BitPlan
     realised: Realised
-    attempts: tuple[str, ...]
-    """What became of each allocation that was tried, in words."""
 
 
 def plan_build(build: Build, session: Session, report: Report) -> tuple[Analysis, BitPlan]:
@@ -82,26 +83,27 @@ def compile_build(
     """
     refuse_deferred(spec, build)
     analysis = analyse(build, session, report)
-    checked = accuracy_constraints(build)
-    refused: list[BitPlan] = []
-    attempts: list[str] = []
-    for _ in range(build.attempts if checked else 1):
-        plan = _allocated(analysis, tuple(refused), session)
+    tried: list[BitPlan] = []
+    attempts: list[Attempt] = []
+    while len(tried) < (build.attempts if accuracy_constraints(build) else 1):
+        begin = time.perf_counter()
+        plan = _allocated(analysis, tuple(tried), session)
+        if not plan.layers and tried:
+            raise HawqError(none_accurate(build, attempts, exhausted=plan.status == "infeasible"))
         if not plan.layers:
-            if refused:
-                break
             raise HawqError(*plan.diagnostics)
+        tried.append(plan)
         with staging(folder) as made:
             realised = realise(analysis, plan, made.path, session, report)
-            attempts.append(_outcome(plan, realised))
-            if all(result.holds for result in realised.decided):
+            attempts.append(attempted(tried, realised.decided, time.perf_counter() - begin))
+            if attempts[-1].holds:
                 decided = with_accuracy(plan, realised.decided)
+                found = replace(realised, attempts=tuple(attempts))
                 place = Place(made.path, folder)
-                manifest = finish(spec, analysis, decided, realised, place, session)
+                manifest = finish(spec, analysis, decided, found, place, session)
                 made.commit()
-                return Artifact(folder, manifest, decided, realised, tuple(attempts))
-        refused.append(plan)
-    raise HawqError(_none_accurate(build, checked[0].name, attempts))
+                return Artifact(folder, manifest, decided, found)
+    raise HawqError(none_accurate(build, attempts, exhausted=False))
 
 
 def _allocated(analysis: Analysis, refused: tuple[BitPlan, ...], session: Session) -> BitPlan:
@@ -112,25 +114,3 @@ def _allocated(analysis: Analysis, refused: tuple[BitPlan, ...], session: Sessio
             analysis.candidates,
             exclude=[plan.allocation() for plan in refused],
         )
-
-
-def _outcome(plan: BitPlan, realised: Realised) -> str:
-    """Return one attempt in words."""
-    size = dict(plan.metrics)["size_bytes"]
-    found = "; ".join(
-        f"{r.name}: {100 * (r.value or 0):.2f} % ({'holds' if r.holds else 'fails'})"
-        for r in realised.decided
-    )
-    return f"{size:.0f} B of weights" + (f", {found}" if found else "")
-
-
-def _none_accurate(build: Build, constraint: str, attempts: list[str]) -> Diagnostic:
-    span = next(c.span for c in build.constraints if c.name == constraint)
-    return Diagnostic(
-        code="HQ840",
-        severity="error",
-        message=f"none of the {len(attempts)} best allocations satisfies '{constraint}'",
-        span=span,
-        notes=tuple(f"attempt {n}: {text}" for n, text in enumerate(attempts, 1)),
-        help="relax it, relax a bound on size or work, or allow more with `attempts = N`",
-    )

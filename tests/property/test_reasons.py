@@ -67,7 +67,9 @@ def check_price(
         return
     position = known.index[choice.name]
     values = [
-        float(value(known, goal.metric, one)) for one in feasible if one[position] == price.precision
+        float(value(known, goal.metric, one))
+        for one in feasible
+        if one[position] == price.precision
     ]
     if not values:
         assert price.change is None
