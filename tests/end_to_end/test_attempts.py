@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,15 @@ def build(path: Path, *options: str) -> Any:
     return CliRunner().invoke(make_app(), arguments)
 
 
+def returning(value: object) -> Callable[..., object]:
+    """Return a function that takes anything and gives ``value``."""
+
+    def give(*_: object) -> object:
+        return value
+
+    return give
+
+
 def test_every_failed_attempt_is_in_the_diagnostic(
     backend: Interpreted, repository: Path, tmp_path: Path
 ) -> None:
@@ -190,7 +199,7 @@ def test_the_attempt_that_holds_is_last_in_json_and_card(
     )
     proven = Verdict(backends=(exact,), overflow_free=True, hashes=True)
     monkeypatch.setattr(realise, "integer_top1", first_half_right)
-    monkeypatch.setattr(realise, "verify", lambda *_: proven)
+    monkeypatch.setattr(realise, "verify", returning(proven))
     file = spec(repository, tmp_path, "accuracy >= 90%", 4)
 
     result = build(file, "--format", "json")
@@ -218,7 +227,7 @@ def test_an_accuracy_constraint_that_cannot_be_evaluated_is_a_diagnostic(
     backend: Interpreted, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Labels that vanish between resolving and building, so that nothing could be counted as right."""
-    monkeypatch.setattr(realise, "_evaluate", lambda *_: None)
+    monkeypatch.setattr(realise, "_evaluate", returning(None))
 
     result = build(spec(repository, tmp_path, "accuracy >= 90%", 4))
 
