@@ -28,6 +28,7 @@ from hawqlang.ir.spec import (
     NamedSensitivity,
 )
 from hawqlang.session import Session
+from hawqlang.stages.analysed import remember
 from hawqlang.stages.batches import Stream, stream
 from hawqlang.stages.calibrate import calibrate, input_interval, range_requests
 from hawqlang.stages.candidates import candidates, settings
@@ -122,6 +123,7 @@ def analyse(
         found = candidates(build, table, sensitivities, legality=_legality(network, layers))
     for warning in found.warnings:
         report(warning)
+    remember(build, table, network.samples.digest, sensitivities, found, session.cache)
     return Analysis(build, table, layers, network, sensitivities, found)
 
 
