@@ -36,9 +36,7 @@ def hawqc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hawqc]:
 
 
 @pytest.fixture(scope="module")
-def built(
-    repository: Path, hawqc: Hawqc, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def built(repository: Path, hawqc: Hawqc, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the example, its lock, its artifact in `build/digits`, and `plan.json`."""
     folder = tmp_path_factory.mktemp("built")
     examples = repository / "specs" / "examples"
@@ -89,8 +87,15 @@ def replace(path: Path, old: str, new: str) -> None:
 
 def leave_out_code(patch: pytest.MonkeyPatch) -> None:
     """Let builds end without a library: what a lock records of a program is known before."""
-    patch.setattr("hawqlang.stages.realise._generate", lambda *_: iter(()))
-    patch.setattr("hawqlang.stages.realise.holds", lambda _: True)
+
+    def no_kernels(*_: object) -> Iterator[object]:
+        return iter(())
+
+    def proven(_: object) -> bool:
+        return True
+
+    patch.setattr("hawqlang.stages.realise._generate", no_kernels)
+    patch.setattr("hawqlang.stages.realise.holds", proven)
 
 
 @pytest.fixture
@@ -200,7 +205,9 @@ def test_plan_without_a_lock_says_nothing_of_it(spec: Path, hawqc: Hawqc) -> Non
 
 
 @pytest.mark.usefixtures("no_code")
-def test_builds_of_one_file_have_their_own_entries(spec: Path, hawqc: Hawqc, tmp_path: Path) -> None:
+def test_builds_of_one_file_have_their_own_entries(
+    spec: Path, hawqc: Hawqc, tmp_path: Path
+) -> None:
     text = spec.read_text("utf-8")
     block = text[text.index("quantize ") :]
     two = block.replace("{", "as small {", 1).replace("size <= budget", "size <= 48 KiB")
@@ -382,7 +389,9 @@ def test_a_lock_that_is_not_understood_is_left_alone(
 # ---- saved plans ---------------------------------------------------------------------------------
 
 
-def test_build_refuses_a_plan_whose_spec_has_changed(project: Path, spec: Path, hawqc: Hawqc) -> None:
+def test_build_refuses_a_plan_whose_spec_has_changed(
+    project: Path, spec: Path, hawqc: Hawqc
+) -> None:
     constraint(spec)
     done = hawqc("build", project / "plan.json", "--out", project / "again")
     assert done.exit_code == 1
@@ -392,7 +401,9 @@ def test_build_refuses_a_plan_whose_spec_has_changed(project: Path, spec: Path, 
 
 
 @pytest.mark.usefixtures("no_code")
-def test_a_plan_made_with_a_setting_is_built_with_it(project: Path, spec: Path, hawqc: Hawqc) -> None:
+def test_a_plan_made_with_a_setting_is_built_with_it(
+    project: Path, spec: Path, hawqc: Hawqc
+) -> None:
     plan = project / "small.json"
     assert hawqc("plan", spec, "--set", "budget=48KiB", "-o", plan).exit_code == 0
     done = hawqc("build", plan, "--out", project / "small", "--format", "json")
@@ -447,7 +458,10 @@ def test_a_planned_allocation_that_is_not_allowed_is_refused(
     ("data", "code"),
     [
         ("", "HQ860"),
-        ('{"format_version": 1, "kind": "hawqc plan", "spec": "/etc/a.hawq", "builds": {}}', "HQ865"),
+        (
+            '{"format_version": 1, "kind": "hawqc plan", "spec": "/etc/a.hawq", "builds": {}}',
+            "HQ865",
+        ),
         ('{"format_version": 1, "kind": "else", "spec": "a.hawq", "builds": {}}', "HQ860"),
         ("[" * 100_000, "HQ860"),
     ],
@@ -592,7 +606,11 @@ def test_diff_of_a_spec_without_allocation_and_a_plan_is_an_error(
     ],
 )
 def test_misuse_of_diff_ends_with_status_2(
-    project: Path, hawqc: Hawqc, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: str
+    project: Path,
+    hawqc: Hawqc,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    code: str,
 ) -> None:
     monkeypatch.chdir(project)
     done = hawqc("diff", *arguments)
