@@ -197,6 +197,18 @@ def test_plan_shows_what_a_constraint_would_change(spec: Path, hawqc: Hawqc) -> 
     assert before > after
 
 
+def test_plan_leaves_out_what_the_same_build_found_not_accurate_enough(
+    spec: Path, hawqc: Hawqc
+) -> None:
+    row = " ".join(precisions(entry(spec)).values())
+    edit(lock_of(spec), lambda found: found.update(refused=[row]))
+    plan = json.loads(hawqc("plan", spec, "--format", "json").stdout)
+    assert " ".join(precisions(plan).values()) != row
+    replace(spec, "switches <= 8", "switches <= 7")
+    plan = json.loads(hawqc("plan", spec, "--format", "json").stdout)
+    assert " ".join(precisions(plan).values()) == row
+
+
 def test_plan_without_a_lock_says_nothing_of_it(spec: Path, hawqc: Hawqc) -> None:
     lock_of(spec).unlink()
     assert "lock" not in hawqc("plan", spec).stdout
