@@ -9,7 +9,7 @@ the cache under the digests of all it depends on, so a changed constraint is sol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,12 @@ from hawqlang.ir.spec import Build, Spec
 from hawqlang.session import Session
 from hawqlang.stages.accuracy import accuracy_constraints, with_accuracy
 from hawqlang.stages.allocate.given import given
+from hawqlang.stages.allocate.reasons import explained
 from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.analyse import Analysis, Report, analyse
 from hawqlang.stages.bundle import staging
 from hawqlang.stages.deferred import refuse_deferred
+from hawqlang.stages.footprint import packed_bytes
 from hawqlang.stages.realise import Place, Realised, finish, realise
 
 Allocation = Mapping[str, Precision]
@@ -81,6 +83,22 @@ def plan_build(
     """
     analysis = analyse(build, session, report, terms.sensitivities)
     return analysis, _allocated(analysis, terms.refused, session)
+
+
+def explain_plan(
+    analysis: Analysis, plan: BitPlan, session: Session, priced: Collection[str] = ()
+) -> BitPlan:
+    """Return a plan with the reason of every layer, the price of its next step, the runner-up, and its packed bytes.
+
+    Args:
+        analysis: what the plan was made from.
+        plan: one without an allocation comes back as it is.
+        session: shows progress.
+        priced: layers to price even where there are very many; else all are.
+    """
+    with session.step("explain", "price the next step of every layer"):
+        found = explained(analysis.build, analysis.table, analysis.candidates, plan, priced=priced)
+    return found.replace(artifact_bytes=packed_bytes(analysis, found, session))
 
 
 def compile_build(

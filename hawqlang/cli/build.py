@@ -22,7 +22,7 @@ from hawqlang.cli.common import (
 )
 from hawqlang.cli.evaluate import evaluation_lines
 from hawqlang.cli.locks import Held, LockedOption, Order, artifact_entry, hold, read_order
-from hawqlang.cli.plan import print_plan
+from hawqlang.cli.plan_text import print_plan
 from hawqlang.cli.progress import Terminal
 from hawqlang.diagnostics import Diagnostic
 from hawqlang.ir.lock import Origin

@@ -38,7 +38,13 @@ from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model import import_model
 from hawqlang.stages.import_model.layer_table import layer_table, read_layer_table
 from hawqlang.stages.quantize import quantize_weight
-from hawqlang.stages.sensitivity import Subject, read_sensitivities, sensitivity
+from hawqlang.stages.sensitivity import (
+    LayerLosses,
+    Source,
+    Subject,
+    read_sensitivities,
+    sensitivity,
+)
 from hawqlang.stages.structure import layer_nodes, nonnegative, range_root
 
 Report = Callable[[Diagnostic], None]
@@ -224,23 +230,27 @@ def _sensitivities(
     match build.sensitivity:
         case FileSensitivity() as file:
             return read_sensitivities(Path(file.path), choices, build.span)
-        case HessianSensitivity() as method:
-            key = digest(
-                "sensitivity", network.digest(), tuple(layers.values()), method, build.seed
-            )
-        case NamedSensitivity() as named:
-            raise HawqError(_no_engine(build, named.kind))
+        case HessianSensitivity() | NamedSensitivity() as method:
+            pass
         case _:
             assert_never(build.sensitivity)
     if all(len(set(own)) == 1 for own in choices.values()):
         return SensitivityTable(method="not needed: every layer has one candidate", layers=())
+    known = digest("sensitivity", network.digest(), method, build.seed)
+
+    def remember(layer: str, portion: int, measure: Callable[[], LayerLosses]) -> LayerLosses:
+        key = digest(known, layers[layer], portion)
+        return session.cache.step(key, LayerLosses, measure)
+
     with session.step("sensitivity", "measure sensitivities") as advance:
 
         def measure() -> SensitivityTable:
             subject = Subject(network.model, network.ranges, layers)
+            source = Source(network.stream(), network.samples.labels, remember)
             feedback = Feedback(advance, report)
-            return sensitivity(subject, network.stream(), method, build.seed, feedback)
+            return sensitivity(subject, source, method, build.seed, feedback)
 
+        key = digest(known, tuple(layers.values()))
         return session.cache.step(key, SensitivityTable, measure)
 
 
@@ -250,15 +260,4 @@ def _covers(recorded: SensitivityTable, layers: dict[str, LayerSettings]) -> boo
     return all(
         len(set(own.precision)) == 1 or set(own.precision) <= rated.get(name, set())
         for name, own in layers.items()
-    )
-
-
-def _no_engine(build: Build, kind: str) -> Diagnostic:
-    """Return the error of a sensitivity that this version reads but cannot measure."""
-    return Diagnostic(
-        code="HQ830",
-        severity="error",
-        message=f"`sensitivity = {kind}` is understood, but this version cannot measure it yet",
-        span=build.span,
-        help="use `hessian(…)` or `file(…)`",
     )
