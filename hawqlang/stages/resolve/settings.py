@@ -242,7 +242,7 @@ def sensitivity(expr: syntax.Expr, ctx: Context) -> spec.Sensitivity:
         case "file":
             found = spec.FileSensitivity(path=arguments.read("path", path, ""), span=expr.span)
         case name:
-            samples = arguments.read("samples", whole, spec.NamedSensitivity(kind="kl").samples)
+            samples = arguments.read("samples", whole, 0) or None
             found = spec.NamedSensitivity.model_validate({"kind": name, "samples": samples})
     if ctx.sink.errors > before:
         raise RejectedError
