@@ -125,4 +125,14 @@ ENTRIES: tuple[Entry, ...] = (
         example=_CALIBRATION.replace("count = 128", "count = 4"),
         mended=_CALIBRATION,
     ),
+    Entry(
+        code="HQ432",
+        title="a step of the adaptive rounding was dropped",
+        cause="Rounding by output error, scales, refitted weights and reconstructed blocks are each tried on the whole "
+        "network. The one that is named did not bring the classes of held-out calibration samples closer to those of "
+        "the float network than what was kept before it, so the network goes without. More calibration samples help, "
+        "and so do samples that are more like those the network will see.",
+        example="weights { rounding = adaptive }",
+        mended="weights { rounding = nearest }",
+    ),
 )

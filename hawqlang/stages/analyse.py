@@ -88,8 +88,17 @@ class Analysis:
         return self.network
 
 
-def analyse(build: Build, session: Session, report: Report) -> Analysis:
+def analyse(
+    build: Build, session: Session, report: Report, recorded: SensitivityTable | None = None
+) -> Analysis:
     """Return what is known of a build's model, measured where it has to be.
+
+    Args:
+        build: what is to be built.
+        session: the cache, the progress, the clock.
+        report: takes warnings.
+        recorded: sensitivities of this very model and data that are used instead of measuring them again, unless a
+            candidate is missing among them.
 
     Raises:
         HawqError: the model, its weights or its data are at fault.
@@ -105,7 +114,10 @@ def analyse(build: Build, session: Session, report: Report) -> Analysis:
         table = layer_table(graph, residual=build.residual)
     layers = _settings(build, table)
     network = _calibrated(build, graph, model, layers, session, report)
-    sensitivities = _sensitivities(build, network, layers, session, report)
+    if recorded is not None and _covers(recorded, layers):
+        sensitivities = recorded
+    else:
+        sensitivities = _sensitivities(build, network, layers, session, report)
     with session.step("candidates", "cost and legality of every candidate"):
         found = candidates(build, table, sensitivities, legality=_legality(network, layers))
     for warning in found.warnings:
@@ -240,3 +252,12 @@ def _sensitivities(
 
         key = digest(known, tuple(layers.values()))
         return session.cache.step(key, SensitivityTable, measure)
+
+
+def _covers(recorded: SensitivityTable, layers: dict[str, LayerSettings]) -> bool:
+    """Return whether every candidate of every layer that has a choice is rated."""
+    rated = {row.layer: {precision for precision, _ in row.values} for row in recorded.layers}
+    return all(
+        len(set(own.precision)) == 1 or set(own.precision) <= rated.get(name, set())
+        for name, own in layers.items()
+    )

@@ -108,16 +108,11 @@ def activation_block(block: syntax.Block, ctx: Context) -> ActivationChanges:
     """Return what an ``activations { … }`` block sets."""
     names = ("granularity", "scheme", "range")
     body = fields(block.body.entries, ctx, "the `activations` block", block.name.span, names)
-    found = ActivationChanges(
+    return ActivationChanges(
         granularity=body.read("granularity", _per_tensor, None),
         scheme=body.read("scheme", _scheme, None),
         range=body.read("range", _activation_range, None),
     )
-    if isinstance(found.range, spec.Entropy):
-        ctx.defer("range = entropy", body.settings["range"].span)
-    if isinstance(found.range, spec.Ema):
-        ctx.defer("range = ema(…)", body.settings["range"].span)
-    return found
 
 
 def accumulator(expr: syntax.Expr, ctx: Context) -> Accumulator:
