@@ -72,6 +72,26 @@ def realise(
     Raises:
         HawqError: lowering or a compiler refuses, or the library disagrees with the interpreter (HQ901).
     """
+    build = analysis.build
+    program, scales, tuning = integers(analysis, plan, session, report)
+    kernels = tuple(_generate(build, program, folder, session))
+    evaluation = _evaluate(analysis, analysis.known(), folder, kernels, session)
+    decided = tuple(
+        decide(constraint, evaluation)
+        for constraint in accuracy_constraints(build)
+        if evaluation is not None
+    )
+    return Realised(program, scales, kernels, _tuning_words(tuning), evaluation, decided)
+
+
+def integers(
+    analysis: Analysis, plan: BitPlan, session: Session, report: Report
+) -> tuple[IntegerProgram, ScaleTable, Tuning]:
+    """Return the integer program of an allocation, its dyadic numbers, and what was tuned for it.
+
+    Raises:
+        HawqError: lowering refuses.
+    """
     build, network, store = analysis.build, analysis.known(), session.cache.tensors
     with session.step("tune", "fit weights and biases") as advance:
         feedback = Feedback(advance, report, session.progress.doing)
@@ -85,14 +105,7 @@ def realise(
             store,
             _parameters(tuning, store),
         )
-    kernels = tuple(_generate(build, program, folder, session))
-    evaluation = _evaluate(analysis, network, folder, kernels, session)
-    decided = tuple(
-        decide(constraint, evaluation)
-        for constraint in accuracy_constraints(build)
-        if evaluation is not None
-    )
-    return Realised(program, scales, kernels, _tuning_words(tuning), evaluation, decided)
+    return program, scales, tuning
 
 
 def _tuned(
