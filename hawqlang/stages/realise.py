@@ -78,6 +78,29 @@ def realise(
     Raises:
         HawqError: lowering or a compiler refuses, or the library disagrees with the interpreter (HQ901).
     """
+    build, network = analysis.build, analysis.known()
+    program, scales, tuning = integers(analysis, plan, session, report)
+    words = _tuning_words(tuning)
+    known = _known_evaluation(analysis, network, program, session)
+    decided = _decided(build, known)
+    if not all(result.holds for result in decided):
+        return Realised(program, scales, (), words, known, decided)
+    kernels = tuple(_generate(build, program, folder, session))
+    evaluation = known or _evaluate(analysis, network, program, folder, kernels, session)
+    decided = _decided(build, evaluation)
+    if len(decided) < len(accuracy_constraints(build)):
+        raise HawqError(_not_evaluated(build))
+    return Realised(program, scales, kernels, words, evaluation, decided)
+
+
+def integers(
+    analysis: Analysis, plan: BitPlan, session: Session, report: Report
+) -> tuple[IntegerProgram, ScaleTable, Tuning]:
+    """Return the integer program of an allocation, its dyadic numbers, and what was tuned for it.
+
+    Raises:
+        HawqError: lowering refuses.
+    """
     build, network, store = analysis.build, analysis.known(), session.cache.tensors
     with session.step("tune", "fit weights and biases") as advance:
         feedback = Feedback(advance, report, session.progress.doing)
@@ -91,17 +114,7 @@ def realise(
             store,
             _parameters(tuning, store),
         )
-    words = _tuning_words(tuning)
-    known = _known_evaluation(analysis, network, program, session)
-    decided = _decided(build, known)
-    if not all(result.holds for result in decided):
-        return Realised(program, scales, (), words, known, decided)
-    kernels = tuple(_generate(build, program, folder, session))
-    evaluation = known or _evaluate(analysis, network, program, folder, kernels, session)
-    decided = _decided(build, evaluation)
-    if len(decided) < len(accuracy_constraints(build)):
-        raise HawqError(_not_evaluated(build))
-    return Realised(program, scales, kernels, words, evaluation, decided)
+    return program, scales, tuning
 
 
 def _decided(build: Build, evaluation: Evaluation | None) -> tuple[ConstraintResult, ...]:
