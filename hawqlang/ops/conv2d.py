@@ -59,8 +59,8 @@ def problems(op: Conv2d, frame: Frame) -> Iterator[str]:
     """Yield what makes ``op`` illegal."""
     x = frame.tensors[op.x]
     channels, _, _, depth = op.weight_shape
-    if x.bits > 8:
-        yield f"{x.name} is wider than 8 bits"
+    if x.bits > 16:
+        yield f"{x.name} is wider than 16 bits"
     if len(x.shape) != 3 or x.shape[-1] != depth * op.groups or channels % op.groups:
         yield f"weight {op.weight_shape} in {op.groups} groups does not fit input {x.shape}"
     if not 1 <= op.weight_bits <= 8:

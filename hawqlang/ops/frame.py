@@ -22,7 +22,7 @@ class QTensor(Frozen):
     name: str
     shape: tuple[int, ...]
     bits: int
-    """1 to 8, or 32."""
+    """1 to 16, or 32."""
     signed: bool
     zero_point: int
     """0 for 32 bits."""

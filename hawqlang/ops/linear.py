@@ -50,8 +50,8 @@ def shapes(op: Linear, frame: Frame) -> dict[str, Shape]:
 def problems(op: Linear, frame: Frame) -> Iterator[str]:
     """Yield what makes ``op`` illegal."""
     x = frame.tensors[op.x]
-    if x.bits > 8:
-        yield f"{x.name} is wider than 8 bits"
+    if x.bits > 16:
+        yield f"{x.name} is wider than 16 bits"
     if x.shape != (op.weight_shape[1],):
         yield f"weight {op.weight_shape} does not fit input {x.shape}"
     if not 1 <= op.weight_bits <= 8:

@@ -95,7 +95,7 @@ class Slot:
     root: str
     """The value whose range it takes."""
     bits: int
-    """1 to 8; 32 for logits and for partial sums."""
+    """1 to 16; 32 for logits, residual operands that are never clipped, and partial sums."""
     low: float | None = None
     """A clamp of ``value`` that a later operator of the graph asks for and that was moved here."""
     high: float | None = None
@@ -157,7 +157,8 @@ class Draft:
     """Of values that are not stored in the model's order."""
     forms: Mapping[Form, QuantParams] = field(default_factory=dict[Form, QuantParams])
     layers: Mapping[str, IntegerLayer] = field(default_factory=dict[str, IntegerLayer])
-    logits_scale: float = 0.0
+    int32_scales: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Of values stored at 32 bits, by the root of their range: the logits, residual operands."""
     names: Mapping[Slot, str] = field(default_factory=dict[Slot, str])
     addends: Mapping[tuple[Slot, Slot], Addend] = field(
         default_factory=dict[tuple[Slot, Slot], Addend]
@@ -172,7 +173,7 @@ class Draft:
         if slot.sum_bits is not None:
             return _int32(self.params(replace(slot, bits=slot.sum_bits, sum_bits=None)).scale)
         if slot.bits == 32:
-            return _int32(self.logits_scale)
+            return _int32(self.int32_scales[slot.root])
         return self.forms[Form(slot.root, slot.bits)]
 
     def slots(self) -> tuple[Slot, ...]:

@@ -22,7 +22,7 @@ from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import Float64
 from hawqlang.stages.simulate import Deployment, Key, Simulation
-from hawqlang.stages.structure import LOGITS_BITS, LayerNode, layer_nodes
+from hawqlang.stages.structure import LayerNode, layer_nodes
 from hawqlang.stages.tune.taps import mean_outputs, tap_means
 
 HELD_OUT_EVERY = 4
@@ -200,7 +200,7 @@ def _advance(simulation: Simulation, node: Operator, memory: _Memory, size: int)
             return simulation.decode(memory.codes[key][at], key.form)
 
         for key, stored in simulation.compute(node, lookup).items():
-            if key.form is None or key.form.bits == LOGITS_BITS:
+            if key.form is None or key == simulation.logits:
                 continue
             codes = simulation.encode(stored, key.form)
             if key not in memory.codes:
@@ -259,7 +259,7 @@ def stored_bytes(simulation: Simulation) -> int:
         value.name: sum(
             math.prod(value.shape) * (1 if form.bits <= 8 else 4)
             for form in simulation.forms[value.name]
-            if form.bits != LOGITS_BITS
+            if form != simulation.logits.form
         )
         for value in graph.values
     }

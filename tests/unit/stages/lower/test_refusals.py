@@ -94,21 +94,11 @@ def test_no_random_input_passes_the_certificate() -> None:
     [
         (Precision(wbits=16, abits=8), "HQ602 weights of 'conv' of 16 bits"),
         (Precision(wbits=1, abits=8), "HQ602 weights of 'conv' of 1 bits"),
-        (Precision(wbits=8, abits=16), "HQ602 activations read by 'conv' of 16 bits"),
     ],
 )
 def test_widths_without_an_integer_form_are_refused(precision: Precision, expected: str) -> None:
     act = refusal(lambda: lowered(tiny(), precisions={"conv": precision}, exact_weights=False))
     assert act.startswith(expected)
-
-
-def test_residual_operands_of_sixteen_bits_are_refused() -> None:
-    graph, store = residual_net()
-    precisions = {node.name: W8A8 for node in graph.nodes if node.op in ("conv2d", "linear")}
-    settings = LowerSettings(input=image(8, 8), residual=16)
-    table = RangeTable(ranges=(), method="minmax", samples=1)
-    text = refusal(lambda: lower(graph, table, precisions, settings, store))
-    assert text.startswith("HQ602 operands of 'b2.add' of 16 bits")
 
 
 def test_a_missing_range_is_named() -> None:

@@ -337,7 +337,7 @@ def test_without_code_the_back_end_of_the_device_is_meant(
         ("activations { range = entropy }", []),
         ("activations { range = ema(0.9) }", []),
         ("effort = best", ["effort = best"]),
-        ("residual = 16", ["residual = 16"]),
+        ("residual = 16", []),
         ("accumulator = int24", ["accumulator = int24"]),
         ("layer first { accumulator = int16 }", ["accumulator = int16"]),
         ("layer first { weights { rounding = adaptive } }", ["rounding = adaptive"]),
