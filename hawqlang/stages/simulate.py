@@ -41,7 +41,7 @@ from hawqlang.stages.quantize import (
     QuantizedWeight,
     QuantParams,
     least_weight_scale,
-    quantize_weight,
+    quantize_layer,
     stored_params,
 )
 from hawqlang.stages.structure import (
@@ -204,16 +204,14 @@ class Simulation:
 
     def _quantize(self, node: LayerNode) -> None:
         """Quantize a layer's weight and bias."""
-        settings = self.deployment.settings[node.name].weights
         bias = self.deployment.biases.get(node.name)
         if bias is None and node.bias is not None:
             bias = self._parameters[node.bias].double().numpy()
         x_scale = self.params[self.input_form(node)].scale
-        weight = quantize_weight(
+        weight = quantize_layer(
             self._parameters[node.weight].numpy(),
-            self.deployment.precision[node.name].wbits,
-            granularity=settings.granularity,
-            method=settings.range,
+            self.deployment.precision[node.name],
+            self.deployment.settings[node.name],
             least=0.0 if bias is None else least_weight_scale(bias, x_scale),
         )
         self.weights[node.name] = weight

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from hawqlang.cli.app import make_app
 from hawqlang.ir.integer import IntegerProgram
+from hawqlang.ops import Conv2d, Linear
 from hawqlang.stages.bundle import read_reference
 
 HEAD = """hawq 1
@@ -94,3 +95,13 @@ def test_residual_operands_of_thirty_two_bits_with_moving_averages(folder: Path)
     built.assert_proven(accuracy=0.96)
     stored = [t for t in built.program.tensors if t.bits == 32]
     assert len(stored) > 1
+
+
+def test_weights_rounded_stochastically_depend_on_the_seed(folder: Path) -> None:
+    body = "  precision = w8a8\n  weights {\n    rounding = stochastic\n  }\n  seed = "
+    first = build(folder, "random", body + "1")
+    first.assert_proven(accuracy=0.97)
+    weights = [op.weight for op in first.program.ops if isinstance(op, Conv2d | Linear)]
+    other = build(folder, "random", body + "2")
+    others = [op.weight for op in other.program.ops if isinstance(op, Conv2d | Linear)]
+    assert not set(weights) & set(others)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from hawqlang.arith.width import INT32_MAX
 from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
 from hawqlang.certificate import UnprovenError, certificate
@@ -71,5 +70,5 @@ def lower(
     try:
         bounds = certificate(program, store)
     except UnprovenError as error:
-        raise result_overflow(error.op, error.what, error.bound, INT32_MAX) from None
+        raise result_overflow(error.op, error.what, error.bound, error.limit) from None
     return program.replace(bounds=bounds), write_scales(draft)

@@ -28,7 +28,7 @@ from hawqlang.ir.graph import (
     Slice,
 )
 from hawqlang.ir.ranges import RangeTable
-from hawqlang.ir.spec import Input, WeightSettings
+from hawqlang.ir.spec import Input
 from hawqlang.ops import Addend, Op
 from hawqlang.ops.window import populations
 from hawqlang.stages.lower.entry import entry_params
@@ -51,10 +51,10 @@ class LowerSettings:
     residual: int = 8
     """Bits of a stored tensor that an addition reads."""
 
-    def weights(self, layer: str) -> WeightSettings:
-        """Return the weight settings of a layer."""
-        found = self.layers.get(layer)
-        return WeightSettings() if found is None else found.weights
+    def layer(self, name: str) -> LayerSettings:
+        """Return the settings of a layer, the defaults where it has none."""
+        found = self.layers.get(name)
+        return LayerSettings(layer=name, precision=()) if found is None else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +128,26 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """Of affine and group weights: ``integers = (q − zero)·multiple``."""
+
+    zero: Int64 | None
+    """``(OC, groups)``."""
+    multiple: Int64 | None
+    """``(OC, groups)``."""
+    group: npt.NDArray[np.int32] | None
+    """Of each input channel, in stored order; ``None`` for one group."""
+
+
+@dataclass(frozen=True, slots=True)
 class IntegerLayer:
     """Integers of a layer with weights, channels in stored order."""
 
-    q: npt.NDArray[np.int8]
-    """``(OC, KH, KW, IC/groups)`` or ``(OF, IF)``."""
+    q: npt.NDArray[np.integer[Any]]
+    """Codes ``(OC, KH, KW, IC/groups)`` or ``(OF, IF)``."""
+    integers: npt.NDArray[np.integer[Any]]
+    """What is summed, as ``q``: the codes themselves unless they are affine or in groups."""
+    terms: Terms | None
     bits: int
     scale: Float64
     """Of the weights, per output channel."""

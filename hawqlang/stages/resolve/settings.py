@@ -99,7 +99,7 @@ def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
         ctx.defer(f"granularity = group({size})", body.settings["granularity"].span)
     if found.scheme == "affine":
         ctx.defer("affine weights (`scheme = affine`)", body.settings["scheme"].span)
-    if found.rounding in ("adaptive", "stochastic"):
+    if found.rounding == "adaptive":
         ctx.defer(f"rounding = {found.rounding}", body.settings["rounding"].span)
     return found
 

@@ -331,7 +331,7 @@ def test_without_code_the_back_end_of_the_device_is_meant(
     ("body", "expected"),
     [
         ("weights { rounding = adaptive }", ["rounding = adaptive"]),
-        ("weights { rounding = stochastic }", ["rounding = stochastic"]),
+        ("weights { rounding = stochastic }", []),
         ("weights { granularity = group(64) }", ["granularity = group(64)"]),
         ("weights { scheme = affine }", ["affine weights (`scheme = affine`)"]),
         ("activations { range = entropy }", []),
