@@ -101,7 +101,7 @@ def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
         ctx.defer(f"granularity = group({size})", body.settings["granularity"].span)
     if found.scheme == "affine":
         ctx.defer("affine weights (`scheme = affine`)", body.settings["scheme"].span)
-    if found.rounding in ("adaptive", "stochastic"):
+    if found.rounding == "adaptive":
         ctx.defer(f"rounding = {found.rounding}", body.settings["rounding"].span)
     return found
 
@@ -140,8 +140,6 @@ def residual(expr: syntax.Expr, ctx: Context) -> Literal[8, 16, 32]:
     if found is None:
         message = f"`{ctx.quote(expr.span)}` is not a width of `residual`"
         raise error("HQ209", message, expr.span, help="write `8`, `16` or `32`")
-    if found != 8:
-        ctx.defer(f"residual = {found}", expr.span)
     return found
 
 
