@@ -28,7 +28,7 @@ from hawqlang.stages.allocate.problem import (
 from hawqlang.stages.allocate.pseudo_boolean import Judge
 from hawqlang.stages.allocate.rounding import Rounding
 
-MOST_COVERS = 150
+MOST_COVERS = 60
 """Rows added on the way at most; more would slow every node down."""
 
 
