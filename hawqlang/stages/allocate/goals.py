@@ -4,7 +4,7 @@ Each goal is minimised in integers; then it becomes a row (``≤ optimum``, plus
 the next one follows. Equal optima: smaller perturbation, then smaller size, then lexicographically
 larger bits. Numbers that are no small integers are scaled over the choices that are left,
 
-    c = round((Ω[v, j] - min_j Ω[v, j]) · 2^40 / Σ_v (max_j - min_j) Ω[v, j])
+    c = round((Ω[v, j] - min_j Ω[v, j]) · 2^60 / Σ_v (max_j - min_j) Ω[v, j])
 
 and whatever is best lies within ``N`` units, ``N`` the number of variables, of the integers' optimum.
 Where only one allocation does, it is the exact optimum. Else the choices that no point so cheap can
@@ -38,8 +38,10 @@ from hawqlang.stages.allocate.pseudo_boolean import Judge
 from hawqlang.stages.allocate.rows import Merged
 from hawqlang.stages.allocate.search import Outcome, minimise, price
 
-SCALE = 2**40
-EXACT = 2**53
+SCALE = 2**60
+"""What the scaled costs span."""
+
+EXACT = 2**64
 """Costs that span no more are not scaled."""
 
 GAIN = 16
