@@ -14,7 +14,7 @@ import torch
 from hawqlang.ir.graph import Graph, Operator
 from hawqlang.stages.batches import Stream, chunk_size
 from hawqlang.stages.simulate import Key, Simulation
-from hawqlang.stages.structure import LOGITS_BITS, layer_nodes
+from hawqlang.stages.structure import layer_nodes
 
 HELD_OUT_EVERY = 4
 """Every fourth sample is held out."""
