@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hawqlang.ir.graph import Graph
 from hawqlang.ir.ranges import RangeTable
-from hawqlang.ir.spec import Ema, Entropy, GroupSize, MinMax, Mse, Percentile, Range
+from hawqlang.ir.spec import Automatic, Ema, Entropy, GroupSize, MinMax, Mse, Percentile, Range
 from hawqlang.stages.structure import Form, nonnegative
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -182,7 +182,7 @@ def _weight_clip(rows: Float64, limit: int, method: Range) -> Float64:
             return np.quantile(magnitude, float(method.p), axis=1, method="higher")
         case Mse():
             return _mse_clip(rows, magnitude.max(axis=1), limit)
-        case Entropy() | Ema():
+        case Entropy() | Ema() | Automatic():
             raise ValueError(f"weights have no range method {method.kind}")
         case _:
             assert_never(method)

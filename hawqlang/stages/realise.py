@@ -40,6 +40,7 @@ from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment
 from hawqlang.stages.tune import Memory, fit
+from hawqlang.stages.tune.words import bias_words, rounding_words
 from hawqlang.stages.verify import RealInputs, holds, verify
 
 
@@ -50,7 +51,7 @@ class Realised:
     program: IntegerProgram
     scales: ScaleTable
     kernels: tuple[KernelSet, ...]
-    bias_correction: str
+    tuning: Tuning
     evaluation: Evaluation | None
     decided: tuple[ConstraintResult, ...]
     """The accuracy constraints, as they stand for this allocation."""
@@ -84,7 +85,7 @@ def realise(
         for constraint in accuracy_constraints(build)
         if evaluation is not None
     )
-    return Realised(program, scales, kernels, _tuning_words(tuning), evaluation, decided)
+    return Realised(program, scales, kernels, tuning, evaluation, decided)
 
 
 def _tuned(
@@ -117,17 +118,6 @@ def _parameters(tuning: Tuning, store: TensorStore) -> Tuned:
             for row in tuning.weights
         },
     )
-
-
-def _tuning_words(tuning: Tuning) -> str:
-    """Return what became of the bias correction, as a card says it."""
-    if tuning.error_after is None or tuning.error_before is None:
-        return "none"
-    errors = f"logit error {tuning.error_before:.2g} without, {tuning.error_after:.2g} with it"
-    judged = f"on {tuning.held_out} held-out samples"
-    if tuning.kept:
-        return f"kept for {len(tuning.biases)} layers, fitted on {tuning.fitted}: {errors} {judged}"
-    return f"tried and dropped: {errors} {judged}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +215,8 @@ def _describe(
         sensitivities=analysis.sensitivities,
         kernels=found.kernels,
         calibration=calibration_words(network, analysis.build),
-        bias_correction=found.bias_correction,
+        bias_correction=bias_words(found.tuning),
+        rounding=rounding_words(found.tuning),
         evaluation=found.evaluation,
         notes=(*network.graph.notes, *plan.notes),
     )

@@ -8,7 +8,6 @@ decides how many samples are used.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 
