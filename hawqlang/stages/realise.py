@@ -14,7 +14,15 @@ from hawqlang.backend.render import render
 from hawqlang.base import TensorRef
 from hawqlang.cache import TensorStore, digest
 from hawqlang.diagnostics import Diagnostic, HawqError
-from hawqlang.ir.bundle import MANIFEST, BackendEntry, Manifest, OpNumbers, Port
+from hawqlang.ir.bundle import (
+    ALLOCATION,
+    EVALUATION,
+    MANIFEST,
+    BackendEntry,
+    Manifest,
+    OpNumbers,
+    Port,
+)
 from hawqlang.ir.evaluation import Evaluation
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import KernelSet
@@ -206,7 +214,7 @@ def _describe(
     write_reference(found.program, store, folder)
     (folder / "program.txt").write_text(program_text(found.program, store), encoding="utf-8")
     allocation = json.dumps(plan_json(plan), indent=1, ensure_ascii=False) + "\n"
-    (folder / "allocation.json").write_text(allocation, encoding="utf-8")
+    (folder / ALLOCATION).write_text(allocation, encoding="utf-8")
     outcome = Outcome(
         build=analysis.build,
         plan=plan,
@@ -225,6 +233,9 @@ def _describe(
         render("report/card.md.j2", **{f.name: getattr(context, f.name) for f in fields(context)}),
         encoding="utf-8",
     )
+    if found.evaluation is not None:
+        evaluation = found.evaluation.model_dump_json(indent=1) + "\n"
+        (folder / EVALUATION).write_text(evaluation, encoding="utf-8")
     shutil.copyfile(runtime.__file__, folder / "runtime.py")
 
 
