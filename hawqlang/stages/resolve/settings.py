@@ -14,7 +14,7 @@ from hawqlang.stages.resolve.read import boolean, listed, path, positive, ratio,
 from hawqlang.stages.resolve.refusals import (
     ACTIVATION_GRANULARITIES,
     ACTIVATION_RANGES,
-    SCHEMES,
+    REFUSED_SCHEMES,
     WEIGHT_GRANULARITIES,
     refuse,
 )
@@ -160,7 +160,7 @@ def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
 
 
 def _scheme(expr: syntax.Expr, ctx: Context) -> Scheme:
-    refuse(expr, ctx, SCHEMES)
+    refuse(expr, ctx, REFUSED_SCHEMES)
     return word(expr, ctx, SCHEMES, "a scheme")
 
 
