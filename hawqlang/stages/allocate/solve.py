@@ -120,7 +120,7 @@ def allocate(
         return _without_allocation(known, found, why(case) if found.status == "infeasible" else ())
     allocation = where.allocation(found.point)
     judge(known, allocation)
-    return _plan(known, allocation, found)
+    return _plan(known, allocation, found).replace(excluded=len(exclude))
 
 
 def _check_sensitivities(known: Facts) -> None:
