@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,10 +18,22 @@ from hawqlang.cli.common import (
     show,
     stderr,
 )
+from hawqlang.cli.locks import (
+    Held,
+    LockedOption,
+    changes_since,
+    hold,
+    plan_entry,
+    plan_terms,
+    print_since,
+    since_json,
+)
 from hawqlang.cli.plan_text import asked_about, print_plan
 from hawqlang.cli.progress import Terminal
 from hawqlang.cli.specs import read_builds
-from hawqlang.diagnostics import Diagnostic, ToolError
+from hawqlang.diagnostics import Diagnostic, HawqError, ToolError
+from hawqlang.ir.lock import Entry
+from hawqlang.ir.spec import Build
 
 
 @guarded
@@ -32,6 +45,11 @@ def plan(
         list[str] | None,
         typer.Option("--why", metavar="LAYER|all", help="Show layers at length; * in a name."),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="PLAN.json", help="Save it for `hawqc build`."),
+    ] = None,
+    locked: LockedOption = False,
     format_: FormatOption = Format.text,
 ) -> None:
     """Choose every layer's precision and prove the choice; writes no artifact."""
@@ -40,8 +58,10 @@ def plan(
     from hawqlang.resources import cache_dir
     from hawqlang.session import Session
     from hawqlang.stages.allocate.report import plan_json
+    from hawqlang.stages.lock.origin import origin
+    from hawqlang.stages.lock.saved import save_plan
 
-    _, builds = read_builds(file, set_, trust=trust)
+    spec, builds = read_builds(file, set_, trust=trust)
     if format_ is Format.json and len(builds) > 1:
         raise ToolError(
             Diagnostic(
@@ -52,20 +72,44 @@ def plan(
             )
         )
     failed = False
+    held = hold(spec, locked=locked)
+    entries: dict[str, Entry] = {}
     for build in builds:
         warnings: list[Diagnostic] = []
         session = Session(Cache(cache_dir()), Terminal(stderr))
+        now = origin(spec, build, evaluation=locked or out is not None)
+        terms = plan_terms(held, build, now)
         try:
-            analysis, found = plan_build(build, session, warnings.append)
+            analysis, found = plan_build(build, session, warnings.append, terms)
             asked = asked_about((layer.name for layer in found.layers), why or ())
             found = explain_plan(analysis, found, session, asked)
         finally:
             show(warnings)
         show(found.diagnostics)
         failed = failed or not found.layers
+        changes = None
+        if found.layers:
+            entries[build.name] = plan_entry(now, analysis, found, terms)
+            changes = changes_since(held, build, entries[build.name])
         if format_ is Format.json:
-            print_json(plan_json(found))
+            print_json(plan_json(found) | {"lock": since_json(changes)})
         elif found.layers:
             print_plan(found, asked)
+            print_since(changes)
+        refused = _refused(held, build, entries.get(build.name))
+        show(refused)
+        failed = failed or bool(refused)
     if failed:
         raise typer.Exit(1)
+    if out is not None:
+        save_plan(out, spec, entries)
+
+
+def _refused(held: Held, build: Build, now: Entry | None) -> tuple[Diagnostic, ...]:
+    """Return why a plan is not what the lock says, where the lock binds."""
+    try:
+        if now is not None:
+            held.check(build, now)
+    except HawqError as error:
+        return error.diagnostics
+    return ()

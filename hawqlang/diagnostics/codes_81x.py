@@ -118,7 +118,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         code="HQ829",
         title="several builds, one object",
-        cause="`--format json` prints one object; a file with several builds needs the name of one.",
+        cause="`--format json` prints one object, and `pareto` shows the front of one build; a file with several"
+        " builds needs the name of one.",
         example="hawqc plan spec.hawq --format json",
         mended="hawqc plan spec.hawq:digits --format json",
     ),
@@ -151,6 +152,13 @@ ENTRIES: tuple[Entry, ...] = (
         cause="`layers(…)` stands instead of a network where only the allocation is of interest.",
         example='model net { source = layers("net.json") }',
         mended='model net {\n  source = onnx("net.onnx")\n  input  = image(224, 224)\n}',
+    ),
+    Entry(
+        code="HQ834",
+        title="not a picture that can be drawn",
+        cause="`--plot` draws SVG or PNG; the end of the file's name says which.",
+        example="hawqc pareto spec.hawq --plot front.pdf",
+        mended="hawqc pareto spec.hawq --plot front.svg",
     ),
     Entry(
         code="HQ840",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,6 @@ from typing import assert_never
 
 import torch
 
-from hawqlang.arith.width import LIMITS, accumulator_bound, weight_range
-from hawqlang.base import Precision
 from hawqlang.cache import digest
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.candidates import CandidateTable, LayerSettings
@@ -32,15 +29,19 @@ from hawqlang.stages.analysed import remember
 from hawqlang.stages.batches import Stream, stream
 from hawqlang.stages.calibrate import calibrate, input_interval, range_requests
 from hawqlang.stages.candidates import candidates, settings
-from hawqlang.stages.candidates.table import Legality
 from hawqlang.stages.data import Samples, open_samples
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model import import_model
 from hawqlang.stages.import_model.layer_table import layer_table, read_layer_table
-from hawqlang.stages.quantize import quantize_weight
-from hawqlang.stages.sensitivity import Subject, read_sensitivities, sensitivity
-from hawqlang.stages.structure import layer_nodes, nonnegative, range_root
+from hawqlang.stages.legality import legality
+from hawqlang.stages.sensitivity import (
+    LayerLosses,
+    Source,
+    Subject,
+    read_sensitivities,
+    sensitivity,
+)
 
 Report = Callable[[Diagnostic], None]
 
@@ -83,8 +84,17 @@ class Analysis:
         return self.network
 
 
-def analyse(build: Build, session: Session, report: Report) -> Analysis:
+def analyse(
+    build: Build, session: Session, report: Report, recorded: SensitivityTable | None = None
+) -> Analysis:
     """Return what is known of a build's model, measured where it has to be.
+
+    Args:
+        build: what is to be built.
+        session: the cache, the progress, the clock.
+        report: takes warnings.
+        recorded: sensitivities of this very model and data that are used instead of measuring them again, unless a
+            candidate is missing among them.
 
     Raises:
         HawqError: the model, its weights or its data are at fault.
@@ -100,9 +110,14 @@ def analyse(build: Build, session: Session, report: Report) -> Analysis:
         table = layer_table(graph, residual=build.residual)
     layers = _settings(build, table)
     network = _calibrated(build, graph, model, layers, session, report)
-    sensitivities = _sensitivities(build, network, layers, session, report)
+    if recorded is not None and _covers(recorded, layers):
+        sensitivities = recorded
+    else:
+        sensitivities = _sensitivities(build, network, layers, session, report)
     with session.step("candidates", "cost and legality of every candidate"):
-        found = candidates(build, table, sensitivities, legality=_legality(network, layers))
+        found = candidates(
+            build, table, sensitivities, legality=legality(network.model, network.ranges, layers)
+        )
     for warning in found.warnings:
         report(warning)
     remember(build, table, network.samples.digest, sensitivities, found, session.cache)
@@ -153,35 +168,6 @@ def _calibrated(
     return Network(graph, model, network_input, samples, ranges)
 
 
-def _legality(network: Network, layers: dict[str, LayerSettings]) -> Legality:
-    """Return what says why a layer may not run at a precision: its accumulators could overflow."""
-    nodes = {node.name: node for node in layer_nodes(network.graph)}
-    unsigned = nonnegative(network.graph, input_nonnegative=True)
-    roots = range_root(network.graph)
-
-    def reason(name: str, precision: Precision) -> str | None:
-        node, own = nodes[name], layers[name]
-        weight = network.model.parameters[node.weight].numpy()
-        terms = math.prod(weight.shape[1:])
-        limit = LIMITS[own.accumulator]
-        most = terms * weight_range(precision.wbits)[1] * 2**precision.abits
-        if 2 * most <= limit:
-            return None  # room for any bias of that size; lowering proves the exact bound
-        signed = roots[node.x] not in unsigned
-        quantized = quantize_weight(
-            weight,
-            precision.wbits,
-            granularity=own.weights.granularity,
-            method=own.weights.range,
-        )
-        worst = int(accumulator_bound(quantized.q, precision.abits, signed=signed).max())
-        return (
-            None if worst <= limit else f"its sums reach {worst}, {own.accumulator} ends at {limit}"
-        )
-
-    return reason
-
-
 def _no_calibration(build: Build) -> Diagnostic:
     return Diagnostic(
         code="HQ832",
@@ -214,32 +200,34 @@ def _sensitivities(
     match build.sensitivity:
         case FileSensitivity() as file:
             return read_sensitivities(Path(file.path), choices, build.span)
-        case HessianSensitivity() as method:
-            key = digest(
-                "sensitivity", network.digest(), tuple(layers.values()), method, build.seed
-            )
-        case NamedSensitivity() as named:
-            raise HawqError(_no_engine(build, named.kind))
+        case HessianSensitivity() | NamedSensitivity() as method:
+            pass
         case _:
             assert_never(build.sensitivity)
     if all(len(set(own)) == 1 for own in choices.values()):
         return SensitivityTable(method="not needed: every layer has one candidate", layers=())
+    known = digest("sensitivity", network.digest(), method, build.seed)
+
+    def remember(layer: str, portion: int, measure: Callable[[], LayerLosses]) -> LayerLosses:
+        key = digest(known, layers[layer], portion)
+        return session.cache.step(key, LayerLosses, measure)
+
     with session.step("sensitivity", "measure sensitivities") as advance:
 
         def measure() -> SensitivityTable:
             subject = Subject(network.model, network.ranges, layers)
+            source = Source(network.stream(), network.samples.labels, remember)
             feedback = Feedback(advance, report)
-            return sensitivity(subject, network.stream(), method, build.seed, feedback)
+            return sensitivity(subject, source, method, build.seed, feedback)
 
+        key = digest(known, tuple(layers.values()))
         return session.cache.step(key, SensitivityTable, measure)
 
 
-def _no_engine(build: Build, kind: str) -> Diagnostic:
-    """Return the error of a sensitivity that this version reads but cannot measure."""
-    return Diagnostic(
-        code="HQ830",
-        severity="error",
-        message=f"`sensitivity = {kind}` is understood, but this version cannot measure it yet",
-        span=build.span,
-        help="use `hessian(…)` or `file(…)`",
+def _covers(recorded: SensitivityTable, layers: dict[str, LayerSettings]) -> bool:
+    """Return whether every candidate of every layer that has a choice is rated."""
+    rated = {row.layer: {precision for precision, _ in row.values} for row in recorded.layers}
+    return all(
+        len(set(own.precision)) == 1 or set(own.precision) <= rated.get(name, set())
+        for name, own in layers.items()
     )

@@ -100,10 +100,11 @@ def none_accurate(build: Build, attempts: Sequence[Attempt], *, exhausted: bool)
     if exhausted:
         notes.append("no allocation is left that is not at or below one of these in every layer")
     more = "" if exhausted else ", or allow more with `attempts = N`"
+    tried = f"none of the {len(attempts)} best allocations satisfies"
     return Diagnostic(
         code="HQ840",
         severity="error",
-        message=f"none of the {len(attempts)} best allocations satisfies '{failed}'",
+        message=f"{tried if len(attempts) > 1 else 'the allocation does not satisfy'} '{failed}'",
         span=span,
         notes=tuple(notes),
         help=f"relax it, or relax a bound on size or work{more}",

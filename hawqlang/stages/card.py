@@ -170,14 +170,6 @@ def _method(outcome: Outcome) -> list[tuple[str, str]]:
     build, plan = outcome.build, outcome.plan
     first, last = plan.layers[0], plan.layers[-1]
     allowed = sorted({str(p) for choice in plan.layers for p in choice.candidates})
-    table = outcome.sensitivities
-    used = "not needed: every layer has one candidate" if table is None else table.method
-    if table is not None and table.probes is not None:
-        used += f", {table.probes} probes" + (
-            "" if table.converged is not False else ", tolerance not met"
-        )
-        if table.labels is False:
-            used += ", loss against the model's own top-1"
     return [
         ("First and last layer", f"{first.precision}, {last.precision}"),
         ("Precisions allowed", ", ".join(allowed)),
@@ -185,11 +177,29 @@ def _method(outcome: Outcome) -> list[tuple[str, str]]:
         ("Activations", f"per tensor, {outcome.ranges.scheme}, static, after ReLU"),
         ("Ranges", outcome.ranges.method),
         ("Calibration data", outcome.calibration),
-        ("Sensitivity", used),
+        ("Sensitivity", _sensitivity(outcome.sensitivities)),
         ("Bias correction", outcome.bias_correction),
         ("Batch norm", "folded before quantization"),
         ("Fine-tuning", "none"),
     ]
+
+
+def _sensitivity(table: SensitivityTable | None) -> str:
+    """Return what the sensitivities are, and what was looked at for them."""
+    if table is None:
+        return "not needed: every layer has one candidate"
+    parts = [table.method]
+    if table.samples is not None:
+        parts.append(f"{table.samples} samples")
+    if table.probes is not None:
+        parts.append(f"{table.probes} probes")
+    if table.converged is False:
+        parts.append("tolerance not met")
+    if table.labels is not None:
+        parts.append("at the labels" if table.labels else "loss against the model's own top-1")
+    if table.seed is not None:
+        parts.append(f"seed {table.seed}")
+    return ", ".join(parts)
 
 
 def _arithmetic(outcome: Outcome) -> list[tuple[str, str]]:

@@ -16,7 +16,15 @@ from hawqlang.base import TensorRef
 from hawqlang.cache import TensorStore, digest
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.attempt import Attempt
-from hawqlang.ir.bundle import MANIFEST, BackendEntry, Manifest, OpNumbers, Port
+from hawqlang.ir.bundle import (
+    ALLOCATION,
+    EVALUATION,
+    MANIFEST,
+    BackendEntry,
+    Manifest,
+    OpNumbers,
+    Port,
+)
 from hawqlang.ir.evaluation import Evaluation, Predictions
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import KernelSet
@@ -39,8 +47,9 @@ from hawqlang.stages.data import Samples, open_samples
 from hawqlang.stages.evaluate import compare, float_top1, integer_top1
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
+from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment
-from hawqlang.stages.tune import tune
+from hawqlang.stages.tune import Memory, fit
 from hawqlang.stages.verify import RealInputs, holds, verify
 
 
@@ -69,18 +78,8 @@ def realise(
     Raises:
         HawqError: lowering or a compiler refuses, or the library disagrees with the interpreter (HQ901).
     """
-    build, network, store = analysis.build, analysis.known(), session.cache.tensors
-    with session.step("tune", "correct biases") as advance:
-        tuning = _tuned(analysis, network, plan, session, Feedback(advance, report))
-    with session.step("lower", "lower to integers"):
-        program, scales = lower(
-            network.graph,
-            network.ranges,
-            plan.allocation(),
-            LowerSettings(network.input, analysis.settings, build.residual),
-            store,
-            Tuned(biases={row.layer: store.get(row.bias) for row in tuning.biases}),
-        )
+    build, network = analysis.build, analysis.known()
+    program, scales, tuning = integers(analysis, plan, session, report)
     words = _tuning_words(tuning)
     known = _known_evaluation(analysis, network, program, session)
     decided = _decided(build, known)
@@ -92,6 +91,30 @@ def realise(
     if len(decided) < len(accuracy_constraints(build)):
         raise HawqError(_not_evaluated(build))
     return Realised(program, scales, kernels, words, evaluation, decided)
+
+
+def integers(
+    analysis: Analysis, plan: BitPlan, session: Session, report: Report
+) -> tuple[IntegerProgram, ScaleTable, Tuning]:
+    """Return the integer program of an allocation, its dyadic numbers, and what was tuned for it.
+
+    Raises:
+        HawqError: lowering refuses.
+    """
+    build, network, store = analysis.build, analysis.known(), session.cache.tensors
+    with session.step("tune", "fit weights and biases") as advance:
+        feedback = Feedback(advance, report, session.progress.doing)
+        tuning = _tuned(analysis, network, plan, session, feedback)
+    with session.step("lower", "lower to integers"):
+        program, scales = lower(
+            network.graph,
+            network.ranges,
+            plan.allocation(),
+            LowerSettings(network.input, analysis.settings, build.residual),
+            store,
+            _parameters(tuning, store),
+        )
+    return program, scales, tuning
 
 
 def _decided(build: Build, evaluation: Evaluation | None) -> tuple[ConstraintResult, ...]:
@@ -111,14 +134,25 @@ def _tuned(
     return session.cache.step(
         key,
         Tuning,
-        lambda: tune(
+        lambda: fit(
             network.model,
             network.ranges,
             deployment,
             network.stream(),
-            session.cache.tensors,
+            Memory(session.cache, key),
             feedback,
         ),
+    )
+
+
+def _parameters(tuning: Tuning, store: TensorStore) -> Tuned:
+    """Return weights and biases as lowering takes them."""
+    return Tuned(
+        biases={row.layer: store.get(row.bias) for row in tuning.biases},
+        weights={
+            row.layer: QuantizedWeight(store.get(row.q), store.get(row.scale))
+            for row in tuning.weights
+        },
     )
 
 
@@ -259,7 +293,7 @@ def _describe(
     write_reference(found.program, store, folder)
     (folder / "program.txt").write_text(program_text(found.program, store), encoding="utf-8")
     allocation = json.dumps(plan_json(plan), indent=1, ensure_ascii=False) + "\n"
-    (folder / "allocation.json").write_text(allocation, encoding="utf-8")
+    (folder / ALLOCATION).write_text(allocation, encoding="utf-8")
     outcome = Outcome(
         build=analysis.build,
         plan=plan,
@@ -278,6 +312,9 @@ def _describe(
         render("report/card.md.j2", **{f.name: getattr(context, f.name) for f in fields(context)}),
         encoding="utf-8",
     )
+    if found.evaluation is not None:
+        evaluation = found.evaluation.model_dump_json(indent=1) + "\n"
+        (folder / EVALUATION).write_text(evaluation, encoding="utf-8")
     shutil.copyfile(runtime.__file__, folder / "runtime.py")
 
 

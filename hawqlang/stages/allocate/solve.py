@@ -50,20 +50,9 @@ class Question:
     goals: tuple[Goal, ...]
     """In order of priority; the last one does not slip."""
 
-    def tie_breakers(self) -> list[Goal]:
-        """Return the goals that decide between equal optima, as far as the spec has not fixed them."""
-        named = {goal.name for goal in self.goals if goal.within == 0}
-        rule = ["size"] if not self.known.candidates.measured else ["perturbation", "size"]
-        terms = (MetricTerm(metric="perturbation"), MetricTerm(metric="size"))
-        return [
-            Goal(term.metric, (metric(self.where, term),))
-            for term in terms
-            if term.metric in rule and term.metric not in named
-        ]
-
     def answer(self, limits: Limits, *extra: Row) -> Optimum:
         """Return the best allocation that also meets the ``extra`` rows."""
-        ties = self.tie_breakers()
+        ties = tie_breakers(self.where, self.goals)
         rows = (*self.refused, *extra)
         merged = assemble(self.where, self.constraints, rows, [*self.goals, *ties])
         if merged is None:
@@ -130,7 +119,7 @@ def allocate(
         case = Case(where, asked.constraints, asked.refused, limits)
         return _without_allocation(known, found, why(case) if found.status == "infeasible" else ())
     allocation = where.allocation(found.point)
-    _judge(known, allocation)
+    judge(known, allocation)
     return _plan(known, allocation, found).replace(excluded=len(exclude))
 
 
@@ -154,7 +143,19 @@ def _check_sensitivities(known: Facts) -> None:
         )
 
 
-def _judge(known: Facts, allocation: Allocation) -> None:
+def tie_breakers(where: Space, goals: Sequence[Goal]) -> list[Goal]:
+    """Return the goals that decide between equal optima, as far as the spec has not fixed them."""
+    named = {goal.name for goal in goals if goal.within == 0}
+    rule = ["size"] if not where.known.candidates.measured else ["perturbation", "size"]
+    terms = (MetricTerm(metric="perturbation"), MetricTerm(metric="size"))
+    return [
+        Goal(term.metric, (metric(where, term),))
+        for term in terms
+        if term.metric in rule and term.metric not in named
+    ]
+
+
+def judge(known: Facts, allocation: Allocation) -> None:
     """Check the answer against the spec itself, whatever the encoding said."""
     for constraint in known.build.constraints:
         predicate = constraint.predicate
@@ -172,7 +173,7 @@ def _plan(known: Facts, allocation: Allocation, found: Optimum) -> BitPlan:
     return BitPlan(
         build=build.name,
         status=found.status,
-        gap=_gap(found.reached),
+        gap=relative_gap(found.reached),
         objective=tuple((name, float(reached)) for name, reached in goals),
         metrics=metrics(known, allocation),
         layers=choices(known, allocation),
@@ -192,7 +193,7 @@ def _unproven(known: Facts, found: Optimum) -> tuple[Diagnostic, ...]:
             severity="warning",
             message=(
                 f"the allocation is the best found; `{first.name}` is proven to be within "
-                f"{_gap((first,)):.2%} of the best"
+                f"{relative_gap((first,)):.2%} of the best"
             ),
             span=known.build.span,
             label="the solver's limits were reached",
@@ -201,7 +202,7 @@ def _unproven(known: Facts, found: Optimum) -> tuple[Diagnostic, ...]:
     )
 
 
-def _gap(reached: Sequence[Reached]) -> float:
+def relative_gap(reached: Sequence[Reached]) -> float:
     """Return the largest proven distance from an optimum, relative to the value reached."""
     gaps = [abs(one.value - one.bound) / (abs(one.value) or Fraction(1)) for one in reached]
     return float(max(gaps, default=Fraction(0)))

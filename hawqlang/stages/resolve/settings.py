@@ -7,10 +7,12 @@ from fractions import Fraction
 from typing import Literal, TypeAlias
 
 from hawqlang.ir import spec, syntax
+from hawqlang.stages.resolve import refusals
 from hawqlang.stages.resolve.amounts import Amount
 from hawqlang.stages.resolve.bind import Arguments, Signature, call, fields
 from hawqlang.stages.resolve.constants import amount, ungroup
 from hawqlang.stages.resolve.read import boolean, listed, path, positive, ratio, whole, word
+from hawqlang.stages.resolve.refusals import refuse
 from hawqlang.stages.resolve.report import RejectedError, error
 from hawqlang.stages.resolve.scope import Context
 
@@ -45,10 +47,10 @@ _GRANULARITIES: Mapping[str, Signature] = {
 }
 _SENSITIVITIES: Mapping[str, Signature] = {
     "hessian": Signature((), ("probes", "tolerance", "samples"), example="hessian(probes = 64)"),
-    "fisher": Signature(example="fisher"),
-    "mse": Signature(example="mse"),
-    "kl": Signature(example="kl"),
-    "measured": Signature(example="measured"),
+    "fisher": Signature((), ("samples",), example="fisher"),
+    "mse": Signature((), ("samples",), example="mse"),
+    "kl": Signature((), ("samples",), example="kl"),
+    "measured": Signature((), ("samples",), example="measured"),
     "file": Signature(("path",), required=("path",), example='file("s.json")'),
 }
 _TUNED = ("lr", "distill")
@@ -99,7 +101,7 @@ def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
         ctx.defer(f"granularity = group({size})", body.settings["granularity"].span)
     if found.scheme == "affine":
         ctx.defer("affine weights (`scheme = affine`)", body.settings["scheme"].span)
-    if found.rounding in ("adaptive", "stochastic"):
+    if found.rounding == "adaptive":
         ctx.defer(f"rounding = {found.rounding}", body.settings["rounding"].span)
     return found
 
@@ -108,16 +110,11 @@ def activation_block(block: syntax.Block, ctx: Context) -> ActivationChanges:
     """Return what an ``activations { … }`` block sets."""
     names = ("granularity", "scheme", "range")
     body = fields(block.body.entries, ctx, "the `activations` block", block.name.span, names)
-    found = ActivationChanges(
+    return ActivationChanges(
         granularity=body.read("granularity", _per_tensor, None),
         scheme=body.read("scheme", _scheme, None),
         range=body.read("range", _activation_range, None),
     )
-    if isinstance(found.range, spec.Entropy):
-        ctx.defer("range = entropy", body.settings["range"].span)
-    if isinstance(found.range, spec.Ema):
-        ctx.defer("range = ema(…)", body.settings["range"].span)
-    return found
 
 
 def accumulator(expr: syntax.Expr, ctx: Context) -> Accumulator:
@@ -143,12 +140,11 @@ def residual(expr: syntax.Expr, ctx: Context) -> Literal[8, 16, 32]:
     if found is None:
         message = f"`{ctx.quote(expr.span)}` is not a width of `residual`"
         raise error("HQ209", message, expr.span, help="write `8`, `16` or `32`")
-    if found != 8:
-        ctx.defer(f"residual = {found}", expr.span)
     return found
 
 
 def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
+    refuse(expr, ctx, refusals.WEIGHT_GRANULARITIES)
     before = ctx.sink.errors
     arguments = call(expr, ctx, "a granularity of weights", _GRANULARITIES)
     if arguments.function == "group":
@@ -160,6 +156,7 @@ def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
 
 
 def _scheme(expr: syntax.Expr, ctx: Context) -> Scheme:
+    refuse(expr, ctx, refusals.SCHEMES)
     return word(expr, ctx, SCHEMES, "a scheme")
 
 
@@ -168,6 +165,7 @@ def _rounding(expr: syntax.Expr, ctx: Context) -> Rounding:
 
 
 def _per_tensor(expr: syntax.Expr, ctx: Context) -> Literal["per_tensor"]:
+    refuse(expr, ctx, refusals.ACTIVATION_GRANULARITIES)
     only: tuple[Literal["per_tensor"], ...] = ("per_tensor",)
     return word(expr, ctx, only, "a granularity of activations")
 
@@ -177,6 +175,7 @@ def _weight_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
 
 
 def _activation_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
+    refuse(expr, ctx, refusals.ACTIVATION_RANGES)
     return _range(expr, ctx, "a range of activations", _ACTIVATION_RANGES)
 
 
@@ -242,8 +241,8 @@ def sensitivity(expr: syntax.Expr, ctx: Context) -> spec.Sensitivity:
         case "file":
             found = spec.FileSensitivity(path=arguments.read("path", path, ""), span=expr.span)
         case name:
-            found = spec.NamedSensitivity.model_validate({"kind": name})
-            ctx.defer(f"sensitivity = {name}", expr.span)
+            samples = arguments.read("samples", whole, 0) or None
+            found = spec.NamedSensitivity.model_validate({"kind": name, "samples": samples})
     if ctx.sink.errors > before:
         raise RejectedError
     return found
