@@ -99,7 +99,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Interpreted:
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Counter]:
     """Bias correction and evaluation, counted."""
-    counted = {name: Counter(getattr(realise, name)) for name in ("tune", "integer_top1")}
+    counted = {name: Counter(getattr(realise, name)) for name in ("fit", "integer_top1")}
     for name, counter in counted.items():
         monkeypatch.setattr(realise, name, counter)
     return counted
@@ -169,14 +169,14 @@ def test_a_killed_build_does_not_repeat_what_was_finished(
     file = spec(repository, tmp_path, "accuracy >= 100%", 2)
     backend.die_at = 2
     assert build(file).exit_code == 130
-    assert steps["tune"].calls == 2
+    assert steps["fit"].calls == 2
     assert steps["integer_top1"].calls == 1
 
     backend.die_at = 0
     again = build(file)
 
     assert "HQ840" in again.stderr
-    assert steps["tune"].calls == 2  # both allocations were tuned before
+    assert steps["fit"].calls == 2  # both allocations were tuned before
     assert steps["integer_top1"].calls == 2  # the second for the first time
     assert backend.built == 3  # the first is known to fail, and not even built
 
