@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.allocation_instances import instance
+from benchmarks.allocation_instances import hawq_v3, instance
 from hawqlang.base import Precision
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.plan import BitPlan, LayerChoice, Why
@@ -273,9 +273,10 @@ def test_of_very_many_steps_only_those_asked_about_are_priced(
     assert priced(explain(spec, THREE, priced=("l2",)).layers) == ["l2"]
 
 
-def test_prices_of_a_real_networks_layers_are_exact() -> None:
-    spec, layers = instance("resnet18", 3, Fraction(1, 2), 0)
-    plan = explain(spec, layers)
+@pytest.mark.parametrize("name", ["resnet18 with three candidates", "resnet50, bops, medium"])
+def test_prices_of_a_real_networks_layers_are_exact(name: str) -> None:
+    published = {own: (spec, layers) for own, spec, layers in hawq_v3()}
+    plan = explain(*published.get(name, instance("resnet18", 3, Fraction(1, 2), 0)))
 
     found = [choice.price for choice in plan.layers if choice.price is not None]
     assert len(found) > 5
