@@ -222,6 +222,13 @@ def test_the_attempt_that_holds_is_last_in_json_and_card(
     assert "good: 50.00 % (fails)" in card
     assert "good: 100.00 % (holds)" in card
 
+    again = build(file)  # in words; the first attempt is known to fail, and not built
+    assert again.exit_code == 0, again.stderr
+    lines = [line for line in again.stdout.splitlines() if line.startswith("attempt ")]
+    assert ["(fails)" in line for line in lines] == [True, False]
+    assert "proven optimal among those not excluded" in again.stdout
+    assert backend.built == 3
+
 
 def test_an_accuracy_constraint_that_cannot_be_evaluated_is_a_diagnostic(
     backend: Interpreted, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
