@@ -25,7 +25,7 @@ from hawqlang.ir.spec import (
     NamedSensitivity,
 )
 from hawqlang.session import Session
-from hawqlang.stages.analysed import remember
+from hawqlang.stages.analysed import keep
 from hawqlang.stages.batches import Stream, stream
 from hawqlang.stages.calibrate import calibrate, input_interval, range_requests
 from hawqlang.stages.candidates import candidates, settings
@@ -120,7 +120,7 @@ def analyse(
         )
     for warning in found.warnings:
         report(warning)
-    remember(build, table, network.samples.digest, sensitivities, found, session.cache)
+    keep(build, table, network.samples.digest, sensitivities, found, session.cache)
     return Analysis(build, table, layers, network, sensitivities, found)
 
 

@@ -422,5 +422,19 @@ def test_plan_prints_the_stable_keys(hawqc: Hawqc, spec: Path, built: dict[str, 
         "constraints",
         "conflict",
         "suggestions",
+        "excluded",
+        "artifact_bytes",
+        "runner_up",
     }
-    assert plan["layers"] == built["plan"]["layers"]
+    explained = {"why", "price"}
+    ours = [{k: v for k, v in row.items() if k not in explained} for row in plan["layers"]]
+    theirs = built["plan"]["layers"]
+    assert ours == [{k: v for k, v in row.items() if k not in explained} for row in theirs]
+    assert all(row["why"]["text"] for row in plan["layers"])
+
+
+def test_plan_knows_the_bytes_of_the_weights_before_they_are_built(
+    hawqc: Hawqc, spec: Path, built: dict[str, Any]
+) -> None:
+    plan = json.loads(hawqc("plan", spec, "--format", "json").stdout)
+    assert plan["artifact_bytes"] == (Path(built["dir"]) / "tvm" / "weights.bin").stat().st_size
