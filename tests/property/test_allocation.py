@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random  # noqa: TID251 - the type of what hypothesis draws
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
 from hawqlang.base import Precision
@@ -15,9 +17,12 @@ from hawqlang.ir.spec import (
     Build,
     Channels,
     Comparator,
+    Compare,
     Constraint,
     Difference,
+    Each,
     Goal,
+    Implies,
     Intersection,
     KernelSize,
     LayerRule,
@@ -27,13 +32,16 @@ from hawqlang.ir.spec import (
     Or,
     Predicate,
     Property,
+    PropertyCompare,
     PropertyOf,
+    Same,
     Selector,
     Truth,
     Union,
 )
 from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
+from hawqlang.stages.candidates.predicates import metrics_of, parts
 from tests.support.allocation import (
     SPAN,
     W4,
@@ -287,6 +295,24 @@ def test_allocate_finds_what_trying_every_allocation_finds(problem: Problem) -> 
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(problems(5), st.randoms(use_true_random=False))
+def test_the_order_in_which_constraints_and_candidates_are_written_changes_nothing(
+    problem: Problem, rng: random.Random
+) -> None:
+    spec, table = problem
+    stated, offered = list(spec.constraints), list(spec.precision)
+    rng.shuffle(stated)
+    rng.shuffle(offered)
+    other = spec.replace(constraints=tuple(stated), precision=tuple(offered))
+
+    plans = [allocate(one, table, candidates(one, table, None)) for one in (spec, other)]
+
+    assert plans[0].status == plans[1].status
+    assert plans[0].allocation() == plans[1].allocation()
+    assert plans[0].objective == plans[1].objective
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problems(4), st.integers(1, 3))
 def test_an_excluded_allocation_takes_everything_below_it_along(
     problem: Problem, rounds: int
@@ -301,3 +327,26 @@ def test_an_excluded_allocation_takes_everything_below_it_along(
         if best is None:
             return
         tried.append(plan.allocation())
+
+
+KINDS = (Truth, Not, And, Or, Implies, Each, Same, PropertyCompare, Compare)
+ONCE = settings(phases=[Phase.generate], max_examples=2000, deadline=None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_problems_tried_hold_every_kind_of_predicate(kind: type[Predicate]) -> None:
+    assert find(
+        predicates(3, 1), lambda one: any(isinstance(part, kind) for part in within(one)), settings=ONCE
+    )
+
+
+@pytest.mark.parametrize("metric", [*SUMS, "switches", "peak_memory", "average_abits"])
+def test_the_problems_tried_bound_every_metric(metric: Metric) -> None:
+    assert find(numeric(3), lambda one: metric in metrics_of(one), settings=ONCE)
+
+
+def within(predicate: Predicate) -> Iterator[Predicate]:
+    """Yield a predicate and all that it is made of."""
+    yield predicate
+    for part in parts(predicate):
+        yield from within(part)
