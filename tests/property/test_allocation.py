@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random  # noqa: TID251 - the type of what hypothesis draws
+import random
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
@@ -123,7 +123,7 @@ def bare(draw: st.DrawFn) -> Predicate:
 
 
 @st.composite
-def numeric(draw: st.DrawFn, count: int) -> Predicate:
+def numeric(draw: st.DrawFn, count: int) -> Predicate:  # noqa: PLR0911 - one return a kind
     """A metric, or a count, against a part of a baseline or a number."""
     op = draw(st.sampled_from(COMPARATORS))
     chosen = draw(selectors(count))
@@ -263,9 +263,7 @@ def problems(draw: st.DrawFn, largest: int = 6) -> Problem:
     offers = st.lists(
         st.sampled_from(PRECISIONS), min_size=1, max_size=3 if count < 6 else 2, unique=True
     ).map(tuple)
-    rules = st.builds(
-        LayerRule, selector=selectors(count), precision=offers, span=st.just(SPAN)
-    )
+    rules = st.builds(LayerRule, selector=selectors(count), precision=offers, span=st.just(SPAN))
     stated: list[Constraint] = [
         named(f"c{k}", predicate)
         for k, predicate in enumerate(draw(st.lists(predicates(count), max_size=3)))
@@ -336,7 +334,9 @@ ONCE = settings(phases=[Phase.generate], max_examples=2000, deadline=None)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_problems_tried_hold_every_kind_of_predicate(kind: type[Predicate]) -> None:
     assert find(
-        predicates(3, 1), lambda one: any(isinstance(part, kind) for part in within(one)), settings=ONCE
+        predicates(3, 1),
+        lambda one: any(isinstance(part, kind) for part in within(one)),
+        settings=ONCE,
     )
 
 

@@ -190,9 +190,7 @@ def _float(number: int) -> float:
     return float(max(-HUGE, min(HUGE, number)))
 
 
-def _columns(
-    coefs: Coefs, offsets: Sequence[int], scale: float
-) -> tuple[list[int], list[float]]:
+def _columns(coefs: Coefs, offsets: Sequence[int], scale: float) -> tuple[list[int], list[float]]:
     index, value = list[int](), list[float]()
     for v, values in coefs.items():
         start = offsets[v]

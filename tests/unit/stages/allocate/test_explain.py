@@ -296,15 +296,13 @@ def test_every_conflict_is_proven_by_z3_once_more_and_minimal(stated: list[Const
     spec = build(stated)
     where = space(facts(spec, TABLE, candidates(spec, TABLE, None)))
 
-    for conflict in Deciding(where, encode_all(where), NORMAL).conflicts():
-        assert conflict.minimal
-        assert conflict.proven_by_z3
+    for found in Deciding(where, encode_all(where), NORMAL).conflicts():
+        assert found.minimal
+        assert found.proven_by_z3
 
 
 def test_three_conflicts_that_share_nothing_are_reported_each_at_its_lines() -> None:
-    eight, four = (
-        [prop("wbits", glob(f"l{i}"), "==", bits) for i in range(6)] for bits in (8, 4)
-    )
+    eight, four = ([prop("wbits", glob(f"l{i}"), "==", bits) for i in range(6)] for bits in (8, 4))
     size = metric_form("size", 1, selector=glob("l5"))
     plan = plan_of(
         named("a", eight[0], line=11),
