@@ -88,7 +88,7 @@ class Outcome:
 
 def card_context(outcome: Outcome, version: str) -> CardContext:
     """Return what the card says."""
-    bounds = {bound.op: bound for bound in outcome.program.bounds}
+    bounds = {bound.op: bound for bound in reversed(outcome.program.bounds)}
     return CardContext(
         name=outcome.build.name,
         version=version,
