@@ -37,7 +37,7 @@ WIDTH = 14
 
 
 @guarded
-def pareto(  # noqa: PLR0917 - one parameter an option
+def pareto(
     file: SpecArgument,
     x: Annotated[str, typer.Option("--x", metavar="METRIC", help="One metric.")] = "size",
     y: Annotated[str, typer.Option("--y", metavar="METRIC", help="The other.")] = "perturbation",

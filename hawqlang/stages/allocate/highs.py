@@ -181,9 +181,7 @@ def _ratio(number: int, scale: float) -> float:
     return float(number) * scale if abs(number) < 2**1000 else number / int(1 / scale)
 
 
-def _columns(
-    coefs: Coefs, offsets: Sequence[int], scale: float
-) -> tuple[list[int], list[float]]:
+def _columns(coefs: Coefs, offsets: Sequence[int], scale: float) -> tuple[list[int], list[float]]:
     index, value = list[int](), list[float]()
     for v, values in coefs.items():
         start = offsets[v]

@@ -82,8 +82,7 @@ def _runner_up(other: RunnerUp) -> dict[str, Any]:
 
 def _changes(changes: tuple[Change, ...]) -> list[dict[str, str]]:
     return [
-        {"layer": one.layer, "before": str(one.before), "after": str(one.after)}
-        for one in changes
+        {"layer": one.layer, "before": str(one.before), "after": str(one.after)} for one in changes
     ]
 
 

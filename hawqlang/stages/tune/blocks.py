@@ -53,7 +53,9 @@ def _cuts(graph: Graph) -> list[int]:
     """Return the positions after which one value alone is still to be read, and not by a clamp."""
     position = {node.name: index for index, node in enumerate(graph.nodes)}
     users = readers(graph)
-    last = {name: max((position[n.name] for n in nodes), default=-1) for name, nodes in users.items()}
+    last = {
+        name: max((position[n.name] for n in nodes), default=-1) for name, nodes in users.items()
+    }
     alive = {graph.input.name}
     cuts: list[int] = []
     for index, node in enumerate(graph.nodes):

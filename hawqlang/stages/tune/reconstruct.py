@@ -66,9 +66,7 @@ class Walk:
 def most_samples(graph: Graph) -> int:
     """Return how many samples' float maps fit :data:`BYTES` at any cut."""
     shapes = {value.name: value.shape for value in graph.values}
-    largest = max(
-        math.prod(shapes[name]) for block in blocks(graph) for name in (block.x, block.y)
-    )
+    largest = max(math.prod(shapes[name]) for block in blocks(graph) for name in (block.x, block.y))
     return max(1, BYTES // (4 * largest))
 
 
@@ -103,7 +101,7 @@ def reconstruct(
         def train(block: Block = block, y: torch.Tensor = y, number: int = number) -> FittedBlock:
             wanted = trainable & {node.name for node in block.layers}
             generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
-            return _train(walk, block, y, wanted, start, memory, generator)
+            return _train(walk, _Task(block, y, wanted, generator), start, memory)
 
         result = memory.block(block.y, train)
         _take(walk, result.ranges)
@@ -176,22 +174,31 @@ def _error(walk: Walk, block: Block, y: torch.Tensor, which: torch.Tensor) -> fl
     """Return the squared error of the block's output on some samples, relative to its power."""
     error = power = 0.0
     with torch.no_grad():
-        for at in which.split(walk.replay.size):
+        for start in range(0, len(which), walk.replay.size):
+            at = which[start : start + walk.replay.size]
             for got in _outputs(walk.simulation, walk.replay, block, at):
                 error += float((got - y[at]).double().square().sum())
                 power += float(y[at].double().square().sum())
     return error / power if power > 0 else error
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One block to be trained."""
+
+    block: Block
+    y: torch.Tensor
+    """What the float network gives, for all samples."""
+    wanted: frozenset[str]
+    """Its layers that may change."""
+    generator: torch.Generator
+
+
 def _train(
-    walk: Walk,
-    block: Block,
-    y: torch.Tensor,
-    wanted: frozenset[str],
-    start: Mapping[str, FittedLayer],
-    memory: Memory,
-    generator: torch.Generator,
+    walk: Walk, task: _Task, start: Mapping[str, FittedLayer], memory: Memory
 ) -> FittedBlock:
+    """Return what training makes of a block; the simulation holds it where it is kept."""
+    block, y, wanted = task.block, task.y, task.wanted
     held = held_out(walk.replay.count)
     judged = held.nonzero()[:, 0]
     before = _error(walk, block, y, judged)
@@ -200,8 +207,10 @@ def _train(
         return none
     with torch.inference_mode(mode=False), torch.enable_grad():
         learned = _learned(walk, block, wanted)
-        _descend(walk, block, y, learned, (~held).nonzero()[:, 0], generator)
-    rows = tuple(_row(walk, form.root, form.bits, float(t)) for form, t in learned.steps.items())
+        _descend(walk, task, learned, (~held).nonzero()[:, 0])
+    rows = tuple(
+        _row(walk, form.root, form.bits, float(t.detach())) for form, t in learned.steps.items()
+    )
     old = {name: (walk.simulation.weights[name], walk.simulation.bias(name)) for name in wanted}
     table = walk.table
     _take(walk, rows)
@@ -265,15 +274,9 @@ def _spread(walk: Walk, block: Block, layer: str) -> torch.Tensor:
     raise KeyError(layer)
 
 
-def _descend(
-    walk: Walk,
-    block: Block,
-    y: torch.Tensor,
-    learned: Learned,
-    fitted: torch.Tensor,
-    generator: torch.Generator,
-) -> None:
-    """Train a block: Adam with a cosine schedule on the squared error of its output."""
+def _descend(walk: Walk, task: _Task, learned: Learned, fitted: torch.Tensor) -> None:
+    """Train a block on the fitted samples: Adam with a cosine schedule on the squared error of its output."""
+    y, generator = task.y, task.generator
     soft = Soft(walk.simulation, learned, generator)
     groups = [
         {"params": list(learned.latent.values()), "lr": LEARNING_RATE},
@@ -288,10 +291,10 @@ def _descend(
         at = fitted[torch.randint(len(fitted), (batch,), generator=generator)]
         soft.refresh()
         loss = torch.zeros(())
-        for got in _outputs(soft, walk.replay, block, at):
+        for got in _outputs(soft, walk.replay, task.block, at):
             loss = loss + (got - y[at]).square().mean() / power
         optimizer.zero_grad()
-        loss.backward()  # pyright: ignore[reportUnknownMemberType]
+        loss.backward()
         optimizer.step()
         schedule.step()
 
