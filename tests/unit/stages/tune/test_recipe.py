@@ -24,6 +24,7 @@ from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import layer_nodes
 from hawqlang.stages.tune import Effort, Memory, Subject, fit, reference, replay, sequential
+from hawqlang.stages.tune.moments import Moments
 from hawqlang.stages.tune.recipe import bench, close_form
 from hawqlang.stages.tune.reconstruct import replaced
 from tests.unit.stages.nets import Net, fire_net, residual_net
@@ -157,8 +158,17 @@ def test_an_attempt_that_spoils_the_network_is_refused_as_a_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sequential, "ORDER", ("bias",))
-    monkeypatch.setattr(sequential.Moments, "bias", lambda self, weight: self.y + 3.0)
-    monkeypatch.setattr(sequential.Moments, "error", lambda self, weight, bias: -float(bias.sum()))
+
+    def shifted(own: Moments, weight: torch.Tensor) -> torch.Tensor:
+        del weight
+        return own.y + 3.0
+
+    def flattered(own: Moments, weight: torch.Tensor, bias: torch.Tensor) -> float:
+        del own, weight
+        return -float(bias.sum())
+
+    monkeypatch.setattr(Moments, "bias", shifted)
+    monkeypatch.setattr(Moments, "error", flattered)
     own = subject(residual_net(), images(64))
     said: list[Diagnostic] = []
     tuning = fit(own, fresh(), Feedback(report=said.append), FAST)
@@ -247,7 +257,12 @@ def test_a_killed_fit_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sequential, "fit_layer", counted)
     with pytest.raises(KeyboardInterrupt):
         fit(subject(residual_net(), images(32)), memory, QUIET, FAST)
-    monkeypatch.setattr(sequential, "fit_layer", lambda *a: (fitted.append(a[2].name), own(*a))[1])
+
+    def noted(*arguments: Any) -> FittedLayer:
+        fitted.append(arguments[2].name)
+        return own(*arguments)
+
+    monkeypatch.setattr(sequential, "fit_layer", noted)
     resumed = fit(subject(residual_net(), images(32)), memory, QUIET, FAST)
     assert resumed == whole
     assert len(fitted) == 3 * 6  # three attempts, six layers: none was fitted twice
