@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import torch
 
-_factorize: Callable[..., tuple[torch.Tensor, torch.Tensor]] = torch.linalg.cholesky_ex
+_factorize: Callable[..., tuple[torch.Tensor, torch.Tensor]] = torch.linalg.cholesky_ex  # pyright: ignore[reportUnknownVariableType]
 
 RIDGE = 0.01
 """Pull of the refit towards the trained weight, in units of the mean diagonal of H."""
