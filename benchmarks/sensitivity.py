@@ -31,6 +31,7 @@ from common import EXAMPLES, RESULTS, show, write_results
 
 from hawqlang.base import Frozen, Precision
 from hawqlang.cache import Cache, digest
+from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import HessianSensitivity, NamedSensitivity
 from hawqlang.session import Session
 from hawqlang.stages.analyse import Analysis, analyse
@@ -190,9 +191,16 @@ class Predicted:
 
 
 def predictions(
-    analysis: Analysis, allocations: list[Allocation], way: str, seed: int
+    analysis: Analysis,
+    allocations: list[Allocation],
+    way: str,
+    seed: int,
+    known: dict[str, tuple[SensitivityTable, float]],
 ) -> dict[str, Predicted]:
-    """Return each method's predictions for one way of deployment."""
+    """Return each method's predictions for one way of deployment.
+
+    Traces of the Hessian do not depend on the way; they are kept in ``known``.
+    """
     network = analysis.known()
     settings = {
         name: own.replace(bias_correction=way == "corrected")
@@ -203,9 +211,11 @@ def predictions(
     found: dict[str, Predicted] = {}
     traces: dict[str, float] = {}
     for name, method in METHODS.items():
-        begin = time.process_time()
-        table = sensitivity(subject, source, method, seed, Feedback())
-        seconds = time.process_time() - begin
+        if name not in known:
+            begin = time.process_time()
+            table = sensitivity(subject, source, method, seed, Feedback())
+            known[name] = table, time.process_time() - begin
+        table, seconds = known["hessian"] if name == "hessian" else known.pop(name)
         costs = {row.layer: dict(row.values) for row in table.layers}
         losses = [sum(costs[n][p] for n, p in own.items()) for own in allocations]
         found[name] = Predicted(losses, seconds, table.samples or 0)
@@ -263,7 +273,7 @@ def _ranks(values: Floats) -> Floats:
 def partial(x: Floats, y: Floats, known: Floats) -> float:
     """Return the rank correlation of ``x`` and ``y`` that is left once ``known`` is known."""
     xy, xk, yk = spearman(x, y), spearman(x, known), spearman(y, known)
-    spread = float(np.sqrt((1 - xk**2) * (1 - yk**2)))
+    spread = float(np.sqrt(max((1 - xk**2) * (1 - yk**2), 0.0)))
     return (xy - xk * yk) / spread if spread > 1e-6 else 0.0
 
 
@@ -291,13 +301,14 @@ def measure(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     allocations = random_allocations(analysis, options.allocations, options.seed)
     print(f"{name}: {len(allocations)} allocations", flush=True)
     rows: list[dict[str, Any]] = []
+    known: dict[str, tuple[SensitivityTable, float]] = {}
     for way in WAYS:
         with torch.inference_mode():
             losses = Losses(analysis, case, session.cache)
             results = [losses.of(own, way) for own in allocations]
         kl = [result.kl for result in results]
         print(f"  {way}: KL {min(kl):.4f} to {max(kl):.4f}", flush=True)
-        predicted = predictions(analysis, allocations, way, options.seed)
+        predicted = predictions(analysis, allocations, way, options.seed, known)
         count = predicted[BASELINES[-1]].losses
         for loss, measured in (("kl", kl), ("ce", [result.ce for result in results])):
             rows += [
@@ -327,15 +338,20 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.cache.mkdir(parents=True, exist_ok=True)
-    kept: list[dict[str, Any]] = []
-    if (RESULTS / "sensitivity.json").is_file():
-        known = json.loads((RESULTS / "sensitivity.json").read_text(encoding="utf-8"))["rows"]
-        kept = [row for row in known if row["network"] not in options.networks]
     for name in options.networks:
         rows = measure(name, options)
         show(rows)
-        kept += rows
-        print(f"wrote {write_results('sensitivity', kept)}", flush=True)
+        path = write_results("sensitivity", [*_others(name), *rows])
+        print(f"wrote {path}", flush=True)
+
+
+def _others(network: str) -> list[dict[str, Any]]:
+    """Return the rows of the networks that were not measured now."""
+    path = RESULTS / "sensitivity.json"
+    if not path.is_file():
+        return []
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return [row for row in rows if row["network"] != network]
 
 
 if __name__ == "__main__":
