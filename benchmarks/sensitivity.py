@@ -1,11 +1,13 @@
 """Which sensitivity ranks allocations as the loss does: rank correlation over random allocations.
 
     python benchmarks/sensitivity.py --data FOLDER [--networks resnet20 squeezenet mobilenet]
+        [--ways nearest corrected adaptive]
 
 Every layer but the first and the last draws from w4a4, w4a8 and w8a8 (depthwise layers of MobileNet
 from w8a4 and w8a8: their 4-bit weights need no ranking), 4-bit layers being rare in some allocations
 and common in others, so that sizes spread. Each allocation is run in simulation on evaluation
-images, once rounded to nearest and once with corrected biases. A method predicts the sum of its
+images, in each way of deployment: rounded to nearest, with corrected biases, or (asked for, since a
+fit of every allocation takes hours) with weights fitted layer by layer. A method predicts the sum of its
 sensitivities, measured on calibration images for the same way of deployment. Reported: Spearman's
 rank correlation of prediction and loss (KL divergence from the float network, increase of the cross
 entropy at the labels), its standard error over bootstrap resamples of the allocations, and the
@@ -38,19 +40,19 @@ from hawqlang.stages.analyse import Analysis, analyse
 from hawqlang.stages.batches import stream
 from hawqlang.stages.data import open_samples
 from hawqlang.stages.feedback import Feedback
-from hawqlang.stages.quantize import quantize_weight
+from hawqlang.stages.quantize import QuantizedWeight, quantize_weight
 from hawqlang.stages.resolve import resolve_file
 from hawqlang.stages.sensitivity import Source, Subject, sensitivity
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import layer_nodes
-from hawqlang.stages.tune import correct_biases
+from hawqlang.stages.tune import Memory, fit
 
 Floats = npt.NDArray[np.float64]
 Allocation = Mapping[str, Precision]
 
 BOOTSTRAP = 2000
-WAYS = ("nearest", "corrected")
-"""How an allocation is deployed: weights rounded to nearest, or biases corrected on top."""
+WAYS = ("nearest", "corrected", "adaptive")
+"""How an allocation is deployed: weights rounded to nearest, biases corrected, or weights fitted layer by layer."""
 
 METHODS: dict[str, HessianSensitivity | NamedSensitivity] = {
     "hessian": HessianSensitivity(),
@@ -165,11 +167,7 @@ class Losses:
         return self.cache.step(key, Loss, lambda: self._measure(allocation, way))
 
     def _measure(self, allocation: Allocation, way: str) -> Loss:
-        simulation = Simulation(
-            self.model, self.ranges, Deployment(allocation, self.settings, self.residual)
-        )
-        if way == "corrected":
-            correct_biases(self.model, simulation, self.tuning, Feedback())
+        simulation = Simulation(self.model, self.ranges, self._deployment(allocation, way))
         logits = torch.cat([simulation.run(x) for x in self.batches])
         log_p = self.reference.double().log_softmax(1)
         log_q = logits.double().log_softmax(1)
@@ -178,6 +176,30 @@ class Losses:
             kl=float((log_p.exp() * (log_p - log_q)).sum(1).mean()),
             ce=float((log_p - log_q)[at].mean()),
             agreement=float((logits.argmax(1) == self.reference.argmax(1)).double().mean()),
+        )
+
+    def _deployment(self, allocation: Allocation, way: str) -> Deployment:
+        """Return an allocation with the weights and biases that a build would give it."""
+        settings = dict(self.settings)
+        if way == "adaptive":
+            settings = {
+                name: own.replace(weights=own.weights.replace(rounding="adaptive"))
+                for name, own in settings.items()
+            }
+        plain = Deployment(allocation, settings, self.residual)
+        if way == "nearest":
+            return plain
+        memory = Memory(self.cache, digest(self.digest, tuple(allocation.items()), way))
+        found = fit(self.model, self.ranges, plain, self.tuning, memory, Feedback())
+        get = memory.store.get
+        return Deployment(
+            allocation,
+            settings,
+            self.residual,
+            biases={row.layer: get(row.bias) for row in found.biases},
+            weights={
+                row.layer: QuantizedWeight(get(row.q), get(row.scale)) for row in found.weights
+            },
         )
 
 
@@ -203,7 +225,7 @@ def predictions(
     """
     network = analysis.known()
     settings = {
-        name: own.replace(bias_correction=way == "corrected")
+        name: own.replace(bias_correction=way != "nearest")
         for name, own in analysis.settings.items()
     }
     subject = Subject(network.model, network.ranges, settings)
@@ -302,7 +324,7 @@ def measure(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     print(f"{name}: {len(allocations)} allocations", flush=True)
     rows: list[dict[str, Any]] = []
     known: dict[str, tuple[SensitivityTable, float]] = {}
-    for way in WAYS:
+    for way in options.ways:
         with torch.inference_mode():
             losses = Losses(analysis, case, session.cache)
             results = [losses.of(own, way) for own in allocations]
@@ -332,6 +354,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--networks", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["nearest", "corrected"])
     parser.add_argument("--allocations", type=int, default=48)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cache", type=Path, default=Path("build") / "benchmarks" / "sensitivity")
