@@ -15,7 +15,7 @@ from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Build
 from hawqlang.session import Session
 from hawqlang.stages.analyse import Analysis, analyse
-from hawqlang.stages.analysed import recall, keep
+from hawqlang.stages.analysed import keep, recall
 from hawqlang.stages.import_model import import_structure
 from hawqlang.stages.import_model.layer_table import layer_table
 from hawqlang.stages.resolve import resolve_file
