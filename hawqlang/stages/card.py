@@ -80,6 +80,7 @@ class Outcome:
     calibration: str
     """The calibration set in words: count, kind, whether labels were used."""
     bias_correction: str
+    rounding: str
     evaluation: Evaluation | None
     notes: tuple[str, ...]
     attempts: tuple[Attempt, ...] = ()
@@ -173,7 +174,9 @@ def _method(outcome: Outcome) -> list[tuple[str, str]]:
     return [
         ("First and last layer", f"{first.precision}, {last.precision}"),
         ("Precisions allowed", ", ".join(allowed)),
-        ("Weights", f"{build.weights.granularity}, {build.weights.scheme}, round to nearest even"),
+        ("Weights", f"{build.weights.granularity}, {build.weights.scheme}"),
+        ("Rounding of weights", outcome.rounding),
+        ("Effort", build.effort),
         ("Activations", f"per tensor, {outcome.ranges.scheme}, static, after ReLU"),
         ("Ranges", outcome.ranges.method),
         ("Calibration data", outcome.calibration),

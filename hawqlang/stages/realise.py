@@ -50,6 +50,7 @@ from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment
 from hawqlang.stages.tune import Memory, fit
+from hawqlang.stages.tune.words import bias_words, rounding_words
 from hawqlang.stages.verify import RealInputs, holds, verify
 
 
@@ -60,7 +61,7 @@ class Realised:
     program: IntegerProgram
     scales: ScaleTable
     kernels: tuple[KernelSet, ...]
-    bias_correction: str
+    tuning: Tuning
     evaluation: Evaluation | None
     decided: tuple[ConstraintResult, ...]
     """The accuracy constraints, as they stand for this allocation."""
@@ -80,17 +81,16 @@ def realise(
     """
     build, network = analysis.build, analysis.known()
     program, scales, tuning = integers(analysis, plan, session, report)
-    words = _tuning_words(tuning)
     known = _known_evaluation(analysis, network, program, session)
     decided = _decided(build, known)
     if not all(result.holds for result in decided):
-        return Realised(program, scales, (), words, known, decided)
+        return Realised(program, scales, (), tuning, known, decided)
     kernels = tuple(_generate(build, program, folder, session))
     evaluation = known or _evaluate(analysis, network, program, folder, kernels, session)
     decided = _decided(build, evaluation)
     if len(decided) < len(accuracy_constraints(build)):
         raise HawqError(_not_evaluated(build))
-    return Realised(program, scales, kernels, words, evaluation, decided)
+    return Realised(program, scales, kernels, tuning, evaluation, decided)
 
 
 def integers(
@@ -154,17 +154,6 @@ def _parameters(tuning: Tuning, store: TensorStore) -> Tuned:
             for row in tuning.weights
         },
     )
-
-
-def _tuning_words(tuning: Tuning) -> str:
-    """Return what became of the bias correction, as a card says it."""
-    if tuning.error_after is None or tuning.error_before is None:
-        return "none"
-    errors = f"logit error {tuning.error_before:.2g} without, {tuning.error_after:.2g} with it"
-    judged = f"on {tuning.held_out} held-out samples"
-    if tuning.kept:
-        return f"kept for {len(tuning.biases)} layers, fitted on {tuning.fitted}: {errors} {judged}"
-    return f"tried and dropped: {errors} {judged}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +291,8 @@ def _describe(
         sensitivities=analysis.sensitivities,
         kernels=found.kernels,
         calibration=calibration_words(network, analysis.build),
-        bias_correction=found.bias_correction,
+        bias_correction=bias_words(found.tuning),
+        rounding=rounding_words(found.tuning),
         evaluation=found.evaluation,
         attempts=found.attempts,
         notes=(*network.graph.notes, *plan.notes),

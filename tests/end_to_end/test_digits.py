@@ -307,9 +307,7 @@ def test_unreachable_accuracy_tries_its_attempts_and_writes_nothing(
 def test_a_setting_without_engine_stops_before_any_work(
     hawqc: Hawqc, spec: Path, tmp_path: Path
 ) -> None:
-    file = changed(
-        spec, tmp_path, "  minimize", "  weights {\n    rounding = adaptive\n  }\n  minimize"
-    )
+    file = changed(spec, tmp_path, "  minimize", "  emit onnx\n  minimize")
     checked = hawqc("check", file)
     result = hawqc("build", file, "--out", tmp_path / "out")
     assert checked.exit_code == 0

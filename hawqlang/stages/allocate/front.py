@@ -111,7 +111,7 @@ def tradeoff(
         HawqError: a selector matches nothing, or a metric is not known for these layers.
     """
     asked = question(build.replace(objective=aims), table, candidates)
-    where, (x, y) = asked.where, (replace(goal, exact=True) for goal in asked.goals)
+    where, (x, y) = asked.where, asked.goals
     rest = tie_breakers(where, (x, y))
     merged = assemble(where, asked.constraints, (), [x, y, *rest])
     return None if merged is None else Tradeoff(where, merged, x, y, tuple(rest), aims, limits)
