@@ -88,7 +88,7 @@ class Outcome:
 
 def card_context(outcome: Outcome, version: str) -> CardContext:
     """Return what the card says."""
-    bounds = {bound.op: bound for bound in outcome.program.bounds}
+    bounds = {bound.op: bound for bound in reversed(outcome.program.bounds)}
     return CardContext(
         name=outcome.build.name,
         version=version,
@@ -180,14 +180,14 @@ def _method(outcome: Outcome) -> list[tuple[str, str]]:
         ("Activations", f"per tensor, {outcome.ranges.scheme}, static, after ReLU"),
         ("Ranges", outcome.ranges.method),
         ("Calibration data", outcome.calibration),
-        ("Sensitivity", _sensitivity(outcome.sensitivities)),
+        ("Sensitivity", sensitivity_words(outcome.sensitivities)),
         ("Bias correction", outcome.bias_correction),
         ("Batch norm", "folded before quantization"),
         ("Fine-tuning", "none"),
     ]
 
 
-def _sensitivity(table: SensitivityTable | None) -> str:
+def sensitivity_words(table: SensitivityTable | None) -> str:
     """Return what the sensitivities are, and what was looked at for them."""
     if table is None:
         return "not needed: every layer has one candidate"

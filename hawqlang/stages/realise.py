@@ -49,7 +49,8 @@ from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment
-from hawqlang.stages.tune import Memory, fit
+from hawqlang.stages.tune import Effort, Memory, Subject, fit
+from hawqlang.stages.tune.reconstruct import replaced
 from hawqlang.stages.tune.words import bias_words, rounding_words
 from hawqlang.stages.verify import RealInputs, holds, verify
 
@@ -108,7 +109,7 @@ def integers(
     with session.step("lower", "lower to integers"):
         program, scales = lower(
             network.graph,
-            network.ranges,
+            replaced(network.ranges, tuning.ranges),
             plan.allocation(),
             LowerSettings(network.input, analysis.settings, build.residual),
             store,
@@ -129,18 +130,17 @@ def _tuned(
 ) -> Tuning:
     """Return the corrected biases of an allocation, from the cache where it was tried before."""
     deployment = Deployment(plan.allocation(), analysis.settings, analysis.build.residual)
-    own = tuple(analysis.settings.items())
-    key = digest("tune", network.digest(), tuple(plan.allocation().items()), own)
+    own, build = tuple(analysis.settings.items()), analysis.build
+    best = build.seed if build.effort == "best" else None
+    key = digest("tune", network.digest(), tuple(plan.allocation().items()), own, best)
     return session.cache.step(
         key,
         Tuning,
         lambda: fit(
-            network.model,
-            network.ranges,
-            deployment,
-            network.stream(),
+            Subject(network.model, network.ranges, deployment, network.stream()),
             Memory(session.cache, key),
             feedback,
+            Effort(build.effort == "best", build.seed),
         ),
     )
 
@@ -287,7 +287,7 @@ def _describe(
         build=analysis.build,
         plan=plan,
         program=found.program,
-        ranges=network.ranges,
+        ranges=replaced(network.ranges, found.tuning.ranges),
         sensitivities=analysis.sensitivities,
         kernels=found.kernels,
         calibration=calibration_words(network, analysis.build),

@@ -73,6 +73,20 @@ def artifact(built: dict[str, Any], tmp_path: Path) -> Path:
     return copy
 
 
+def test_the_front_of_the_spec_holds_what_was_built(
+    hawqc: Hawqc, spec: Path, built: dict[str, Any]
+) -> None:
+    result = hawqc("pareto", spec, "--relax", "fits", "--points", 8, "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    front = json.loads(result.stdout)
+
+    (chosen,) = [point for point in front["points"] if point["chosen"]]
+    layers = {layer["name"]: layer["precision"] for layer in built["plan"]["layers"]}
+    assert chosen["layers"] == layers
+    assert (front["status"], front["at_build"]) == ("optimal", ["good"])
+    assert any(point["x"] > 51 * 1024 for point in front["points"])
+
+
 def test_build_mixes_precisions_within_budget_and_proves_it(built: dict[str, Any]) -> None:
     plan = built["plan"]
     chosen = {layer["precision"] for layer in plan["layers"]}

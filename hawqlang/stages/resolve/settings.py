@@ -101,11 +101,6 @@ def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
         range=body.read("range", _weight_range, None),
         rounding=body.read("rounding", _rounding, None),
     )
-    if isinstance(found.granularity, spec.GroupSize):
-        size = found.granularity.size
-        ctx.defer(f"granularity = group({size})", body.settings["granularity"].span)
-    if found.scheme == "affine":
-        ctx.defer("affine weights (`scheme = affine`)", body.settings["scheme"].span)
     if found.rounding == "adaptive" and (
         found.scheme == "affine" or isinstance(found.granularity, spec.GroupSize)
     ):
@@ -126,10 +121,7 @@ def activation_block(block: syntax.Block, ctx: Context) -> ActivationChanges:
 
 def accumulator(expr: syntax.Expr, ctx: Context) -> Accumulator:
     """Return the type of sums."""
-    found: Accumulator = word(expr, ctx, ACCUMULATORS, "an accumulator")
-    if found != "int32":
-        ctx.defer(f"accumulator = {found}", expr.span)
-    return found
+    return word(expr, ctx, ACCUMULATORS, "an accumulator")
 
 
 def effort(expr: syntax.Expr, ctx: Context) -> Effort:

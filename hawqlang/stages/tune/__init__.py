@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from hawqlang.cache import TensorStore
@@ -18,10 +20,10 @@ from hawqlang.stages.tune.bias_correction import (
     wants_correction,
 )
 from hawqlang.stages.tune.memory import Memory
-from hawqlang.stages.tune.recipe import Chosen, adaptive, bench, close_form
+from hawqlang.stages.tune.recipe import Chosen, adaptive, bench, close_form, descend
 from hawqlang.stages.tune.replay import LEAST_SAMPLES
 
-__all__ = ["BiasCorrection", "Memory", "correct_biases", "fit", "tune"]
+__all__ = ["BiasCorrection", "Effort", "Memory", "Subject", "correct_biases", "fit", "tune"]
 
 
 def tune(
@@ -70,26 +72,41 @@ def tune(
     )
 
 
-def fit(
-    model: FloatModel,
-    table: RangeTable,
-    deployment: Deployment,
-    samples: Stream,
-    memory: Memory,
-    feedback: Feedback,
-) -> Tuning:
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How hard weights are worked on beyond the closed form."""
+
+    gradient: bool = False
+    """Whether blocks are reconstructed by gradient on top."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A network that is to be deployed at certain precisions."""
+
+    model: FloatModel
+    table: RangeTable
+    """Ranges of everything that is stored."""
+    deployment: Deployment
+    """Precision and settings of every layer."""
+    samples: Stream
+    """Calibration samples as the network sees them; read several times."""
+
+
+def fit(subject: Subject, memory: Memory, feedback: Feedback, effort: Effort) -> Tuning:
     """Return the integer weights, scales and biases that the network is deployed with.
 
     Where no layer asks for adaptive rounding this is :func:`tune`.
 
     Args:
-        model: The float network.
-        table: Ranges of everything that is stored.
-        deployment: Precision and settings of every layer.
-        samples: Calibration samples as the network sees them; read several times.
+        subject: The network, its ranges, precisions and samples.
         memory: Remembers settled layers, and takes what was found.
         feedback: Gets layers done, and notes on what was dropped (HQ430, HQ432) or not tried (HQ431).
+        effort: How hard.
     """
+    model, table = subject.model, subject.table
+    deployment, samples = subject.deployment, subject.samples
     if not any(adaptive(own) for own in deployment.settings.values()):
         return tune(model, table, deployment, samples, memory.store, feedback)
     with torch.inference_mode():
@@ -97,7 +114,10 @@ def fit(
         if own is None:
             feedback.report(_too_few("weights are rounded to nearest and biases not corrected"))
             return Tuning()
-        return _tuning(close_form(own, memory, feedback))
+        chosen = close_form(own, memory, feedback)
+        if effort.gradient:
+            chosen = descend(own, chosen, memory, effort.seed, feedback)
+        return _tuning(chosen)
 
 
 def _tuning(chosen: Chosen) -> Tuning:
@@ -105,6 +125,7 @@ def _tuning(chosen: Chosen) -> Tuning:
     layers = chosen.layers
     return Tuning(
         biases=tuple(row.bias for row in layers if row.bias is not None),
+        ranges=chosen.ranges,
         weights=tuple(row.weight for row in layers if row.weight is not None),
         kept=bool(layers),
         error_before=chosen.trials[0].error,

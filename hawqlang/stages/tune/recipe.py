@@ -9,13 +9,13 @@ network's, on samples that nothing was fitted on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from hawqlang.diagnostics import Diagnostic
 from hawqlang.ir.candidates import LayerSettings
-from hawqlang.ir.ranges import RangeTable
+from hawqlang.ir.ranges import RangeTable, TensorRange
 from hawqlang.ir.tuning import Correction, FittedLayer, Trial
 from hawqlang.stages.batches import Stream
 from hawqlang.stages.feedback import Feedback
@@ -23,6 +23,7 @@ from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import layer_nodes
 from hawqlang.stages.tune.memory import Memory
+from hawqlang.stages.tune.reconstruct import Walk, most_samples, reconstruct
 from hawqlang.stages.tune.reference import Reference
 from hawqlang.stages.tune.replay import (
     LEAST_SAMPLES,
@@ -31,7 +32,7 @@ from hawqlang.stages.tune.replay import (
     held_out,
     sample_limit,
 )
-from hawqlang.stages.tune.sequential import fit_layers
+from hawqlang.stages.tune.sequential import apply, fit_layers, untouched
 
 ATTEMPTS: tuple[tuple[Correction, ...], ...] = (
     ("bias",),
@@ -56,6 +57,8 @@ class Chosen:
 
     layers: tuple[FittedLayer, ...]
     """Empty where nothing beat plain rounding."""
+    ranges: tuple[TensorRange, ...]
+    """Of tensors whose step was learned."""
     trials: tuple[Trial, ...]
     fitted: int
     held_out: int
@@ -75,16 +78,18 @@ class Bench:
     deployment: Deployment
     replay: Replay
     reference: Reference
-    trials: list[Trial] = field(default_factory=list[Trial])
 
     @property
     def held(self) -> torch.Tensor:
         """Return which samples are held out."""
         return held_out(self.replay.count)
 
-    def simulation(self) -> Simulation:
-        """Return the network rounded to nearest."""
-        return Simulation(self.model, self.table, self.deployment)
+    samples: Stream
+    trials: list[Trial] = field(default_factory=list[Trial])
+
+    def simulation(self, table: RangeTable | None = None) -> Simulation:
+        """Return the network rounded to nearest, in the calibrated ranges or in others."""
+        return Simulation(self.model, table or self.table, self.deployment)
 
     def judge(self, logits: torch.Tensor) -> float:
         """Return the error of held-out samples' logits."""
@@ -128,7 +133,7 @@ def bench(
     replay = Replay(plain, room)
     if replay.count < LEAST_SAMPLES:
         return None
-    return Bench(model, table, deployment, replay, Reference(model, room))
+    return Bench(model, table, deployment, replay, Reference(model, room), room)
 
 
 def close_form(bench: Bench, memory: Memory, feedback: Feedback) -> Chosen:
@@ -159,7 +164,39 @@ def close_form(bench: Bench, memory: Memory, feedback: Feedback) -> Chosen:
         else:
             feedback.report(dropped(bench.trials))
     held = int(bench.held.sum())
-    return Chosen(best, tuple(bench.trials), bench.replay.count - held, held)
+    return Chosen(best, (), tuple(bench.trials), bench.replay.count - held, held)
+
+
+def descend(bench: Bench, chosen: Chosen, memory: Memory, seed: int, feedback: Feedback) -> Chosen:
+    """Return what gradient reconstruction makes of a choice, or the choice itself where that is better.
+
+    Args:
+        bench: The network with its samples.
+        chosen: Where the closed form ended.
+        memory: Remembers settled blocks.
+        seed: Draws batches.
+        feedback: Gets layers done, and a note where nothing came of it (HQ432).
+    """
+    graph = bench.model.graph
+    settings = bench.deployment.settings
+    start = {row.layer: row for row in chosen.layers}
+    for node in layer_nodes(graph):
+        start.setdefault(node.name, untouched(node.name))
+    count = min(bench.replay.count, most_samples(graph))
+    some = torch.arange(bench.replay.count) < count
+    x = torch.cat(list(bench.samples.first(count).batches(bench.replay.size)))
+    walk = Walk(bench.replay.again(bench.simulation(), some), bench.model, bench.table, x)
+    trainable = frozenset(name for name in start if adaptive(settings[name]))
+    own = memory.of("reconstructed", *(row.model_dump_json() for row in start.values()))
+    layers, ranges = reconstruct(walk, start, trainable, own, seed, feedback)
+    final = bench.replay.again(bench.simulation(walk.table), bench.held)
+    for row in layers:
+        apply(final.simulation, row, memory)
+    steps = next((t.corrections for t in reversed(chosen.trials) if t.kept), ())
+    if bench.try_out((*steps, "reconstructed"), bench.judge(final.finish())):
+        return replace(chosen, layers=layers, ranges=ranges, trials=tuple(bench.trials))
+    feedback.report(dropped(bench.trials))
+    return replace(chosen, trials=tuple(bench.trials))
 
 
 def dropped(trials: list[Trial]) -> Diagnostic:

@@ -124,6 +124,13 @@ def apply(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> None:
     simulation.set_layer(fitted.layer, weight, memory.store.get(fitted.bias.bias))
 
 
+def untouched(layer: str) -> FittedLayer:
+    """Return a layer that keeps what it has."""
+    return FittedLayer(
+        layer=layer, weight=None, bias=None, kept=(), error_before=0.0, error_after=0.0
+    )
+
+
 def observe(replay: Replay, reference: Reference, node: LayerNode) -> tuple[Moments, Moments]:
     """Return the moments of a layer's quantized input and float output: samples to fit on, and held-out ones."""
     simulation = replay.simulation
@@ -153,9 +160,7 @@ def fit_layer(
     """Return a layer with every allowed correction that held-out samples confirm."""
     simulation = replay.simulation
     if not allowed:
-        return FittedLayer(
-            layer=node.name, weight=None, bias=None, kept=(), error_before=0.0, error_after=0.0
-        )
+        return untouched(node.name)
     problem = _Problem(node, simulation, allowed, *observe(replay, reference, node))
     judged = problem.judged
     start = _State(
@@ -172,7 +177,7 @@ def fit_layer(
             got = judged.error(tried.weight, tried.bias)
             if got < error and _fits(problem, tried):
                 current, error = tried, got
-    spread = float((judged.yy - judged.y.square()).sum()) or 1.0
+    spread = float(judged.yy.sum()) or 1.0
     put = memory.store.put
     weight = None
     if current.rounded is not None:
@@ -206,8 +211,8 @@ def _aims(problem: _Problem) -> tuple[torch.Tensor, torch.Tensor]:
     """Return second moments of the input, and of the output with it: about their means where the bias is free."""
     fitted = problem.fitted
     if problem.free_bias:
-        return fitted.centred()
-    return fitted.xx, fitted.yx - problem.own_bias[:, :, None] * fitted.x[:, None, :]
+        return fitted.xx, fitted.yx
+    return fitted.about(problem.own_bias)
 
 
 def _rounded(

@@ -53,7 +53,7 @@ class Soft(Simulation):
         self.learned = learned
         self.generator = generator
         self.drops = True
-        self._real = dict(base._real)
+        self._real = dict(self._real)
 
     def refresh(self) -> None:
         """Make the weights anew from what is learned."""
