@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common import EXAMPLES, ROOT, hawqc, show, write_results
+from common import EXAMPLES, ROOT, forget, hawqc, show, write_results
 
 JPEG = "cifar10/test_jpeg_dev4500.npz"
 
@@ -86,6 +86,7 @@ def written(name: str, budget: str, effort: str | None, folder: Path) -> Path:
     path.write_text(
         f"{declarations}\nquantize {head} as {name}_{budget} {{\n{body}\n}}\n", encoding="utf-8"
     )
+    forget(path)
     return path
 
 

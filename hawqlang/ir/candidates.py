@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Literal
 
+from pydantic import Field
+
 from hawqlang.base import Frozen, Precision, Span
 from hawqlang.diagnostics.model import Diagnostic
 from hawqlang.ir.spec import ActivationSettings, Finetune, WeightSettings
@@ -22,8 +24,11 @@ class LayerSettings(Frozen):
     accumulator: Literal["int32", "int24", "int16"] = "int32"
     bias_correction: bool = True
     finetune: Finetune | None = None
-    rules: tuple[tuple[str, Span], ...] = ()
-    """Per key that a ``layer`` block set, the block that did: ``("precision", span)``."""
+    seed: int = 0
+    """Of what is random in the layer: stochastic rounding. 0 where nothing is."""
+    rules: tuple[tuple[str, Span], ...] = Field(default=(), exclude=True, repr=False)
+    """Per key that a ``layer`` block set, the block that did: ``("precision", span)``. No digest sees it: where a
+    block stands in the spec changes nothing that is measured under it."""
 
     @property
     def candidates(self) -> tuple[Precision, ...]:

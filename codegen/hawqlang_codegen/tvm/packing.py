@@ -20,7 +20,7 @@ FOLDED_SHIFT = 53
 """Up to this shift an 8-bit zero point fits beside the rounding constant in 32 bits."""
 MAX_SHIFT = 62
 SCALARS = 16
-"""Words behind the parameter vectors: lo, hi, zero point, addend multiplier, rounding, shift, zeros."""
+"""Words behind the parameter vectors: lo, hi, zero point, the addend's numbers, zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,9 @@ class Rescale:
         """Return whether every shift is one that the kernels can do."""
         return bool(np.all(self.shift <= MAX_SHIFT))
 
-    @property
-    def folded(self) -> bool:
+    def folded(self, zero: int) -> bool:
         """Return whether the zero point can stand in the rounding constant."""
-        return bool(np.all(self.shift <= FOLDED_SHIFT))
+        return abs(zero) < 1 << 8 and bool(np.all(self.shift <= FOLDED_SHIFT))
 
 
 def rescale(multiplier: IntArray, shift: IntArray, channels: int, scaled: int = 0) -> Rescale:
@@ -73,20 +72,19 @@ class StoreScalars:
     lo: int
     hi: int
     zero: int
-    multiplier: int = 0
-    rounding: int = 0
-    shift: int = 0
+    operand: tuple[int, ...] = ()
+    """The addend's numbers: multiplier, rounding, shift, zero point, shift to the left before all."""
 
     def words(self) -> Int32:
         """Return the block of ``SCALARS`` words."""
-        values = (self.lo, self.hi, self.zero, self.multiplier, self.rounding, self.shift)
+        values = (self.lo, self.hi, self.zero, *self.operand)
         return np.array([*values, *[0] * (SCALARS - len(values))], dtype=np.int32)
 
 
 def narrow_block(scale: Rescale, scalars: StoreScalars, channels: int) -> Int32:
     """Return multipliers, rounding constants and shifts of the high half, padded to ``channels``, then the scalars."""
     rounding = np.int64(1) << (scale.shift - NARROW_SHIFT)
-    if scale.folded:
+    if scale.folded(scalars.zero):
         rounding = rounding + (np.int64(scalars.zero) << (scale.shift - 32))
     vectors = (scale.multiplier, rounding, scale.shift - 32)
     return np.concatenate([*(_padded(v, channels) for v in vectors), scalars.words()])
@@ -105,15 +103,18 @@ def _padded(values: npt.NDArray[np.int64], channels: int) -> Int32:
     return result
 
 
-def dense_weights(weights: Int8, vectors: int) -> Int8:
-    """Return weights ``[blocks][KH][KW][IC/4][vectors][16][4]`` of ``(OC, KH, KW, IC)``; padding is zeros."""
+def dense_weights(weights: IntArray, vectors: int, word: int = WORD) -> Int8:
+    """Return weights ``[blocks][KH][KW][IC/word][vectors][16][word]`` of ``(OC, KH, KW, IC)``; padding is zeros.
+
+    A word is 32 bits: four channels of int8 or two of int16, as four bytes either way.
+    """
     channels, tall, wide, depth = weights.shape
     blocks = -(-channels // (vectors * LANES))
-    words = -(-depth // WORD)
-    full = np.zeros((blocks * vectors * LANES, tall, wide, words * WORD), dtype=np.int8)
+    words = -(-depth // word)
+    full = np.zeros((blocks * vectors * LANES, tall, wide, words * word), dtype=weights.dtype)
     full[:channels, :, :, :depth] = weights
-    split = full.reshape(blocks, vectors, LANES, tall, wide, words, WORD)
-    return np.ascontiguousarray(split.transpose(0, 3, 4, 5, 1, 2, 6))
+    split = full.reshape(blocks, vectors, LANES, tall, wide, words, word)
+    return np.ascontiguousarray(split.transpose(0, 3, 4, 5, 1, 2, 6)).view(np.int8)
 
 
 def joined_taps(weights: Int8) -> Int8:
@@ -149,6 +150,14 @@ def depthwise_weights(weights: Int8, lanes: int, pixel: int) -> Int8:
     return np.ascontiguousarray(split.transpose(0, 4, 6, 2, 1, 3, 5))
 
 
+def wide_depthwise_weights(weights: IntArray, pixel: int) -> Int32:
+    """Return weights ``[KH][KW][C]`` of ``(C, KH, KW, 1)`` in int32, channels padded to those of a stored pixel."""
+    channels, tall, wide, _ = weights.shape
+    full = np.zeros((tall, wide, pixel), dtype=np.int32)
+    full[:, :, :channels] = weights[:, :, :, 0].transpose(1, 2, 0)
+    return full
+
+
 def padded_bias(bias: npt.NDArray[np.int64], channels: int) -> Int32:
     """Return biases padded to ``channels``; that they fit int32 has been proven with the sums they begin."""
     result = np.zeros(channels, dtype=np.int32)
@@ -162,12 +171,14 @@ class Windows:
 
     start: Int32
     """First word per block."""
-    weights: Int8
-    """``(OC, KH, KW, 4·words)``, zeros outside the channel's own group."""
+    weights: IntArray
+    """``(OC, KH, KW, word·words)``, zeros outside the channel's own group."""
     words: int
 
 
-def group_windows(weights: Int8, groups: int, block: int, pixel: int) -> Windows:
+def group_windows(
+    weights: IntArray, groups: int, block: int, pixel: int, word: int = WORD
+) -> Windows:
     """Return a grouped convolution as dense ones on windows of channels.
 
     Args:
@@ -175,6 +186,7 @@ def group_windows(weights: Int8, groups: int, block: int, pixel: int) -> Windows
         groups: Number of groups.
         block: Output channels computed together.
         pixel: Channels of the stored input, padding included, that a window must not leave.
+        word: Channels of a 32-bit word.
     """
     channels, tall, wide, depth = weights.shape
     per_group = channels // groups
@@ -182,10 +194,10 @@ def group_windows(weights: Int8, groups: int, block: int, pixel: int) -> Windows
     for first in range(0, channels, block):
         last = min(first + block, channels) - 1
         spans.append((first // per_group * depth, (last // per_group + 1) * depth))
-    words = max(-(-stop // WORD) - start // WORD for start, stop in spans)
-    starts = [min(start // WORD, pixel // WORD - words) for start, _ in spans]
-    full = np.zeros((channels, tall, wide, words * WORD), dtype=np.int8)
+    words = max(-(-stop // word) - start // word for start, stop in spans)
+    starts = [min(start // word, pixel // word - words) for start, _ in spans]
+    full = np.zeros((channels, tall, wide, words * word), dtype=weights.dtype)
     for channel in range(channels):
-        at = channel // per_group * depth - starts[channel // block] * WORD
+        at = channel // per_group * depth - starts[channel // block] * word
         full[channel, :, :, at : at + depth] = weights[channel]
     return Windows(start=np.array(starts, dtype=np.int32), weights=full, words=words)

@@ -65,9 +65,12 @@ def explain(case: Case, conflict: Conflict, elsewhere: Sequence[str]) -> Explain
     found = suggestions(case, core, rest)
     members = tuple(ConflictMember(name=c.name, span=c.span, text=c.text) for c in core)
     diagnostic = _diagnostic(case, core, found)
-    if not conflict.minimal:
-        note = "the solver ran out of work: a smaller set may conflict already"
-        diagnostic = diagnostic.replace(notes=(note, *diagnostic.notes))
+    doubts = [
+        "the solver ran out of work: a smaller set may conflict already" * (not conflict.minimal),
+        "proven by exact arithmetic; Z3 ran out of work proving it again"
+        * (not conflict.proven_by_z3),
+    ]
+    diagnostic = diagnostic.replace(notes=(*filter(None, doubts), *diagnostic.notes))
     return Explained(members, found, diagnostic)
 
 

@@ -24,6 +24,9 @@ Support = tuple[tuple[int, float], ...]
 TINY = 1e-9
 """A weight up to this much is none."""
 
+HUGE = 2**1000
+"""Numbers beyond are taken for this."""
+
 COST_SPAN = 1e6
 """The objective is scaled so that it spans this much."""
 
@@ -51,7 +54,7 @@ class Relaxation:
         self._row_scale = np.array([_scale(row.coefs, row.cap) for row in problem.rows])
         self._first = len(problem.rows)
         self._upper = np.ones(len(self.costs))
-        self._highs = _start(self._model(integer=False))
+        self._highs = start(self._model(integer=False))
         self._highs.setOptionValue("presolve", "off")
 
     def forbid(self, allowed: NDArray[np.bool_]) -> None:
@@ -120,7 +123,7 @@ class Relaxation:
 
     def best_integer(self, nodes: int) -> tuple[int, ...] | None:
         """Return the point that the MIP solver finds best within a number of nodes."""
-        highs = _start(self._model(integer=True))
+        highs = start(self._model(integer=True))
         highs.setOptionValue("random_seed", 0)
         highs.setOptionValue("mip_rel_gap", 0.0)  # HiGHS stops at 1e-4 on its own
         highs.setOptionValue("mip_abs_gap", 0.5 / self._cost_scale)
@@ -153,7 +156,8 @@ class Relaxation:
         return model
 
 
-def _start(model: Any) -> Any:
+def start(model: Any) -> Any:
+    """Return the solver with a model, silent and on one thread."""
     highs = highspy().Highs()
     highs.setOptionValue("output_flag", False)
     highs.setOptionValue("threads", 1)
@@ -163,22 +167,27 @@ def _start(model: Any) -> Any:
 
 def _objective(problem: Problem, cost: Coefs, offsets: NDArray[np.int64]) -> tuple[Floats, float]:
     span = sum(max(values) - min(values) for values in cost.values())
-    scale = max(1.0, span / COST_SPAN)
+    scale = max(1.0, _float(span) / COST_SPAN)
     column = np.zeros(int(offsets[-1]))
     for v, values in cost.items():
         least = min(values)
-        column[offsets[v] : offsets[v + 1]] = [(one - least) / scale for one in values]
+        column[offsets[v] : offsets[v + 1]] = [_float(one - least) / scale for one in values]
     return column, scale
 
 
 def _scale(coefs: Coefs, cap: int) -> float:
     """Return what a row is multiplied by: its largest number becomes 100."""
     largest = max([abs(cap), 1, *(abs(one) for values in coefs.values() for one in values)])
-    return 100 / largest if largest > 1 else 1.0
+    return 100 / _float(largest) if largest > 1 else 1.0
 
 
 def _ratio(number: int, scale: float) -> float:
-    return float(number) * scale if abs(number) < 2**1000 else number / int(1 / scale)
+    return _float(number) * scale
+
+
+def _float(number: int) -> float:
+    """Return the number, or the largest there is: what floats cannot say is left to the integers."""
+    return float(max(-HUGE, min(HUGE, number)))
 
 
 def _columns(coefs: Coefs, offsets: Sequence[int], scale: float) -> tuple[list[int], list[float]]:

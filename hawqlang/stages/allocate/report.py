@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hawqlang.ir.plan import BitPlan, Change, ConstraintResult, LayerChoice, Price, RunnerUp, Why
@@ -16,6 +17,7 @@ def plan_json(plan: BitPlan) -> dict[str, Any]:
         "quantize": plan.build,
         "status": plan.status,
         "gap": plan.gap,
+        "excluded": plan.excluded,
         "objective": dict(plan.objective),
         "metrics": dict(plan.metrics),
         "artifact_bytes": plan.artifact_bytes,
@@ -67,7 +69,7 @@ def _price(price: Price) -> dict[str, Any]:
         "change": price.change,
         "bound": price.bound,
         "metrics": dict(price.metrics),
-        "changes": _changes(price.changes),
+        "changes": changes_json(price.changes),
     }
 
 
@@ -76,11 +78,12 @@ def _runner_up(other: RunnerUp) -> dict[str, Any]:
         "status": other.status,
         "objective": dict(other.objective),
         "metrics": dict(other.metrics),
-        "changes": _changes(other.changes),
+        "changes": changes_json(other.changes),
     }
 
 
-def _changes(changes: tuple[Change, ...]) -> list[dict[str, str]]:
+def changes_json(changes: tuple[Change, ...]) -> list[dict[str, str]]:
+    """Return the layers that differ between two allocations."""
     return [
         {"layer": one.layer, "before": str(one.before), "after": str(one.after)} for one in changes
     ]
@@ -94,3 +97,10 @@ def _constraint(one: ConstraintResult) -> dict[str, Any]:
         "bound": one.bound,
         "slack": one.slack,
     }
+
+
+def changes_text(changes: Sequence[Change], shown: int) -> str:
+    """Return the layers that differ between two allocations in words, the first ``shown`` by name."""
+    named = [f"{one.layer} {one.before} → {one.after}" for one in changes[:shown]]
+    rest = len(changes) - shown
+    return ", ".join(named) + (f" and {rest} more" if rest > 0 else "")

@@ -11,6 +11,13 @@ from hawqlang.stages.resolve.amounts import Amount
 from hawqlang.stages.resolve.bind import Arguments, Signature, call, fields
 from hawqlang.stages.resolve.constants import amount, ungroup
 from hawqlang.stages.resolve.read import boolean, listed, path, positive, ratio, whole, word
+from hawqlang.stages.resolve.refusals import (
+    ACTIVATION_GRANULARITIES,
+    ACTIVATION_RANGES,
+    REFUSED_SCHEMES,
+    WEIGHT_GRANULARITIES,
+    refuse,
+)
 from hawqlang.stages.resolve.report import RejectedError, error
 from hawqlang.stages.resolve.scope import Context
 
@@ -94,13 +101,6 @@ def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
         range=body.read("range", _weight_range, None),
         rounding=body.read("rounding", _rounding, None),
     )
-    if isinstance(found.granularity, spec.GroupSize):
-        size = found.granularity.size
-        ctx.defer(f"granularity = group({size})", body.settings["granularity"].span)
-    if found.scheme == "affine":
-        ctx.defer("affine weights (`scheme = affine`)", body.settings["scheme"].span)
-    if found.rounding == "stochastic":
-        ctx.defer(f"rounding = {found.rounding}", body.settings["rounding"].span)
     if found.rounding == "adaptive" and (
         found.scheme == "affine" or isinstance(found.granularity, spec.GroupSize)
     ):
@@ -121,10 +121,7 @@ def activation_block(block: syntax.Block, ctx: Context) -> ActivationChanges:
 
 def accumulator(expr: syntax.Expr, ctx: Context) -> Accumulator:
     """Return the type of sums."""
-    found: Accumulator = word(expr, ctx, ACCUMULATORS, "an accumulator")
-    if found != "int32":
-        ctx.defer(f"accumulator = {found}", expr.span)
-    return found
+    return word(expr, ctx, ACCUMULATORS, "an accumulator")
 
 
 def effort(expr: syntax.Expr, ctx: Context) -> Effort:
@@ -139,12 +136,11 @@ def residual(expr: syntax.Expr, ctx: Context) -> Literal[8, 16, 32]:
     if found is None:
         message = f"`{ctx.quote(expr.span)}` is not a width of `residual`"
         raise error("HQ209", message, expr.span, help="write `8`, `16` or `32`")
-    if found != 8:
-        ctx.defer(f"residual = {found}", expr.span)
     return found
 
 
 def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
+    refuse(expr, ctx, WEIGHT_GRANULARITIES)
     before = ctx.sink.errors
     arguments = call(expr, ctx, "a granularity of weights", _GRANULARITIES)
     if arguments.function == "group":
@@ -156,6 +152,7 @@ def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
 
 
 def _scheme(expr: syntax.Expr, ctx: Context) -> Scheme:
+    refuse(expr, ctx, REFUSED_SCHEMES)
     return word(expr, ctx, SCHEMES, "a scheme")
 
 
@@ -164,6 +161,7 @@ def _rounding(expr: syntax.Expr, ctx: Context) -> Rounding:
 
 
 def _per_tensor(expr: syntax.Expr, ctx: Context) -> Literal["per_tensor"]:
+    refuse(expr, ctx, ACTIVATION_GRANULARITIES)
     only: tuple[Literal["per_tensor"], ...] = ("per_tensor",)
     return word(expr, ctx, only, "a granularity of activations")
 
@@ -173,6 +171,7 @@ def _weight_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
 
 
 def _activation_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
+    refuse(expr, ctx, ACTIVATION_RANGES)
     return _range(expr, ctx, "a range of activations", _ACTIVATION_RANGES)
 
 
@@ -238,7 +237,7 @@ def sensitivity(expr: syntax.Expr, ctx: Context) -> spec.Sensitivity:
         case "file":
             found = spec.FileSensitivity(path=arguments.read("path", path, ""), span=expr.span)
         case name:
-            samples = arguments.read("samples", whole, spec.NamedSensitivity(kind="kl").samples)
+            samples = arguments.read("samples", whole, 0) or None
             found = spec.NamedSensitivity.model_validate({"kind": name, "samples": samples})
     if ctx.sink.errors > before:
         raise RejectedError
