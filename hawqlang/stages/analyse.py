@@ -124,6 +124,20 @@ def analyse(
     return Analysis(build, table, layers, network, sensitivities, found)
 
 
+def recalibrated(analysis: Analysis, model: FloatModel) -> RangeTable:
+    """Return the ranges of a network that has other weights than the imported one, as the build asks for them."""
+    build, network = analysis.build, analysis.known()
+    settings = (network.graph, analysis.settings, build.activations, build.residual)
+    return calibrate(
+        model,
+        network.stream(),
+        range_requests(*settings, lambda _known: None),
+        interval=input_interval(network.input),
+        default=build.activations,
+        feedback=Feedback(),
+    )
+
+
 def calibration_words(network: Network, build: Build) -> str:
     """Return the calibration set as a card names it."""
     data = None if build.dataset is None else build.dataset.calibration

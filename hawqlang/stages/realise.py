@@ -31,6 +31,7 @@ from hawqlang.ir.kernels import KernelSet
 from hawqlang.ir.plan import BitPlan, ConstraintResult
 from hawqlang.ir.printer import program_text
 from hawqlang.ir.printer_spec import print_spec
+from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.scales import ScaleTable
 from hawqlang.ir.spec import Build, ImageInput, Input, Spec
 from hawqlang.ir.tuning import Tuning
@@ -40,12 +41,13 @@ from hawqlang.progress import Silent
 from hawqlang.session import Session
 from hawqlang.stages.accuracy import accuracy_constraints, decide
 from hawqlang.stages.allocate.report import plan_json
-from hawqlang.stages.analyse import Analysis, Network, Report, calibration_words
+from hawqlang.stages.analyse import Analysis, Network, Report, calibration_words, recalibrated
 from hawqlang.stages.bundle import file_entries, relocate, write_reference
 from hawqlang.stages.card import Outcome, card_context
 from hawqlang.stages.data import Samples, open_samples
 from hawqlang.stages.evaluate import compare, float_top1, integer_top1
 from hawqlang.stages.feedback import Feedback
+from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment
@@ -133,6 +135,10 @@ def _tuned(
     own, build = tuple(analysis.settings.items()), analysis.build
     best = build.seed if build.effort == "best" else None
     key = digest("tune", network.digest(), tuple(plan.allocation().items()), own, best)
+
+    def again(model: FloatModel) -> RangeTable:
+        return recalibrated(analysis, model)
+
     return session.cache.step(
         key,
         Tuning,
@@ -140,7 +146,7 @@ def _tuned(
             Subject(network.model, network.ranges, deployment, network.stream()),
             Memory(session.cache, key),
             feedback,
-            Effort(build.effort == "best", build.seed),
+            Effort(again if build.effort == "best" else None, build.seed),
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,7 @@ from hawqlang.stages.tune.bias_correction import (
     wants_correction,
 )
 from hawqlang.stages.tune.memory import Memory
-from hawqlang.stages.tune.recipe import Chosen, adaptive, bench, close_form, descend
+from hawqlang.stages.tune.recipe import Chosen, adaptive, bench, close_form, descend, equalize
 from hawqlang.stages.tune.replay import LEAST_SAMPLES
 
 __all__ = ["BiasCorrection", "Effort", "Memory", "Subject", "correct_biases", "fit", "tune"]
@@ -76,8 +77,8 @@ def tune(
 class Effort:
     """How hard weights are worked on beyond the closed form."""
 
-    gradient: bool = False
-    """Whether blocks are reconstructed by gradient on top."""
+    ranges_of: Callable[[FloatModel], RangeTable] | None = None
+    """Calibrates a network again; where it is given, weights are equalized and blocks reconstructed by gradient too."""
     seed: int = 0
 
 
@@ -115,25 +116,28 @@ def fit(subject: Subject, memory: Memory, feedback: Feedback, effort: Effort) ->
             feedback.report(_too_few("weights are rounded to nearest and biases not corrected"))
             return Tuning()
         chosen = close_form(own, memory, feedback)
-        if effort.gradient:
-            chosen = descend(own, chosen, memory, effort.seed, feedback)
-        return _tuning(chosen)
+        if effort.ranges_of is not None:
+            chosen = equalize(chosen, effort.ranges_of, memory, feedback)
+            chosen = descend(chosen, memory, effort.seed, feedback)
+        return _tuning(chosen, table)
 
 
-def _tuning(chosen: Chosen) -> Tuning:
-    """Return what was chosen, as a noun that crosses steps."""
-    layers = chosen.layers
+def _tuning(chosen: Chosen, table: RangeTable) -> Tuning:
+    """Return what was chosen, as a noun that crosses steps; ``table`` holds the calibrated ranges."""
+    layers, trials = chosen.layers, chosen.bench.trials
+    held = int(chosen.bench.held.sum())
+    calibrated = set(table.ranges)
     return Tuning(
         biases=tuple(row.bias for row in layers if row.bias is not None),
-        ranges=chosen.ranges,
         weights=tuple(row.weight for row in layers if row.weight is not None),
+        ranges=tuple(row for row in chosen.table.ranges if row not in calibrated),
         kept=bool(layers),
-        error_before=chosen.trials[0].error,
-        error_after=chosen.error if layers else min(t.error for t in chosen.trials[1:]),
-        fitted=chosen.fitted,
-        held_out=chosen.held_out,
+        error_before=trials[0].error,
+        error_after=min(t.error for t in (trials if layers else trials[1:])),
+        fitted=chosen.bench.replay.count - held,
+        held_out=held,
         layers=layers,
-        trials=chosen.trials,
+        trials=tuple(trials),
     )
 
 

@@ -77,8 +77,8 @@ def reconstruct(
     memory: Memory,
     seed: int,
     feedback: Feedback,
-) -> tuple[tuple[FittedLayer, ...], tuple[TensorRange, ...]]:
-    """Return what became of every layer, and the ranges of tensors whose step was learned.
+) -> tuple[FittedLayer, ...]:
+    """Return what became of every layer; the walk's table then holds the steps that were learned.
 
     Args:
         walk: Both networks at their input; the simulation rounded to nearest.
@@ -90,7 +90,6 @@ def reconstruct(
     """
     simulation = walk.simulation
     found: dict[str, FittedLayer] = {}
-    ranges: dict[tuple[str, int], TensorRange] = {}
     parts = blocks(simulation.graph)
     for number, block in enumerate(parts):
         feedback.doing(block.layers[-1].name if block.layers else block.y)
@@ -109,12 +108,11 @@ def reconstruct(
         for node in block.layers:
             found[node.name] = chosen.get(node.name, start[node.name])
             _give(simulation, node, found[node.name], memory)
-        ranges |= {(row.tensor, row.bits): row for row in result.ranges}
         for node in block.nodes:
             walk.replay.advance(node)
         walk.x = y
         feedback.progress(number + 1, len(parts))
-    return tuple(found.values()), tuple(ranges.values())
+    return tuple(found.values())
 
 
 def _give(simulation: Simulation, node: LayerNode, fitted: FittedLayer, memory: Memory) -> None:

@@ -131,6 +131,20 @@ def untouched(layer: str) -> FittedLayer:
     )
 
 
+def complete(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> FittedLayer:
+    """Return a layer with weight and bias written out also where they are the simulation's own."""
+    put = memory.store.put
+    own = simulation.weights[fitted.layer]
+    node = next(n for n in layer_nodes(simulation.graph) if n.name == fitted.layer)
+    weight = LayerWeight(layer=fitted.layer, q=put(own.q), scale=put(own.scale))
+    bias = LayerBias(layer=fitted.layer, bias=put(simulation.own_bias(node)))
+    return fitted.replace(
+        weight=fitted.weight or weight,
+        bias=fitted.bias or bias,
+        kept=("equalized", *fitted.kept),
+    )
+
+
 def observe(replay: Replay, reference: Reference, node: LayerNode) -> tuple[Moments, Moments]:
     """Return the moments of a layer's quantized input and float output: samples to fit on, and held-out ones."""
     simulation = replay.simulation
