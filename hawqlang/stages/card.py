@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hawqlang import units
+from hawqlang.ir.attempt import Attempt
 from hawqlang.ir.evaluation import Evaluation
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import KernelSet
@@ -17,6 +18,7 @@ from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import Build
+from hawqlang.stages.attempts import changed, totals, verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,16 @@ class ConstraintRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One allocation that was tried, ready to print."""
+
+    number: int
+    totals: str
+    verdicts: str
+    changed: str
+
+
+@dataclass(frozen=True, slots=True)
 class CardContext:
     """Context of ``report/card.md.j2``."""
 
@@ -50,6 +62,8 @@ class CardContext:
     facts: tuple[tuple[str, str], ...]
     layers: tuple[LayerRow, ...]
     constraints: tuple[ConstraintRow, ...]
+    attempts: tuple[AttemptRow, ...]
+    """Empty where the first one held."""
     notes: tuple[str, ...]
 
 
@@ -66,8 +80,10 @@ class Outcome:
     calibration: str
     """The calibration set in words: count, kind, whether labels were used."""
     bias_correction: str
+    rounding: str
     evaluation: Evaluation | None
     notes: tuple[str, ...]
+    attempts: tuple[Attempt, ...] = ()
 
 
 def card_context(outcome: Outcome, version: str) -> CardContext:
@@ -96,6 +112,13 @@ def card_context(outcome: Outcome, version: str) -> CardContext:
                 slack="" if row.slack is None else units.quantity(row.slack, row.unit),
             )
             for row in outcome.plan.constraints
+        ),
+        attempts=tuple(
+            AttemptRow(
+                one.number, totals(one), verdicts(one), changed(one) or "the best by its goals"
+            )
+            for one in outcome.attempts
+            if len(outcome.attempts) > 1
         ),
         notes=outcome.notes,
     )
@@ -133,10 +156,15 @@ def _result(outcome: Outcome) -> list[tuple[str, str]]:
 
 
 def _proof(plan: BitPlan) -> str:
+    left = ""
+    if plan.excluded:
+        what = f"the {plan.excluded} that failed" if plan.excluded > 1 else "the one that failed"
+        left = f"; excluded: {what} an accuracy constraint, with everything below"
     if plan.status == "optimal":
-        return "proven optimal among all allocations that satisfy the constraints"
+        among = "those not excluded" if plan.excluded else "all allocations"
+        return f"proven optimal among {among} that satisfy the constraints{left}"
     gap = "" if plan.gap is None else f", proven within {100 * plan.gap:.2f} % of the optimum"
-    return f"{plan.status}{gap}"
+    return f"{plan.status}{gap}{left}"
 
 
 def _method(outcome: Outcome) -> list[tuple[str, str]]:
@@ -146,7 +174,9 @@ def _method(outcome: Outcome) -> list[tuple[str, str]]:
     return [
         ("First and last layer", f"{first.precision}, {last.precision}"),
         ("Precisions allowed", ", ".join(allowed)),
-        ("Weights", f"{build.weights.granularity}, {build.weights.scheme}, round to nearest even"),
+        ("Weights", f"{build.weights.granularity}, {build.weights.scheme}"),
+        ("Rounding of weights", outcome.rounding),
+        ("Effort", build.effort),
         ("Activations", f"per tensor, {outcome.ranges.scheme}, static, after ReLU"),
         ("Ranges", outcome.ranges.method),
         ("Calibration data", outcome.calibration),

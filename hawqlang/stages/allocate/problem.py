@@ -6,8 +6,10 @@ All of a spec comes to this form: sums, ties, switches and any logic (``rows``).
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,7 +163,7 @@ def domain_of(starts: NDArray[np.int64], allowed: NDArray[np.bool_]) -> Domain:
     flags, bounds = allowed.tolist(), starts.tolist()
     return tuple(
         tuple(column - start for column in range(start, end) if flags[column])
-        for start, end in zip(bounds, bounds[1:], strict=False)
+        for start, end in pairwise(bounds)
     )
 
 
@@ -185,19 +187,22 @@ class Propagator:
         alive = list(domain)
         if not all(alive):
             return None
-        queue = sorted({index for v in changed for index in self._watching[v]})
-        queue += [k for k, row in enumerate(self._rows) if not row.coefs and row.cap < 0]
-        queued = set(queue)
+        empty = [k for k, row in enumerate(self._rows) if not row.coefs and row.cap < 0]
+        queued = {index for v in changed for index in self._watching[v]} | set(empty)
+        # Short rows first: they cost little, and long ones then see all that they rule out.
+        queue = [(len(self._rows[index].coefs), index) for index in queued]
+        heapq.heapify(queue)
         while queue:
-            index = queue.pop()
+            _, index = heapq.heappop(queue)
             queued.discard(index)
             hit = _drop(self._rows[index], alive)
             if hit is None:
                 return None
             for v in hit:
-                fresh = [i for i in self._watching[v] if i not in queued]
-                queue += fresh
-                queued.update(fresh)
+                for i in self._watching[v]:
+                    if i not in queued:
+                        heapq.heappush(queue, (len(self._rows[i].coefs), i))
+                        queued.add(i)
         return tuple(alive)
 
 

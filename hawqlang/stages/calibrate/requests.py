@@ -8,10 +8,25 @@ from dataclasses import dataclass
 from hawqlang.diagnostics import Diagnostic
 from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import Graph
-from hawqlang.ir.spec import ActivationSettings, Ema, ImageInput, Input, Percentile, Range
+from hawqlang.ir.spec import (
+    ActivationSettings,
+    Automatic,
+    Ema,
+    ImageInput,
+    Input,
+    Percentile,
+    Range,
+)
 from hawqlang.stages.calibrate.observed import Interval
 from hawqlang.stages.quantize import Scheme
-from hawqlang.stages.structure import LOGITS_BITS, TAIL_BITS, Form, Reader, root_readers
+from hawqlang.stages.structure import (
+    INNER_BITS,
+    LOGITS_BITS,
+    TAIL_BITS,
+    Form,
+    Reader,
+    root_readers,
+)
 
 Report = Callable[[Diagnostic], None]
 
@@ -34,10 +49,10 @@ def range_requests(
 ) -> tuple[RangeRequest, ...]:
     """Return what to calibrate, in execution order of the tensors, widths ascending.
 
-    A tensor is stored once per width, so readers of one width share one range. What a layer rule
-    says of a reader goes before ``default``, which additions and the tail of the network use; of
-    two layers that a rule sets differently the first in execution order is followed, with a
-    warning (HQ413).
+    A tensor is stored once per width, so readers of one width share one range; at 32 bits nothing
+    is clipped and no range is needed. What a layer rule says of a reader goes before ``default``,
+    which additions and the tail of the network use; of two layers that a rule sets differently the
+    first in execution order is followed, with a warning (HQ413).
 
     Args:
         graph: The float network.
@@ -63,7 +78,9 @@ def _widths(reader: Reader, settings: Mapping[str, LayerSettings], residual: int
         case "layer":
             return sorted({precision.abits for precision in settings[reader.name].candidates})
         case "add":
-            return [residual]
+            return [residual] if residual < LOGITS_BITS else []
+        case "inner":
+            return [min(residual, INNER_BITS)]
         case "tail":
             return [TAIL_BITS]
         case "logits":
@@ -116,5 +133,7 @@ def describe(method: Range) -> str:
             return f"percentile({float(method.p * 100):g}%)"
         case Ema():
             return f"ema({float(method.momentum):g})"
+        case Automatic():
+            return f"{describe(method.at(4))} below 8 bits, {describe(method.at(8))} from there"
         case _:
             return method.kind

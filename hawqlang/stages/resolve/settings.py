@@ -106,8 +106,10 @@ def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
         ctx.defer(f"granularity = group({size})", body.settings["granularity"].span)
     if found.scheme == "affine":
         ctx.defer("affine weights (`scheme = affine`)", body.settings["scheme"].span)
-    if found.rounding in ("adaptive", "stochastic"):
-        ctx.defer(f"rounding = {found.rounding}", body.settings["rounding"].span)
+    if found.rounding == "adaptive" and (
+        found.scheme == "affine" or isinstance(found.granularity, spec.GroupSize)
+    ):
+        ctx.defer("rounding = adaptive of affine weights or groups", body.settings["rounding"].span)
     return found
 
 
@@ -132,10 +134,7 @@ def accumulator(expr: syntax.Expr, ctx: Context) -> Accumulator:
 
 def effort(expr: syntax.Expr, ctx: Context) -> Effort:
     """Return how hard ranges and rounding are optimised."""
-    found: Effort = word(expr, ctx, EFFORTS, "a level of effort")
-    if found != "fast":
-        ctx.defer(f"effort = {found}", expr.span)
-    return found
+    return word(expr, ctx, EFFORTS, "a level of effort")
 
 
 def residual(expr: syntax.Expr, ctx: Context) -> Literal[8, 16, 32]:
@@ -145,8 +144,6 @@ def residual(expr: syntax.Expr, ctx: Context) -> Literal[8, 16, 32]:
     if found is None:
         message = f"`{ctx.quote(expr.span)}` is not a width of `residual`"
         raise error("HQ209", message, expr.span, help="write `8`, `16` or `32`")
-    if found != 8:
-        ctx.defer(f"residual = {found}", expr.span)
     return found
 
 

@@ -85,9 +85,7 @@ class Sums:
     def moments(self) -> Moments:
         """Return the means."""
         n = max(self.count, 1)
-        return Moments(
-            self.count, self.xx / n, self.yx / n, self.x / n, self.y / n, self.yy / n
-        )
+        return Moments(self.count, self.xx / n, self.yx / n, self.x / n, self.y / n, self.yy / n)
 
 
 def groups_of(node: LayerNode) -> int:

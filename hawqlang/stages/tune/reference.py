@@ -1,7 +1,7 @@
 """What the float network gives at every layer: the targets of a fit, a bounded part of them at a time.
 
-Outputs are kept at a fixed random choice of positions, for as many layers as :data:`BYTES` allows. When the fit comes to
-a layer beyond those, the float network runs again for the next ones.
+Outputs are kept at a fixed random choice of positions, for as many layers as :data:`BYTES` allows. When the fit comes
+to a layer beyond those, the float network runs again for the next ones.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class Reference:
         room = BYTES
         layers = layer_nodes(graph)
         for layer in layers[layers.index(node) :]:
-            room -= 4 * self.samples.count * graph.shape(layer.output)[0] * len(self.positions(layer))
+            room -= (
+                4 * self.samples.count * graph.shape(layer.output)[0] * len(self.positions(layer))
+            )
             if wanted and room < 0:
                 break
             wanted[layer.output] = layer

@@ -1,6 +1,6 @@
 """Integers for a weight whose inputs are known: chosen by the error of the layer's output, not of the weight.
 
-With ``H`` the second moment of the layer's centred input and ``T`` the weight that is wanted, a choice ``Q = s·q`` costs
+With ``H`` the second moment of the layer's centred input and ``T`` the weight that is wanted, ``Q = s·q`` costs
 
     E = Σ_r (Q_r - T_r) H (Q_r - T_r)'.
 

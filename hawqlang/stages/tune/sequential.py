@@ -124,9 +124,7 @@ def apply(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> None:
     simulation.set_layer(fitted.layer, weight, memory.store.get(fitted.bias.bias))
 
 
-def observe(
-    replay: Replay, reference: Reference, node: LayerNode
-) -> tuple[Moments, Moments]:
+def observe(replay: Replay, reference: Reference, node: LayerNode) -> tuple[Moments, Moments]:
     """Return the moments of a layer's quantized input and float output: samples to fit on, and held-out ones."""
     simulation = replay.simulation
     weight = simulation.weight(node.name)
@@ -219,7 +217,9 @@ def _rounded(
     simulation, node = problem.simulation, problem.node
     limit = weight_limit(simulation.deployment.precision[node.name].wbits)
     if step == "rounding":
-        scale = torch.from_numpy(simulation.weights[node.name].scale).reshape(problem.fitted.y.shape)
+        scale = torch.from_numpy(simulation.weights[node.name].scale).reshape(
+            problem.fitted.y.shape
+        )
         return round_at(problem.trained, scale, by, limit)
     least = least_weight_scale(problem.own_bias.numpy(), problem.x_scale)
     settings = simulation.deployment.settings[node.name].weights
@@ -245,5 +245,5 @@ def _fits(problem: _Problem, tried: _State) -> bool:
 
 
 def _integers(found: Rounded, like: QuantizedWeight) -> QuantizedWeight:
-    q = found.q.reshape(like.q.shape).numpy().astype(like.q.dtype)
+    q = found.q.reshape(like.q.shape).numpy().astype(np.int8)
     return QuantizedWeight(np.ascontiguousarray(q), found.scale.reshape(-1).numpy().copy())
