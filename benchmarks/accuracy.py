@@ -19,6 +19,7 @@ SPECS = (
     "digits",
     "cifar_resnet20",
     "cifar_resnet20_mixed",
+    "cifar_resnet20_zero_shot",
     "cifar_resnet32",
     "cifar_resnet44",
     "squeezenet",

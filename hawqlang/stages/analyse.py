@@ -26,6 +26,7 @@ from hawqlang.ir.spec import (
     Input,
     LayersSource,
     NamedSensitivity,
+    ZeroShotData,
 )
 from hawqlang.session import Session
 from hawqlang.stages.batches import Stream, stream
@@ -40,6 +41,8 @@ from hawqlang.stages.import_model.layer_table import layer_table, read_layer_tab
 from hawqlang.stages.quantize import quantize_weight
 from hawqlang.stages.sensitivity import Subject, read_sensitivities, sensitivity
 from hawqlang.stages.structure import layer_nodes, nonnegative, range_root
+from hawqlang.stages.zero_shot import Subject as ZeroShotSubject
+from hawqlang.stages.zero_shot import SyntheticSamples, describe, zero_shot
 
 Report = Callable[[Diagnostic], None]
 
@@ -109,6 +112,8 @@ def analyse(build: Build, session: Session, report: Report) -> Analysis:
 
 def calibration_words(network: Network, build: Build) -> str:
     """Return the calibration set as a card names it."""
+    if isinstance(network.samples, SyntheticSamples):
+        return describe(network.samples.made)
     data = None if build.dataset is None else build.dataset.calibration
     kind = "" if data is None else data.kind
     labels = "with" if network.samples.labels is not None else "without"
@@ -132,7 +137,11 @@ def _calibrated(
     data = None if build.dataset is None else build.dataset.calibration
     if network_input is None or data is None:
         raise HawqError(_no_calibration(build))
-    samples = open_samples(data, network_input)
+    if isinstance(data, ZeroShotData):
+        subject = ZeroShotSubject(build.model, model, network_input)
+        samples: Samples = zero_shot(subject, data, build.seed, session)
+    else:
+        samples = open_samples(data, network_input)
     requests = range_requests(graph, layers, build.activations, build.residual, report)
     key = digest("calibrate", graph, network_input, samples.digest, requests, build.activations)
     with session.step("calibrate", f"calibrate on {len(samples)} samples") as advance:

@@ -40,6 +40,7 @@ from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.simulate import Deployment
 from hawqlang.stages.tune import tune
 from hawqlang.stages.verify import RealInputs, holds, verify
+from hawqlang.stages.zero_shot import SyntheticSamples, stored_dataset, write_samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +223,8 @@ def _describe(
         encoding="utf-8",
     )
     shutil.copyfile(runtime.__file__, folder / "runtime.py")
+    if isinstance(network.samples, SyntheticSamples):
+        write_samples(network.samples, network.input, folder)
 
 
 def _manifest(
@@ -229,6 +232,7 @@ def _manifest(
 ) -> Manifest:
     build, network, base = analysis.build, analysis.known(), place.final.resolve()
     program = found.program
+    dataset = stored_dataset(build.dataset, base)
     pixels = program.tensor(program.input)
     return Manifest(
         compiler=__version__,
@@ -237,7 +241,7 @@ def _manifest(
         sources=tuple((Path(path).name, sha) for path, sha in spec.sources),
         inputs=(("graph", digest(network.graph)), ("calibration", network.samples.digest)),
         model=relocate(build.model, base, to_relative=True),
-        dataset=None if build.dataset is None else relocate(build.dataset, base, to_relative=True),
+        dataset=None if dataset is None else relocate(dataset, base, to_relative=True),
         target=relocate(build.target, base, to_relative=True),
         network_input=network.input,
         input=Port(
