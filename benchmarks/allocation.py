@@ -4,7 +4,7 @@ For every instance the processor time of ``candidates`` + ``allocate`` (proven o
 plan) and that of HiGHS on the same integer program are taken, one thread each. What HiGHS finds is checked in exact
 integers and compared: `same` says whether both reached the same optimum.
 
-    python benchmarks/allocation.py [--quick] [--data FOLDER] [--only NAME]
+    python benchmarks/allocation.py [--quick] [--only NAME]
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from pathlib import Path
 
 from allocation_instances import hawq_v3, instance
 from common import write_results
@@ -58,11 +57,10 @@ class Measured:
     same: bool
 
 
-def cases(data: Path | None, *, quick: bool) -> Iterator[Case]:
+def cases(*, quick: bool) -> Iterator[Case]:
     """Yield the problems of every row of the table."""
-    if data is not None:
-        for name, build, table in hawq_v3(data):
-            yield Case("HAWQ-V3's 18", name, build, table)
+    for name, build, table in hawq_v3():
+        yield Case("HAWQ-V3's 18", name, build, table)
     seeds = range(1 if quick else 3)
     shares = (HALF,) if quick else (Fraction(3, 10), HALF, Fraction(7, 10))
     plan = [
@@ -119,7 +117,7 @@ def main() -> None:
     arguments = _arguments()
     measure(Case("", "warm-up", *instance("resnet18", 2, HALF, 0)))
     found: list[Measured] = []
-    for case in cases(arguments.data, quick=arguments.quick):
+    for case in cases(quick=arguments.quick):
         if arguments.only and arguments.only not in case.name:
             continue
         one = measure(case)
@@ -152,7 +150,6 @@ def _summary(found: list[Measured]) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one share and one seed")
-    parser.add_argument("--data", type=Path, help="folder that holds hawq_v3_ilp.json")
     parser.add_argument("--only", default="", help="problems whose name holds this; writes nothing")
     return parser.parse_args()
 

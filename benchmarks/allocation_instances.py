@@ -6,16 +6,15 @@ trace that varies log-normally and falls with depth, times the error of uniform 
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hawqlang.base import Precision, Span
+from hawqlang.diagnostics import HawqError
 from hawqlang.ir.layers import Layer, LayerTable
 from hawqlang.ir.spec import (
     Build,
@@ -34,6 +33,10 @@ from hawqlang.ir.spec import (
     Target,
     Term,
 )
+from hawqlang.stages.import_model.layer_file import read_layer_table
+from hawqlang.stages.resolve import resolve_file
+
+HAWQ_V3 = Path(__file__).resolve().parent.parent / "specs" / "examples" / "hawq_v3"
 
 SPAN = Span(file="benchmark.hawq", line=1, column=1, end_line=1, end_column=2)
 
@@ -163,40 +166,16 @@ def instance(network: str, count: int, share: Fraction, seed: int) -> tuple[Buil
     return _build(offered, constraints), table
 
 
-def hawq_v3(folder: Path) -> Iterator[tuple[str, Build, LayerTable]]:
-    """Yield the 18 allocation problems of HAWQ-V3's authors: one resource limited at a time.
-
-    A limit lies a quarter, half or three quarters of the way from all at 4 to all at 8 bits.
-    """
-    data = json.loads((folder / "hawq_v3_ilp.json").read_text(encoding="utf-8"))
-    offered = (Precision(wbits=4, abits=4), Precision(wbits=8, abits=8))
-    metrics: tuple[Metric, ...] = ("size", "bops", "latency")
-    for network, model in data["models"].items():
-        table = _hawq_v3_table(model, offered)
-        for metric in metrics:
-            for level, share in (("high", 3), ("medium", 2), ("low", 1)):
-                limit = _limit(metric, Fraction(share, 4), *offered)
-                yield f"{network}, {metric}, {level}", _build(offered, [limit, _tied()]), table
-
-
-def _hawq_v3_table(model: dict[str, Any], offered: tuple[Precision, ...]) -> LayerTable:
-    layers: list[Layer] = []
-    for i, name in enumerate(model["layers"]):
-        trace, error, time = (
-            model[key] for key in ("hutchinson_trace_mean", "weight_error_sq", "latency_ms")
-        )
-        layers.append(
-            Layer(
-                name=name,
-                kind="conv",
-                params=round(model["params_millions"][i] * 2**20),
-                macs=round(model["macs_millions"][i] * 10**6),
-                sensitivity=tuple((p, trace[i] * error[f"w{p.wbits}"][i]) for p in offered),
-                latency_us=tuple((p, time[str(p)][i] * 1000) for p in offered),
-            )
-        )
-    ties = tuple(tuple(model["layers"][i] for i in pair) for pair in model["tied_pairs"])
-    return LayerTable(layers=tuple(layers), shared_input=ties, from_file=True)
+def hawq_v3() -> Iterator[tuple[str, Build, LayerTable]]:
+    """Yield the 18 allocation problems of HAWQ-V3's authors: the builds of specs/examples/hawq_v3."""
+    for network in ("resnet18", "resnet50"):
+        spec, found = resolve_file(HAWQ_V3 / f"{network}.hawq", overrides={})
+        if spec is None:
+            raise HawqError(*found)
+        for build in spec.builds:
+            if isinstance(build.model.source, LayersSource):
+                table = read_layer_table(Path(build.model.source.path))
+                yield build.name.replace("_", ", "), build, table
 
 
 def _layers(

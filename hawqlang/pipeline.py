@@ -9,20 +9,28 @@ the cache under the digests of all it depends on, so a changed constraint is sol
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hawqlang.base import Precision
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.bundle import Manifest
 from hawqlang.ir.plan import BitPlan
+from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import Build, Spec
 from hawqlang.session import Session
 from hawqlang.stages.accuracy import accuracy_constraints, with_accuracy
+from hawqlang.stages.allocate.given import given
+from hawqlang.stages.allocate.reasons import explained
 from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.analyse import Analysis, Report, analyse
 from hawqlang.stages.bundle import staging
 from hawqlang.stages.deferred import refuse_deferred
+from hawqlang.stages.footprint import packed_bytes
 from hawqlang.stages.realise import Place, Realised, finish, realise
+
+Allocation = Mapping[str, Precision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +43,37 @@ class Artifact:
     realised: Realised
     attempts: tuple[str, ...]
     """What became of each allocation that was tried, in words."""
+    refused: tuple[Allocation, ...]
+    """Those that were tried before this one."""
+    sensitivities: SensitivityTable | None
+    """What the allocation rests on."""
 
 
-def plan_build(build: Build, session: Session, report: Report) -> tuple[Analysis, BitPlan]:
+def _anything(_: Artifact) -> None:
+    """Approve of whatever was built."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a lock or a saved plan asks of a build."""
+
+    sensitivities: SensitivityTable | None = None
+    """Used instead of measuring."""
+    refused: tuple[Allocation, ...] = ()
+    """Allocations known to fail: what ``given`` was chosen after."""
+    given: Allocation | None = None
+    """Exactly this is built, and no other allocation is tried."""
+    approve: Callable[[Artifact], None] = _anything
+    """Called before the artifact takes its place; nothing is left where it raises."""
+
+
+FREE = Terms()
+"""Nothing is asked."""
+
+
+def plan_build(
+    build: Build, session: Session, report: Report, terms: Terms = FREE
+) -> tuple[Analysis, BitPlan]:
     """Return the analysis of a build's model and its optimal allocation.
 
     The plan's status says whether there is an allocation at all; its diagnostics say why not.
@@ -45,12 +81,28 @@ def plan_build(build: Build, session: Session, report: Report) -> tuple[Analysis
     Raises:
         HawqError: the model, its weights or its data are at fault.
     """
-    analysis = analyse(build, session, report)
-    return analysis, _allocated(analysis, (), session)
+    analysis = analyse(build, session, report, terms.sensitivities)
+    return analysis, _allocated(analysis, terms.refused, session)
+
+
+def explain_plan(
+    analysis: Analysis, plan: BitPlan, session: Session, priced: Collection[str] = ()
+) -> BitPlan:
+    """Return a plan with the reason of every layer, the price of its next step, the runner-up, and its packed bytes.
+
+    Args:
+        analysis: what the plan was made from.
+        plan: one without an allocation comes back as it is.
+        session: shows progress.
+        priced: layers to price even where there are very many; else all are.
+    """
+    with session.step("explain", "price the next step of every layer"):
+        found = explained(analysis.build, analysis.table, analysis.candidates, plan, priced=priced)
+    return found.replace(artifact_bytes=packed_bytes(analysis, found, session))
 
 
 def compile_build(
-    spec: Spec, build: Build, folder: Path, session: Session, report: Report
+    spec: Spec, build: Build, folder: Path, session: Session, report: Report, terms: Terms = FREE
 ) -> Artifact:
     """Write the artifact of one build to ``folder`` and return what it holds.
 
@@ -62,12 +114,12 @@ def compile_build(
             attempt meets the accuracy constraints (HQ840).
     """
     refuse_deferred(spec, build)
-    analysis = analyse(build, session, report)
+    analysis = analyse(build, session, report, terms.sensitivities)
     checked = accuracy_constraints(build)
-    refused: list[BitPlan] = []
+    refused: list[Allocation] = []
     attempts: list[str] = []
-    for _ in range(build.attempts if checked else 1):
-        plan = _allocated(analysis, tuple(refused), session)
+    for _ in range(build.attempts if checked and terms.given is None else 1):
+        plan = _chosen(analysis, refused, terms, session)
         if not plan.layers:
             if refused:
                 break
@@ -79,20 +131,41 @@ def compile_build(
                 decided = with_accuracy(plan, realised.decided)
                 place = Place(made.path, folder)
                 manifest = finish(spec, analysis, decided, realised, place, session)
+                found = Artifact(
+                    folder,
+                    manifest,
+                    decided,
+                    realised,
+                    tuple(attempts),
+                    tuple(refused) or terms.refused,
+                    analysis.sensitivities,
+                )
+                terms.approve(found)
                 made.commit()
-                return Artifact(folder, manifest, decided, realised, tuple(attempts))
-        refused.append(plan)
+                return found
+        refused.append(plan.allocation())
     raise HawqError(_none_accurate(build, checked[0].name, attempts))
 
 
-def _allocated(analysis: Analysis, refused: tuple[BitPlan, ...], session: Session) -> BitPlan:
-    with session.step("allocate", "choose and prove every layer's precision"):
-        return allocate(
+def _chosen(
+    analysis: Analysis, refused: Sequence[Allocation], terms: Terms, session: Session
+) -> BitPlan:
+    """Return the allocation to build: the one that is given, else the best of those not refused."""
+    if terms.given is None:
+        return _allocated(analysis, refused, session)
+    with session.step("allocate", "check the planned allocation"):
+        return given(
             analysis.build,
             analysis.table,
             analysis.candidates,
-            exclude=[plan.allocation() for plan in refused],
+            terms.given,
+            exclude=terms.refused,
         )
+
+
+def _allocated(analysis: Analysis, refused: Sequence[Allocation], session: Session) -> BitPlan:
+    with session.step("allocate", "choose and prove every layer's precision"):
+        return allocate(analysis.build, analysis.table, analysis.candidates, exclude=refused)
 
 
 def _outcome(plan: BitPlan, realised: Realised) -> str:
@@ -107,10 +180,11 @@ def _outcome(plan: BitPlan, realised: Realised) -> str:
 
 def _none_accurate(build: Build, constraint: str, attempts: list[str]) -> Diagnostic:
     span = next(c.span for c in build.constraints if c.name == constraint)
+    tried = f"none of the {len(attempts)} best allocations satisfies"
     return Diagnostic(
         code="HQ840",
         severity="error",
-        message=f"none of the {len(attempts)} best allocations satisfies '{constraint}'",
+        message=f"{tried if len(attempts) > 1 else 'the allocation does not satisfy'} '{constraint}'",
         span=span,
         notes=tuple(f"attempt {n}: {text}" for n, text in enumerate(attempts, 1)),
         help="relax it, relax a bound on size or work, or allow more with `attempts = N`",

@@ -516,9 +516,10 @@ class HessianSensitivity(Frozen):
 
 
 class NamedSensitivity(Frozen):
-    """``fisher``, ``mse``, ``kl`` or ``measured``."""
+    """``fisher``, ``mse``, ``kl`` or ``measured``, each ``(samples = 32)``."""
 
     kind: Literal["fisher", "mse", "kl", "measured"]
+    samples: int = 32
 
 
 class FileSensitivity(Frozen):

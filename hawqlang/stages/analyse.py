@@ -39,7 +39,13 @@ from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model import import_model
 from hawqlang.stages.import_model.layer_table import layer_table, read_layer_table
 from hawqlang.stages.quantize import quantize_weight
-from hawqlang.stages.sensitivity import Subject, read_sensitivities, sensitivity
+from hawqlang.stages.sensitivity import (
+    LayerLosses,
+    Source,
+    Subject,
+    read_sensitivities,
+    sensitivity,
+)
 from hawqlang.stages.structure import layer_nodes, nonnegative, range_root
 from hawqlang.stages.zero_shot import Subject as ZeroShotSubject
 from hawqlang.stages.zero_shot import SyntheticSamples, describe, zero_shot
@@ -85,8 +91,17 @@ class Analysis:
         return self.network
 
 
-def analyse(build: Build, session: Session, report: Report) -> Analysis:
+def analyse(
+    build: Build, session: Session, report: Report, recorded: SensitivityTable | None = None
+) -> Analysis:
     """Return what is known of a build's model, measured where it has to be.
+
+    Args:
+        build: what is to be built.
+        session: the cache, the progress, the clock.
+        report: takes warnings.
+        recorded: sensitivities of this very model and data that are used instead of measuring them again, unless a
+            candidate is missing among them.
 
     Raises:
         HawqError: the model, its weights or its data are at fault.
@@ -102,7 +117,10 @@ def analyse(build: Build, session: Session, report: Report) -> Analysis:
         table = layer_table(graph, residual=build.residual)
     layers = _settings(build, table)
     network = _calibrated(build, graph, model, layers, session, report)
-    sensitivities = _sensitivities(build, network, layers, session, report)
+    if recorded is not None and _covers(recorded, layers):
+        sensitivities = recorded
+    else:
+        sensitivities = _sensitivities(build, network, layers, session, report)
     with session.step("candidates", "cost and legality of every candidate"):
         found = candidates(build, table, sensitivities, legality=_legality(network, layers))
     for warning in found.warnings:
@@ -221,32 +239,34 @@ def _sensitivities(
     match build.sensitivity:
         case FileSensitivity() as file:
             return read_sensitivities(Path(file.path), choices, build.span)
-        case HessianSensitivity() as method:
-            key = digest(
-                "sensitivity", network.digest(), tuple(layers.values()), method, build.seed
-            )
-        case NamedSensitivity() as named:
-            raise HawqError(_no_engine(build, named.kind))
+        case HessianSensitivity() | NamedSensitivity() as method:
+            pass
         case _:
             assert_never(build.sensitivity)
     if all(len(set(own)) == 1 for own in choices.values()):
         return SensitivityTable(method="not needed: every layer has one candidate", layers=())
+    known = digest("sensitivity", network.digest(), method, build.seed)
+
+    def remember(layer: str, portion: int, measure: Callable[[], LayerLosses]) -> LayerLosses:
+        key = digest(known, layers[layer], portion)
+        return session.cache.step(key, LayerLosses, measure)
+
     with session.step("sensitivity", "measure sensitivities") as advance:
 
         def measure() -> SensitivityTable:
             subject = Subject(network.model, network.ranges, layers)
+            source = Source(network.stream(), network.samples.labels, remember)
             feedback = Feedback(advance, report)
-            return sensitivity(subject, network.stream(), method, build.seed, feedback)
+            return sensitivity(subject, source, method, build.seed, feedback)
 
+        key = digest(known, tuple(layers.values()))
         return session.cache.step(key, SensitivityTable, measure)
 
 
-def _no_engine(build: Build, kind: str) -> Diagnostic:
-    """Return the error of a sensitivity that this version reads but cannot measure."""
-    return Diagnostic(
-        code="HQ830",
-        severity="error",
-        message=f"`sensitivity = {kind}` is understood, but this version cannot measure it yet",
-        span=build.span,
-        help="use `hessian(…)` or `file(…)`",
+def _covers(recorded: SensitivityTable, layers: dict[str, LayerSettings]) -> bool:
+    """Return whether every candidate of every layer that has a choice is rated."""
+    rated = {row.layer: {precision for precision, _ in row.values} for row in recorded.layers}
+    return all(
+        len(set(own.precision)) == 1 or set(own.precision) <= rated.get(name, set())
+        for name, own in layers.items()
     )

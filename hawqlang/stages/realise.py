@@ -14,7 +14,15 @@ from hawqlang.backend.render import render
 from hawqlang.base import TensorRef
 from hawqlang.cache import TensorStore, digest
 from hawqlang.diagnostics import Diagnostic, HawqError
-from hawqlang.ir.bundle import MANIFEST, BackendEntry, Manifest, OpNumbers, Port
+from hawqlang.ir.bundle import (
+    ALLOCATION,
+    EVALUATION,
+    MANIFEST,
+    BackendEntry,
+    Manifest,
+    OpNumbers,
+    Port,
+)
 from hawqlang.ir.evaluation import Evaluation
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import KernelSet
@@ -37,8 +45,9 @@ from hawqlang.stages.data import open_samples
 from hawqlang.stages.evaluate import compare, float_top1, integer_top1
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
+from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment
-from hawqlang.stages.tune import tune
+from hawqlang.stages.tune import Memory, fit
 from hawqlang.stages.verify import RealInputs, holds, verify
 from hawqlang.stages.zero_shot import SyntheticSamples, stored_dataset, write_samples
 
@@ -65,8 +74,9 @@ def realise(
         HawqError: lowering or a compiler refuses, or the library disagrees with the interpreter (HQ901).
     """
     build, network, store = analysis.build, analysis.known(), session.cache.tensors
-    with session.step("tune", "correct biases") as advance:
-        tuning = _tuned(analysis, network, plan, session, Feedback(advance, report))
+    with session.step("tune", "fit weights and biases") as advance:
+        feedback = Feedback(advance, report, session.progress.doing)
+        tuning = _tuned(analysis, network, plan, session, feedback)
     with session.step("lower", "lower to integers"):
         program, scales = lower(
             network.graph,
@@ -74,7 +84,7 @@ def realise(
             plan.allocation(),
             LowerSettings(network.input, analysis.settings, build.residual),
             store,
-            Tuned(biases={row.layer: store.get(row.bias) for row in tuning.biases}),
+            _parameters(tuning, store),
         )
     kernels = tuple(_generate(build, program, folder, session))
     evaluation = _evaluate(analysis, network, folder, kernels, session)
@@ -96,14 +106,25 @@ def _tuned(
     return session.cache.step(
         key,
         Tuning,
-        lambda: tune(
+        lambda: fit(
             network.model,
             network.ranges,
             deployment,
             network.stream(),
-            session.cache.tensors,
+            Memory(session.cache, key),
             feedback,
         ),
+    )
+
+
+def _parameters(tuning: Tuning, store: TensorStore) -> Tuned:
+    """Return weights and biases as lowering takes them."""
+    return Tuned(
+        biases={row.layer: store.get(row.bias) for row in tuning.biases},
+        weights={
+            row.layer: QuantizedWeight(store.get(row.q), store.get(row.scale))
+            for row in tuning.weights
+        },
     )
 
 
@@ -204,7 +225,7 @@ def _describe(
     write_reference(found.program, store, folder)
     (folder / "program.txt").write_text(program_text(found.program, store), encoding="utf-8")
     allocation = json.dumps(plan_json(plan), indent=1, ensure_ascii=False) + "\n"
-    (folder / "allocation.json").write_text(allocation, encoding="utf-8")
+    (folder / ALLOCATION).write_text(allocation, encoding="utf-8")
     outcome = Outcome(
         build=analysis.build,
         plan=plan,
@@ -222,6 +243,9 @@ def _describe(
         render("report/card.md.j2", **{f.name: getattr(context, f.name) for f in fields(context)}),
         encoding="utf-8",
     )
+    if found.evaluation is not None:
+        evaluation = found.evaluation.model_dump_json(indent=1) + "\n"
+        (folder / EVALUATION).write_text(evaluation, encoding="utf-8")
     shutil.copyfile(runtime.__file__, folder / "runtime.py")
     if isinstance(network.samples, SyntheticSamples):
         write_samples(network.samples, network.input, folder)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hawqlang.stages.allocate.branch import Branching, branch
-from hawqlang.stages.allocate.covers import Knapsack, cover, inequality, knapsack, supports
+from hawqlang.stages.allocate.covers import Knapsack, cover, inequality, knapsack
 from hawqlang.stages.allocate.cut import cut, refutation
 from hawqlang.stages.allocate.dive import dive
 from hawqlang.stages.allocate.formula import Form
@@ -97,7 +97,7 @@ def test_covers_of_an_lp_solution_hold_for_every_point(drawn: tuple[Problem, Cos
     relaxation = Relaxation(problem, cost)
     solved = relaxation.solve()
     assert solved.status == "optimal"
-    x = supports(relaxation.parts(solved.x))
+    x = relaxation.supports(solved.x)
     found = [one for row in problem.rows if (one := cover(knapsack(row), x)) is not None]
 
     assert all(row.left(point) <= row.cap for row in found for point in points(problem))

@@ -17,15 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from hawqlang.stages.allocate.highs import Floats
+from hawqlang.stages.allocate.highs import Support
 from hawqlang.stages.allocate.problem import Row
 
 VIOLATION = 1e-4
 """By how much an LP solution must break an inequality for it to be worth having."""
-
-
-Support = tuple[tuple[int, float], ...]
-"""The choices of a variable that an LP solution gives weight to, with that weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +47,6 @@ def knapsack(row: Row) -> Knapsack:
     least = {v: min(values) for v, values in row.coefs.items()}
     weights = {v: tuple(a - least[v] for a in values) for v, values in row.coefs.items()}
     return Knapsack(row.name, weights, row.cap - sum(least.values()))
-
-
-def supports(x: Sequence[Floats]) -> list[Support]:
-    """Return what an LP solution gives weight to, per variable."""
-    return [tuple((k, float(part)) for k, part in enumerate(own) if part > 1e-9) for own in x]
 
 
 def cover(source: Knapsack, x: Sequence[Support]) -> Row | None:

@@ -95,10 +95,11 @@ def _message(core: Sequence[Constraint]) -> str:
         return "no allocation is left: all of them are excluded"
     if len(names) == 1:
         return f"no allocation satisfies {names[0]}"
-    return f"no allocation satisfies {_listed(names)} together"
+    return f"no allocation satisfies {listed(names)} together"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return "a, b and c"."""
     return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), names[-1]])
 
 
@@ -127,7 +128,7 @@ def _bound_note(case: Case, bound: Bound, core: Sequence[Encoded]) -> str:
     if best is None or not best.proven:
         return said
     names = [f"'{one.name}'" for one in core if one.name != bound.constraint.name]
-    together = f"together with {_listed(names)} " if names else ""
+    together = f"together with {listed(names)} " if names else ""
     reached = feasible_bound(best.value, bound.of.dimension, bound.op, shown).text
     if bound.upper:
         return f"{said}; {together}at least {reached} is needed"

@@ -47,6 +47,8 @@ class Goal:
     forms: tuple[Form, ...]
     within: Fraction = Fraction(0)
     """Slip allowed for the sake of later goals, as a part of the optimum."""
+    exact: bool = False
+    """Whether the integers are to be exact, however large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +85,25 @@ class Optimum:
     """Whether the rule for ties was carried through."""
 
 
-def integers(form: Form) -> Integers:
-    """Return a form as integers, exact where they are small enough."""
+def integers(form: Form, *, exact: bool = False) -> Integers:
+    """Return a form as integers, exact where they are small enough or ``exact`` asks for it."""
     whole = form.integral()
     largest = sum(max(abs(one) for one in values) for values in whole.parts.values())
-    if largest <= EXACT:
+    if exact or largest <= EXACT:
         return Integers(whole.parts, whole.constant, Fraction(form.denominator()), Fraction(0))
     span = sum(max(abs(one) for one in values) for values in form.parts.values())
     scale = Fraction(SCALE) / span
     coefs = {v: tuple(round(one * scale) for one in values) for v, values in form.parts.items()}
     return Integers(coefs, round(form.constant * scale), scale, len(coefs) / scale)
+
+
+def within(merged: Merged, goal: Goal, cap: Fraction) -> list[Row]:
+    """Return the rows of "every form of the goal is at most ``cap``"."""
+    rows: list[Row] = []
+    for form in goal.forms:
+        whole = Form(form.constant - cap, form.parts).integral()
+        rows.append(Row(goal.name, merged.fold(whole.parts), -whole.constant))
+    return rows
 
 
 def optimise(
@@ -101,6 +112,7 @@ def optimise(
     goals: Sequence[Goal],
     limits: Limits,
     ties: Sequence[Goal] | None = None,
+    start: Point | None = None,
 ) -> Optimum:
     """Return the best point of a problem under goals in order of priority.
 
@@ -110,8 +122,10 @@ def optimise(
         goals: what to minimise.
         limits: the work allowed to each minimisation.
         ties: what decides between equal optima, before larger bits do; ``None``: any will do.
+        start: a point known to meet every row, of the original problem.
     """
     state = _State(where, merged, limits)
+    state.point = None if start is None else merged.shrink(start)
     for goal in goals:
         if not state.reach(goal, tell_apart=ties is not None and goal is goals[-1]):
             return Optimum(state.failure)
@@ -202,7 +216,7 @@ class _State:
         return self.merged.groups[v][0] < len(self.where.choices)
 
     def _reach_form(self, goal: Goal, form: Form, *, tell_apart: bool) -> bool:
-        whole = integers(form)
+        whole = integers(form, exact=goal.exact)
         cost = self.merged.fold(whole.coefs)
         asked = [v for v in range(len(self.problem.sizes)) if self._is_layer(v)]
         found = minimise(
@@ -247,7 +261,7 @@ class _State:
             else:
                 proven = False
         cap = high + goal.within * high
-        self.problem = self.problem.adding(*self._rows(goal, cap))
+        self.problem = self.problem.adding(*within(self.merged, goal, cap))
         self.reached.append(Reached(goal.name, high, low, proven, Fraction(0)))
         return True
 
@@ -255,19 +269,11 @@ class _State:
         point = self.merged.expand(self.point or ())
         return max((form.at(point) for form in goal.forms), default=Fraction(0))
 
-    def _rows(self, goal: Goal, cap: Fraction) -> list[Row]:
-        """Return the rows of "every form is at most ``cap``"."""
-        rows: list[Row] = []
-        for form in goal.forms:
-            whole = Form(form.constant - cap, form.parts).integral()
-            rows.append(Row(goal.name, self.merged.fold(whole.parts), -whole.constant))
-        return rows
-
     def _point_within(self, goal: Goal, cap: Fraction | None) -> bool:
         """Look for a point whose forms are at most ``cap``, and move to it."""
         if cap is None and self.point is not None:
             return True
-        rows = [] if cap is None else self._rows(goal, cap)
+        rows = [] if cap is None else within(self.merged, goal, cap)
         found = minimise(self.problem.adding(*rows), {}, self.limits, None, self.domain)
         if found.point is None:
             self.failure = "infeasible" if found.status == "infeasible" else "unknown"

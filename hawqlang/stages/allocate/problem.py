@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 Point = tuple[int, ...]
 """One choice per variable."""
 
@@ -52,6 +55,10 @@ class Problem:
     def satisfied(self, point: Sequence[int]) -> bool:
         """Return whether a point meets every row."""
         return all(row.left(point) <= row.cap for row in self.rows)
+
+    def starts(self) -> NDArray[np.int64]:
+        """Return the first column (choice of a variable) of each variable, and how many there are."""
+        return np.concatenate(([0], np.cumsum(self.sizes, dtype=np.int64))).astype(np.int64)
 
     def adding(self, *rows: Row) -> Problem:
         """Return the problem with more rows."""
@@ -139,6 +146,23 @@ def differing(problem: Problem, variables: Iterable[int], point: Sequence[int]) 
 def everything(problem: Problem) -> Domain:
     """Return every choice of every variable."""
     return tuple(tuple(range(size)) for size in problem.sizes)
+
+
+def mask_of(starts: NDArray[np.int64], domain: Domain) -> NDArray[np.bool_]:
+    """Return which columns a domain allows."""
+    allowed = np.zeros(int(starts[-1]), dtype=np.bool_)
+    pairs = zip(starts.tolist(), domain, strict=False)
+    allowed[[start + choice for start, choices in pairs for choice in choices]] = True
+    return allowed
+
+
+def domain_of(starts: NDArray[np.int64], allowed: NDArray[np.bool_]) -> Domain:
+    """Return the choices of each variable among the columns allowed."""
+    flags, bounds = allowed.tolist(), starts.tolist()
+    return tuple(
+        tuple(column - start for column in range(start, end) if flags[column])
+        for start, end in zip(bounds, bounds[1:], strict=False)
+    )
 
 
 class Propagator:

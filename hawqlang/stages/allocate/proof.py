@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hawqlang.stages.allocate.branch import Branching, branch
-from hawqlang.stages.allocate.covers import cover, knapsack, supports
+from hawqlang.stages.allocate.covers import cover, knapsack
 from hawqlang.stages.allocate.cut import cut, refutation
 from hawqlang.stages.allocate.highs import Relaxation
 from hawqlang.stages.allocate.limits import Limits
@@ -105,8 +105,7 @@ def hint(judge: Judge, cost: Coefs, most: int) -> None:
     solved = Relaxation(judge.problem, cost).solve()
     if solved.status == "optimal":
         helper = cut(judge.problem, cost, solved.multipliers)
-        told = {v: values for v, values in enumerate(helper.reduced) if any(values)}
-        judge.imply(told, helper.gap(most))
+        judge.imply(helper.coefs(), helper.gap(most))
 
 
 def _ask(problem: Problem, cost: Coefs, most: int, limits: Limits) -> Point | str:
@@ -166,8 +165,8 @@ def _round(problem: Problem, cost: Coefs, most: int) -> _Step:
         return _Step(None, stuck=False)
     sources = [row for row in problem.rows if not row.implied]
     sources.append(Row("", cost, most))
-    sources.append(Row("", dict(enumerate(made.reduced)), made.gap(most)))
-    x = supports(relaxation.parts(solved.x))
+    sources.append(Row("", made.coefs(), made.gap(most)))
+    x = relaxation.supports(solved.x)
     fresh = [one for row in sources if (one := cover(knapsack(row), x)) is not None]
     pairs = zip(problem.rows, made.multipliers, strict=True)
     active = [row for row, times in pairs if times or not row.implied]

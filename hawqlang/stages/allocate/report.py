@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hawqlang.ir.plan import BitPlan, ConstraintResult, LayerChoice
+from hawqlang.ir.plan import BitPlan, Change, ConstraintResult, LayerChoice, Price, RunnerUp, Why
 
 FORMAT_VERSION = 1
 
@@ -18,6 +18,7 @@ def plan_json(plan: BitPlan) -> dict[str, Any]:
         "gap": plan.gap,
         "objective": dict(plan.objective),
         "metrics": dict(plan.metrics),
+        "artifact_bytes": plan.artifact_bytes,
         "layers": [_layer(layer) for layer in plan.layers],
         "constraints": [_constraint(one) for one in plan.constraints],
         "conflict": [
@@ -27,6 +28,7 @@ def plan_json(plan: BitPlan) -> dict[str, Any]:
             {"constraint": one.constraint, "text": one.text, "value": one.value}
             for one in plan.suggestions
         ],
+        "runner_up": None if plan.runner_up is None else _runner_up(plan.runner_up),
     }
 
 
@@ -39,7 +41,50 @@ def _layer(layer: LayerChoice) -> dict[str, Any]:
         "macs": layer.macs,
         "sensitivity": {str(precision): value for precision, value in layer.sensitivity},
         "latency_us": {str(precision): value for precision, value in layer.latency_us},
+        "share": dict(layer.share),
+        "why": None if layer.why is None else _why(layer.why),
+        "price": None if layer.price is None else _price(layer.price),
     }
+
+
+def _why(why: Why) -> dict[str, Any]:
+    return {
+        "kind": why.kind,
+        "text": why.text,
+        "step": None if why.step is None else str(why.step),
+        "breaks": [
+            {"constraint": one.constraint, "amount": one.amount, "unit": one.unit}
+            for one in why.breaks
+        ],
+        "tied": list(why.tied),
+    }
+
+
+def _price(price: Price) -> dict[str, Any]:
+    return {
+        "precision": str(price.precision),
+        "goal": price.goal,
+        "change": price.change,
+        "bound": price.bound,
+        "metrics": dict(price.metrics),
+        "changes": _changes(price.changes),
+    }
+
+
+def _runner_up(other: RunnerUp) -> dict[str, Any]:
+    return {
+        "status": other.status,
+        "objective": dict(other.objective),
+        "metrics": dict(other.metrics),
+        "changes": _changes(other.changes),
+    }
+
+
+def _changes(changes: tuple[Change, ...]) -> list[dict[str, str]]:
+    return [
+        {"layer": one.layer, "before": str(one.before), "after": str(one.after)}
+        for one in changes
+    ]
 
 
 def _constraint(one: ConstraintResult) -> dict[str, Any]:

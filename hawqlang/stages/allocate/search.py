@@ -184,6 +184,8 @@ class _Search:
 
     def _improve(self, root: Cut) -> None:
         """Let the MIP solver look for a better point among the choices the cut leaves."""
+        if not self.limits.mip_nodes:
+            return
         domain = root.within(everything(self.problem), self._price() - 1)
         core = None if domain is None else reduce(self.problem, domain)
         if core is not None and core.problem.sizes and len(core.problem.rows) <= MIP_ROWS:

@@ -88,6 +88,7 @@ def build(node: syntax.QuantizeDecl, ctx: Context, declared: Declarations) -> sp
     candidates = body.read("precision", precisions, ())
     _check_precision(node, body, rules, ctx)
     device = head.target.device if head.target is not None else None
+    table = head.model is not None and isinstance(head.model.source, spec.LayersSource)
     written = {
         "precision": candidates,
         "residual": body.read("residual", residual, 8),
@@ -100,7 +101,7 @@ def build(node: syntax.QuantizeDecl, ctx: Context, declared: Declarations) -> sp
         "attempts": body.read("attempts", whole, 8),
         "constraints": _constraints(node, ctx),
         "layer_rules": rules,
-        "emits": emits(_of(node, syntax.Emit), ctx, device, node.head),
+        "emits": emits(_of(node, syntax.Emit), ctx, device, node.head, buildable=not table),
         "seed": body.read("seed", whole, 0, 0, 2**63 - 1),
     }
     if head.model is None or head.target is None or not head.sound:

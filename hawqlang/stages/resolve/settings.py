@@ -45,10 +45,10 @@ _GRANULARITIES: Mapping[str, Signature] = {
 }
 _SENSITIVITIES: Mapping[str, Signature] = {
     "hessian": Signature((), ("probes", "tolerance", "samples"), example="hessian(probes = 64)"),
-    "fisher": Signature(example="fisher"),
-    "mse": Signature(example="mse"),
-    "kl": Signature(example="kl"),
-    "measured": Signature(example="measured"),
+    "fisher": Signature((), ("samples",), example="fisher"),
+    "mse": Signature((), ("samples",), example="mse"),
+    "kl": Signature((), ("samples",), example="kl"),
+    "measured": Signature((), ("samples",), example="measured"),
     "file": Signature(("path",), required=("path",), example='file("s.json")'),
 }
 _TUNED = ("lr", "distill")
@@ -108,16 +108,11 @@ def activation_block(block: syntax.Block, ctx: Context) -> ActivationChanges:
     """Return what an ``activations { … }`` block sets."""
     names = ("granularity", "scheme", "range")
     body = fields(block.body.entries, ctx, "the `activations` block", block.name.span, names)
-    found = ActivationChanges(
+    return ActivationChanges(
         granularity=body.read("granularity", _per_tensor, None),
         scheme=body.read("scheme", _scheme, None),
         range=body.read("range", _activation_range, None),
     )
-    if isinstance(found.range, spec.Entropy):
-        ctx.defer("range = entropy", body.settings["range"].span)
-    if isinstance(found.range, spec.Ema):
-        ctx.defer("range = ema(…)", body.settings["range"].span)
-    return found
 
 
 def accumulator(expr: syntax.Expr, ctx: Context) -> Accumulator:
@@ -242,8 +237,8 @@ def sensitivity(expr: syntax.Expr, ctx: Context) -> spec.Sensitivity:
         case "file":
             found = spec.FileSensitivity(path=arguments.read("path", path, ""), span=expr.span)
         case name:
-            found = spec.NamedSensitivity.model_validate({"kind": name})
-            ctx.defer(f"sensitivity = {name}", expr.span)
+            samples = arguments.read("samples", whole, spec.NamedSensitivity(kind="kl").samples)
+            found = spec.NamedSensitivity.model_validate({"kind": name, "samples": samples})
     if ctx.sink.errors > before:
         raise RejectedError
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import Diagnostic
 from hawqlang.ir.ranges import RangeTable
@@ -11,13 +13,15 @@ from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.tune.bias_correction import (
-    LEAST_SAMPLES,
     BiasCorrection,
     correct_biases,
     wants_correction,
 )
+from hawqlang.stages.tune.memory import Memory
+from hawqlang.stages.tune.recipe import Chosen, adaptive, bench, close_form
+from hawqlang.stages.tune.replay import LEAST_SAMPLES
 
-__all__ = ["BiasCorrection", "correct_biases", "tune"]
+__all__ = ["BiasCorrection", "Memory", "correct_biases", "fit", "tune"]
 
 
 def tune(
@@ -43,14 +47,7 @@ def tune(
         return Tuning()
     found = correct_biases(model, Simulation(model, table, deployment), samples, feedback)
     if found is None:
-        feedback.report(
-            Diagnostic(
-                code="HQ431",
-                severity="note",
-                message="biases are not corrected: that takes at least "
-                f"{LEAST_SAMPLES} calibration samples",
-            )
-        )
+        feedback.report(_too_few("biases are not corrected"))
         return Tuning()
     if not found.kept:
         feedback.report(
@@ -70,4 +67,58 @@ def tune(
         error_after=found.error_after,
         fitted=found.fitted,
         held_out=found.held_out,
+    )
+
+
+def fit(
+    model: FloatModel,
+    table: RangeTable,
+    deployment: Deployment,
+    samples: Stream,
+    memory: Memory,
+    feedback: Feedback,
+) -> Tuning:
+    """Return the integer weights, scales and biases that the network is deployed with.
+
+    Where no layer asks for adaptive rounding this is :func:`tune`.
+
+    Args:
+        model: The float network.
+        table: Ranges of everything that is stored.
+        deployment: Precision and settings of every layer.
+        samples: Calibration samples as the network sees them; read several times.
+        memory: Remembers settled layers, and takes what was found.
+        feedback: Gets layers done, and notes on what was dropped (HQ430, HQ432) or not tried (HQ431).
+    """
+    if not any(adaptive(own) for own in deployment.settings.values()):
+        return tune(model, table, deployment, samples, memory.store, feedback)
+    with torch.inference_mode():
+        own = bench(model, table, deployment, samples)
+        if own is None:
+            feedback.report(_too_few("weights are rounded to nearest and biases not corrected"))
+            return Tuning()
+        return _tuning(close_form(own, memory, feedback))
+
+
+def _tuning(chosen: Chosen) -> Tuning:
+    """Return what was chosen, as a noun that crosses steps."""
+    layers = chosen.layers
+    return Tuning(
+        biases=tuple(row.bias for row in layers if row.bias is not None),
+        weights=tuple(row.weight for row in layers if row.weight is not None),
+        kept=bool(layers),
+        error_before=chosen.trials[0].error,
+        error_after=chosen.error if layers else min(t.error for t in chosen.trials[1:]),
+        fitted=chosen.fitted,
+        held_out=chosen.held_out,
+        layers=layers,
+        trials=chosen.trials,
+    )
+
+
+def _too_few(what: str) -> Diagnostic:
+    return Diagnostic(
+        code="HQ431",
+        severity="note",
+        message=f"{what}: that takes at least {LEAST_SAMPLES} calibration samples",
     )

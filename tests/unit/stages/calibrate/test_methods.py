@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from hawqlang.ir.spec import Ema, Entropy, MinMax, Percentile
+from hawqlang.ir.spec import Ema, Entropy, MinMax, Percentile, Range
 from hawqlang.stages.calibrate.methods import choose_range, mse_range, quantization_error
 from hawqlang.stages.calibrate.observed import Observed
 from hawqlang.stages.quantize import Scheme, quant_params
@@ -136,6 +136,47 @@ def test_the_entropy_range_clips_a_lonely_outlier_and_keeps_an_even_spread() -> 
     even = rng.uniform(-1, 1, size=(10, 2000))
     low, high = choose_range(observe(even), Entropy(), 8, nonnegative=False, scheme="affine")
     assert (low, high) == pytest.approx((-1, 1), rel=0.02)
+
+
+def divergence(magnitudes: Values, clip: float, levels: int) -> float:
+    """KL of the clipped magnitudes from their copy in ``levels`` levels, from the values themselves."""
+    bins = 2048
+    counts = np.histogram(magnitudes, bins=bins, range=(0, magnitudes.max()))[0].astype(float)
+    end = round(clip / magnitudes.max() * bins)
+    reference = counts[:end].copy()
+    reference[-1] += counts[end:].sum()
+    copy = np.zeros(end)
+    for part in range(levels):
+        own = [i for i in range(end) if i * levels // end == part and counts[i] > 0]
+        copy[own] = sum(counts[i] for i in own) / max(len(own), 1)
+    p, q = reference / reference.sum(), copy / copy.sum()
+    live = p > 0
+    return float((p[live] * np.log(p[live] / np.maximum(q[live], 1e-12))).sum())
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_the_entropy_range_loses_as_little_as_the_best_of_all_clips(relu: bool) -> None:
+    values = np.random.default_rng(3).laplace(size=(40, 5000)).astype(np.float32)
+    values = np.abs(values) if relu else values
+    low, high = choose_range(observe(values), Entropy(), 4, nonnegative=relu, scheme="affine")
+    live = np.abs(values[values != 0])
+    levels = 16 if relu else 8
+    ends = np.linspace(levels / 2048, 1, 60) * live.max()
+    best = min(divergence(live, float(end), levels) for end in ends)
+    assert divergence(live, max(-low, high), levels) <= 1.1 * best + 0.01
+    assert max(-low, high) < live.max()
+
+
+@pytest.mark.parametrize("method", [Entropy(), Ema(momentum=Fraction(9, 10))])
+def test_entropy_and_moving_averages_do_not_depend_on_the_batches(method: Range) -> None:
+    values = heavy_tailed(4)
+    found = {
+        choose_range(
+            observe(values, parts, momenta=(0.9,)), method, 4, nonnegative=False, scheme="affine"
+        )
+        for parts in (1, 2, 5)
+    }
+    assert len(found) == 1
 
 
 def test_values_too_small_to_matter_count_as_zero() -> None:

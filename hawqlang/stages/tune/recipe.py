@@ -1,0 +1,174 @@
+"""Which corrections the network is deployed with: each is tried on the whole of it, and held-out samples decide.
+
+From plain rounding upwards every attempt adds corrections to the one before: biases, then rounding and scales by the
+error of the output, then refitted weights. Within an attempt a layer takes only what lowers the error of its own
+output (``sequential``); an attempt is kept only if it lowers the divergence of the network's classes from the float
+network's, on samples that nothing was fitted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from hawqlang.diagnostics import Diagnostic
+from hawqlang.ir.candidates import LayerSettings
+from hawqlang.ir.ranges import RangeTable
+from hawqlang.ir.tuning import Correction, FittedLayer, Trial
+from hawqlang.stages.batches import Stream
+from hawqlang.stages.feedback import Feedback
+from hawqlang.stages.float_model import FloatModel
+from hawqlang.stages.simulate import Deployment, Simulation
+from hawqlang.stages.structure import layer_nodes
+from hawqlang.stages.tune.memory import Memory
+from hawqlang.stages.tune.reference import Reference
+from hawqlang.stages.tune.replay import (
+    LEAST_SAMPLES,
+    Replay,
+    divergence,
+    held_out,
+    sample_limit,
+)
+from hawqlang.stages.tune.sequential import fit_layers
+
+ATTEMPTS: tuple[tuple[Correction, ...], ...] = (
+    ("bias",),
+    ("bias", "rounding", "scales"),
+    ("bias", "rounding", "scales", "refit"),
+)
+
+WORDS: Mapping[Correction, str] = {
+    "bias": "corrected biases",
+    "rounding": "rounding by output error",
+    "scales": "scales by output error",
+    "refit": "refitted weights",
+    "equalized": "equalized layers",
+    "reconstructed": "reconstructed blocks",
+}
+"""How a reader is told of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The attempt that held-out samples liked best."""
+
+    layers: tuple[FittedLayer, ...]
+    """Empty where nothing beat plain rounding."""
+    trials: tuple[Trial, ...]
+    fitted: int
+    held_out: int
+
+    @property
+    def error(self) -> float:
+        """Return the error of what was chosen."""
+        return min(trial.error for trial in self.trials)
+
+
+@dataclass(slots=True)
+class Bench:
+    """A network, its samples, and what is known of them."""
+
+    model: FloatModel
+    table: RangeTable
+    deployment: Deployment
+    replay: Replay
+    reference: Reference
+    trials: list[Trial] = field(default_factory=list[Trial])
+
+    @property
+    def held(self) -> torch.Tensor:
+        """Return which samples are held out."""
+        return held_out(self.replay.count)
+
+    def simulation(self) -> Simulation:
+        """Return the network rounded to nearest."""
+        return Simulation(self.model, self.table, self.deployment)
+
+    def judge(self, logits: torch.Tensor) -> float:
+        """Return the error of held-out samples' logits."""
+        return divergence(logits, self.reference.logits[self.held])
+
+    def try_out(self, corrections: tuple[Correction, ...], error: float) -> bool:
+        """Note an attempt and return whether it is the best so far."""
+        kept = not self.trials or error < min(trial.error for trial in self.trials)
+        self.trials.append(Trial(corrections=corrections, error=error, kept=kept))
+        return kept
+
+
+def adaptive(settings: LayerSettings) -> bool:
+    """Return whether a layer's settings ask for rounding by output error, and its weights are of a kind that has it."""
+    weights = settings.weights
+    return (
+        weights.rounding == "adaptive"
+        and weights.scheme == "symmetric"
+        and isinstance(weights.granularity, str)
+    )
+
+
+def allowed(
+    corrections: tuple[Correction, ...], settings: Mapping[str, LayerSettings]
+) -> dict[str, frozenset[Correction]]:
+    """Return what an attempt may do to each layer."""
+    return {
+        name: frozenset(
+            c for c in corrections if (own.bias_correction if c == "bias" else adaptive(own))
+        )
+        for name, own in settings.items()
+    }
+
+
+def bench(
+    model: FloatModel, table: RangeTable, deployment: Deployment, samples: Stream
+) -> Bench | None:
+    """Return a network with as many samples as the bounds on memory and work allow; ``None``: too few to judge."""
+    plain = Simulation(model, table, deployment)
+    room = samples.first(sample_limit(plain))
+    replay = Replay(plain, room)
+    if replay.count < LEAST_SAMPLES:
+        return None
+    return Bench(model, table, deployment, replay, Reference(model, room))
+
+
+def close_form(bench: Bench, memory: Memory, feedback: Feedback) -> Chosen:
+    """Return the best of :data:`ATTEMPTS`; plain rounding where none is better.
+
+    Args:
+        bench: The network with its samples.
+        memory: Remembers settled layers.
+        feedback: Gets layers done, and a note for every attempt that was dropped (HQ432).
+    """
+    names = [node.name for node in layer_nodes(bench.model.graph)]
+    settings = {name: bench.deployment.settings[name] for name in names}
+    bench.reference.outputs(layer_nodes(bench.model.graph)[0])
+    plain = bench.replay.again(bench.replay.simulation, bench.held)
+    bench.try_out((), bench.judge(plain.finish()))
+    best: tuple[FittedLayer, ...] = ()
+    before: dict[str, frozenset[Correction]] = dict.fromkeys(names, frozenset())
+    for corrections in ATTEMPTS:
+        asked = allowed(corrections, settings)
+        if asked == before:
+            continue
+        before = asked
+        replay = bench.replay.again(bench.simulation())
+        found = fit_layers(replay, bench.reference, asked, memory.of(corrections), feedback)
+        error = bench.judge(replay.codes[replay.simulation.logits][bench.held])
+        if bench.try_out(corrections, error):
+            best = found
+        else:
+            feedback.report(dropped(bench.trials))
+    held = int(bench.held.sum())
+    return Chosen(best, tuple(bench.trials), bench.replay.count - held, held)
+
+
+def dropped(trials: list[Trial]) -> Diagnostic:
+    """Return the note on the last attempt, which did no good."""
+    best = min(trial.error for trial in trials)
+    words = ", ".join(WORDS[c] for c in trials[-1].corrections)
+    return Diagnostic(
+        code="HQ432",
+        severity="note",
+        message=f"dropped: {words}; held-out samples do not come closer to the float network "
+        f"(divergence {best:.2g} without, {trials[-1].error:.2g} with it)",
+    )
