@@ -1,4 +1,4 @@
-"""HQ44x: samples made from the network."""
+"""HQ44x and HQ45x: samples made from the network, and fine-tuning."""
 
 from __future__ import annotations
 
@@ -14,5 +14,34 @@ ENTRIES: tuple[Entry, ...] = (
         "worthless corrections and sensitivities, so nothing is made up.",
         example="calibration = zero_shot(256)   # of an ONNX file whose batch norms were folded by the exporter\n",
         mended='calibration = images("calib/", resize = 256, crop = 224, count = 256)\n',
+    ),
+    Entry(
+        code="HQ450",
+        title="training samples have no labels",
+        cause="Fine-tuning lowers the loss against labels, with `distill = true` in part. The file of samples has no "
+        "array of labels under the name that is looked for.",
+        example='training = arrays("train.npz")   # has no array `y`\n',
+        mended='training = arrays("train.npz", labels = "labels")\n',
+    ),
+    Entry(
+        code="HQ451",
+        title="the fine-tuning was dropped",
+        cause="Every eighth training sample is held out, and after each epoch the network is judged on them exactly as "
+        "it would be deployed. After no epoch was it better than before, so it is deployed as it was. A rate that is "
+        "too high, or samples that the network knows by heart already, are common reasons.",
+        example="finetune = qat(epochs = 2, lr = 0.1)\n",
+        mended="finetune = qat(epochs = 10, lr = 0.0001, distill = true)\n",
+    ),
+    Entry(
+        code="HQ452",
+        title="layers ask for different trainings",
+        cause="All layers are trained together, by one schedule. A `layer` block can keep a layer out of it, not train "
+        "it differently.",
+        example="""finetune = qat(epochs = 10)
+layer "fc" { finetune = qat(epochs = 20) }
+""",
+        mended="""finetune = qat(epochs = 10)
+layer "fc" { finetune = none }
+""",
     ),
 )

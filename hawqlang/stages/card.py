@@ -17,6 +17,7 @@ from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import Build
+from hawqlang.ir.tuning import FineTuning
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,22 @@ class Outcome:
     calibration: str
     """The calibration set in words: count, kind, whether labels were used."""
     bias_correction: str
+    training: str
     evaluation: Evaluation | None
     notes: tuple[str, ...]
+
+
+def training_words(found: FineTuning | None) -> str:
+    """Return what became of the fine-tuning."""
+    if found is None:
+        return "none"
+    judged = (
+        f"loss {found.errors[0]:.3g} before, {min(found.errors[1:]):.3g} after epoch "
+        f"{max(1, found.best)} on {found.held_out} held-out samples"
+    )
+    how = "distilled from FP32" if found.distilled else "on labels"
+    what = f"{found.method}, {found.epochs} epochs of {found.trained} samples, {how}, {found.layers} layers: {judged}"
+    return what if found.kept else f"tried and dropped: {what}"
 
 
 def card_context(outcome: Outcome, version: str) -> CardContext:
@@ -161,7 +176,7 @@ def _method(outcome: Outcome) -> list[tuple[str, str]]:
         ("Sensitivity", used),
         ("Bias correction", outcome.bias_correction),
         ("Batch norm", "folded before quantization"),
-        ("Fine-tuning", "none"),
+        ("Fine-tuning", outcome.training),
     ]
 
 

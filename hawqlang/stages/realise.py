@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+import numpy as np
 
 from hawqlang import __version__, runtime
 from hawqlang.backend.registry import BACKENDS
@@ -40,10 +43,11 @@ from hawqlang.stages.accuracy import accuracy_constraints, decide
 from hawqlang.stages.allocate.report import plan_json
 from hawqlang.stages.analyse import Analysis, Network, Report, calibration_words
 from hawqlang.stages.bundle import file_entries, relocate, write_reference
-from hawqlang.stages.card import Outcome, card_context
+from hawqlang.stages.card import Outcome, card_context, training_words
 from hawqlang.stages.data import open_samples
 from hawqlang.stages.evaluate import compare, float_top1, integer_top1
 from hawqlang.stages.feedback import Feedback
+from hawqlang.stages.finetune import Pupil, finetune, with_ranges
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment
@@ -60,6 +64,8 @@ class Realised:
     scales: ScaleTable
     kernels: tuple[KernelSet, ...]
     bias_correction: str
+    training: str
+    """What became of the fine-tuning, as a card says it."""
     evaluation: Evaluation | None
     decided: tuple[ConstraintResult, ...]
     """The accuracy constraints, as they stand for this allocation."""
@@ -77,10 +83,11 @@ def realise(
     with session.step("tune", "fit weights and biases") as advance:
         feedback = Feedback(advance, report, session.progress.doing)
         tuning = _tuned(analysis, network, plan, session, feedback)
+    tuning = _finetuned(analysis, network, plan, tuning, session, report)
     with session.step("lower", "lower to integers"):
         program, scales = lower(
             network.graph,
-            network.ranges,
+            with_ranges(network.ranges, tuning.ranges),
             plan.allocation(),
             LowerSettings(network.input, analysis.settings, build.residual),
             store,
@@ -93,7 +100,8 @@ def realise(
         for constraint in accuracy_constraints(build)
         if evaluation is not None
     )
-    return Realised(program, scales, kernels, _tuning_words(tuning), evaluation, decided)
+    words = _tuning_words(tuning), training_words(tuning.training)
+    return Realised(program, scales, kernels, *words, evaluation, decided)
 
 
 def _tuned(
@@ -115,6 +123,45 @@ def _tuned(
             feedback,
         ),
     )
+
+
+def _finetuned(
+    analysis: Analysis,
+    network: Network,
+    plan: BitPlan,
+    tuning: Tuning,
+    session: Session,
+    report: Report,
+) -> Tuning:
+    """Return the tuning after training, from the cache where this allocation was trained before."""
+    build, dataset = analysis.build, analysis.build.dataset
+    asked = [own for own in analysis.settings.values() if own.finetune is not None]
+    if not asked or dataset is None or dataset.training is None:
+        return tuning
+    outputs = math.prod(network.graph.shape(network.graph.output))
+    samples = open_samples(dataset.training, network.input, classes=outputs)
+    parameters = _parameters(tuning, session.cache.tensors)
+    deployment = Deployment(
+        plan.allocation(),
+        analysis.settings,
+        build.residual,
+        biases={name: np.asarray(b, np.float64) for name, b in parameters.biases.items()},
+        weights=parameters.weights,
+    )
+    table = with_ranges(network.ranges, tuning.ranges)
+    pupil = Pupil(network.model, table, deployment, network.input, dataset.training.span)
+    own = tuple(analysis.settings.items())
+    allocation = tuple(plan.allocation().items())
+    key = digest("finetune", network.digest(), allocation, own, tuning, samples.digest, build.seed)
+    with session.step("tune", f"train on {len(samples)} samples") as advance:
+        feedback = Feedback(advance, report, session.progress.doing)
+
+        def train() -> Tuning:
+            return finetune(
+                pupil, tuning, samples, build.seed, Memory(session.cache, key), feedback
+            )
+
+        return session.cache.step(key, Tuning, train)
 
 
 def _parameters(tuning: Tuning, store: TensorStore) -> Tuned:
@@ -235,6 +282,7 @@ def _describe(
         kernels=found.kernels,
         calibration=calibration_words(network, analysis.build),
         bias_correction=found.bias_correction,
+        training=found.training,
         evaluation=found.evaluation,
         notes=(*network.graph.notes, *plan.notes),
     )

@@ -18,17 +18,13 @@ import numpy as np
 import torch
 
 from hawqlang.ir.graph import Graph
+from hawqlang.stages.batches import gradient_batch
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.zero_shot.generator import LATENT, Generator
 from hawqlang.stages.zero_shot.matching import Matching
 
-LARGEST_BATCH = 64
-"""Samples whose statistics are matched together."""
-
-LEAST_BATCH = 8
-
-BYTES = 2**30
-"""Bound of what is kept of a batch to differentiate it; it decides how many samples that is."""
+KEPT = 8
+"""Bytes kept of every element of every value to differentiate it: the value, and its gradient."""
 
 GENERATOR_RATE = 2e-3
 CODE_RATE = 8.0
@@ -92,7 +88,7 @@ class _Maker:
         self._feedback = feedback
         self._random = torch.Generator().manual_seed(budget.seed)
         self._outputs = math.prod(graph.shape(graph.output))
-        self._size = batch_size(graph, budget.count)
+        self._size = gradient_batch(graph, budget.count, KEPT)
         self._done = 0
         self.classes = torch.from_numpy(_classes(budget, self._outputs))
 
@@ -158,12 +154,6 @@ class _Maker:
         batches = -(-count // self._size)
         ends = [count * k // batches for k in range(batches + 1)]
         return (slice(a, b) for a, b in pairwise(ends))
-
-
-def batch_size(graph: Graph, count: int) -> int:
-    """Return how many samples are differentiated together, at most ``count``."""
-    kept = 8 * sum(math.prod(value.shape) for value in graph.values)
-    return min(count, max(LEAST_BATCH, min(LARGEST_BATCH, BYTES // max(kept, 1))))
 
 
 def _classes(budget: Budget, outputs: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model.statistics import ChannelStatistics
 from hawqlang.stages.zero_shot.codes import codes_of
 from hawqlang.stages.zero_shot.matching import Matching, roughness
-from hawqlang.stages.zero_shot.synthesise import Budget, Synthesised, batch_size, synthesise
+from hawqlang.stages.zero_shot.synthesise import Budget, Synthesised, synthesise
 from tests.support.imports import image, vector
 from tests.unit.stages.nets import Net
 
@@ -111,11 +111,3 @@ def test_a_dead_channel_does_not_rule_the_loss() -> None:
 @pytest.mark.parametrize("shape", [(2, 5), (2, 3, 1, 1), (2, 3, 4, 1)])
 def test_roughness_of_what_has_no_neighbours_is_zero(shape: tuple[int, ...]) -> None:
     assert float(roughness(torch.ones(shape))) == 0
-
-
-def test_batches_shrink_with_the_network_and_are_never_larger_than_the_set() -> None:
-    graph = pictures()[0]
-    assert batch_size(graph, 1000) == 64
-    assert batch_size(graph, 5) == 5
-    huge = graph.replace(values=tuple(v.replace(shape=(4096, 64, 64)) for v in graph.values))
-    assert batch_size(huge, 1000) == 8
