@@ -61,11 +61,14 @@ class FineTuning(Frozen):
     best: int
     """The epoch after which the network is deployed, from 1; 0: as it was before."""
     distilled: bool
+    synthetic: bool
+    """Whether the samples were made from the network itself."""
     trained: int
     """Samples; every one of them once an epoch."""
     held_out: int
     errors: tuple[float, ...]
-    """Loss on the held-out samples as deployed: before training, then after each epoch."""
+    """Loss on the held-out samples as deployed: before training, then after each epoch; fewer epochs where training
+    diverged."""
     kept: bool
     layers: int
     """Layers whose weights were trained."""

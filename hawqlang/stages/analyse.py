@@ -26,14 +26,13 @@ from hawqlang.ir.spec import (
     Input,
     LayersSource,
     NamedSensitivity,
-    ZeroShotData,
 )
 from hawqlang.session import Session
 from hawqlang.stages.batches import Stream, stream
 from hawqlang.stages.calibrate import calibrate, input_interval, range_requests
 from hawqlang.stages.candidates import candidates, settings
 from hawqlang.stages.candidates.table import Legality
-from hawqlang.stages.data import Samples, open_samples
+from hawqlang.stages.data import Samples
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model import import_model
@@ -48,7 +47,7 @@ from hawqlang.stages.sensitivity import (
 )
 from hawqlang.stages.structure import layer_nodes, nonnegative, range_root
 from hawqlang.stages.zero_shot import Subject as ZeroShotSubject
-from hawqlang.stages.zero_shot import SyntheticSamples, describe, zero_shot
+from hawqlang.stages.zero_shot import SyntheticSamples, describe, open_or_make
 
 Report = Callable[[Diagnostic], None]
 
@@ -155,11 +154,8 @@ def _calibrated(
     data = None if build.dataset is None else build.dataset.calibration
     if network_input is None or data is None:
         raise HawqError(_no_calibration(build))
-    if isinstance(data, ZeroShotData):
-        subject = ZeroShotSubject(build.model, model, network_input)
-        samples: Samples = zero_shot(subject, data, build.seed, session)
-    else:
-        samples = open_samples(data, network_input)
+    subject = ZeroShotSubject(build.model, model, network_input)
+    samples = open_or_make(data, subject, build.seed, session)
     requests = range_requests(graph, layers, build.activations, build.residual, report)
     key = digest("calibrate", graph, network_input, samples.digest, requests, build.activations)
     with session.step("calibrate", f"calibrate on {len(samples)} samples") as advance:

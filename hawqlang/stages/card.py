@@ -76,12 +76,12 @@ def training_words(found: FineTuning | None) -> str:
     """Return what became of the fine-tuning."""
     if found is None:
         return "none"
-    judged = (
-        f"loss {found.errors[0]:.3g} before, {min(found.errors[1:]):.3g} after epoch "
-        f"{max(1, found.best)} on {found.held_out} held-out samples"
-    )
+    best = min(range(1, len(found.errors)), key=found.errors.__getitem__, default=0)
+    after = f"{found.errors[best]:.3g} after epoch {best}" if best else "diverged in the first epoch"
+    judged = f"loss {found.errors[0]:.3g} before, {after}, on {found.held_out} held-out samples"
+    kind = "synthetic" if found.synthetic else "real"
     how = "distilled from FP32" if found.distilled else "on labels"
-    what = f"{found.method}, {found.epochs} epochs of {found.trained} samples, {how}, {found.layers} layers: {judged}"
+    what = f"{found.method}, {found.epochs} epochs of {found.trained} {kind} samples, {how}, {found.layers} layers: {judged}"
     return what if found.kept else f"tried and dropped: {what}"
 
 

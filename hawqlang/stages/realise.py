@@ -53,7 +53,13 @@ from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment
 from hawqlang.stages.tune import Memory, fit
 from hawqlang.stages.verify import RealInputs, holds, verify
-from hawqlang.stages.zero_shot import SyntheticSamples, stored_dataset, write_samples
+from hawqlang.stages.zero_shot import (
+    Subject,
+    SyntheticSamples,
+    open_or_make,
+    stored_dataset,
+    write_samples,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,8 @@ def _finetuned(
     if not asked or dataset is None or dataset.training is None:
         return tuning
     outputs = math.prod(network.graph.shape(network.graph.output))
-    samples = open_samples(dataset.training, network.input, classes=outputs)
+    subject = Subject(build.model, network.model, network.input)
+    samples = open_or_make(dataset.training, subject, build.seed, session, classes=outputs)
     parameters = _parameters(tuning, session.cache.tensors)
     deployment = Deployment(
         plan.allocation(),

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 from typer.testing import CliRunner
 
@@ -17,6 +16,7 @@ from hawqlang.cli.app import make_app
 from hawqlang.stages.bundle import read_manifest
 from hawqlang.stages.zero_shot.samples import ARRAYS, SHEET
 from tests.support.imports import export, randomise
+from tests.support.networks import SmallNet
 
 Hawqc = Callable[..., Any]
 
@@ -54,26 +54,9 @@ def hawqc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hawqc:
     return lambda *arguments: CliRunner().invoke(make_app(), [str(a) for a in arguments])
 
 
-class Small(nn.Module):
-    """Two convolutions and a linear layer; batch norm is left out on request."""
-
-    def __init__(self, norm: type[nn.Module]) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 8, 3, padding=1)
-        self.bn1 = norm(8)
-        self.conv2 = nn.Conv2d(8, 8, 3, 2)
-        self.bn2 = norm(8)
-        self.fc = nn.Linear(72, 4)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.bn1(self.conv1(x)))
-        x = torch.relu(self.bn2(self.conv2(x)))
-        return self.fc(torch.flatten(x, 1))
-
-
 def write(folder: Path, norm: type[nn.Module] = nn.BatchNorm2d) -> Path:
     """Write the network and its spec."""
-    export(randomise(Small(norm)), folder / "net.onnx", (1, 8, 8), preserve=True)
+    export(randomise(SmallNet(norm)), folder / "net.onnx", (1, 8, 8), preserve=True)
     path = folder / "net.hawq"
     path.write_text(SPEC, encoding="utf-8")
     return path

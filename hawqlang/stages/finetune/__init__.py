@@ -17,7 +17,7 @@ from hawqlang.ir.tuning import FineTuning, LayerBias, LayerWeight, Tuning
 from hawqlang.stages.batches import gradient_batch
 from hawqlang.stages.data import Samples
 from hawqlang.stages.feedback import Feedback
-from hawqlang.stages.finetune.lessons import Lessons, lessons
+from hawqlang.stages.finetune.lessons import Lessons, prepare
 from hawqlang.stages.finetune.objective import Objective
 from hawqlang.stages.finetune.quantizers import LearnedStep, WeightQuantizer
 from hawqlang.stages.finetune.trainable import Begin, Trainable
@@ -27,6 +27,7 @@ from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import LayerNode
 from hawqlang.stages.tune import Memory
+from hawqlang.stages.zero_shot import SyntheticSamples
 
 __all__ = ["Pupil", "finetune", "with_ranges"]
 
@@ -73,7 +74,7 @@ def finetune(
     if samples.labels is None:
         raise HawqError(_unlabelled(pupil))
     distill = bool(dict(how.arguments).get("distill", False))
-    lesson = lessons(samples, samples.labels, pupil.input, mirrored=distill)
+    lesson = prepare(samples, samples.labels, pupil.input, mirrored=distill)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = Trainable(pupil.model, pupil.table, pupil.deployment, chosen, _begin(pupil))
     network.to(device)
@@ -94,6 +95,7 @@ def finetune(
         epochs=how.epochs,
         best=best,
         distilled=distill,
+        synthetic=isinstance(samples, SyntheticSamples),
         trained=len(lesson.trained),
         held_out=len(lesson.judged),
         errors=errors,
@@ -211,11 +213,11 @@ def _unlabelled(pupil: Pupil) -> Diagnostic:
 
 
 def _dropped(found: FineTuning) -> Diagnostic:
-    after = min(found.errors[1:])
+    after = f"{min(found.errors[1:]):.3g}" if len(found.errors) > 1 else "it diverged"
     return Diagnostic(
         code="HQ451",
         severity="note",
         message=f"the fine-tuning was dropped: after none of its {found.epochs} epochs the loss on held-out samples is "
-        f"lower ({found.errors[0]:.3g} before, {after:.3g} at best)",
+        f"lower (before: {found.errors[0]:.3g}, at best: {after})",
         help="train longer, with another rate (lr = …), or with `distill = true`",
     )

@@ -73,7 +73,7 @@ class Lessons:
         return self.samples.take([int(i) for i in chosen])
 
 
-def lessons(samples: Samples, labels: Labels, kind: Input, *, mirrored: bool) -> Lessons:
+def prepare(samples: Samples, labels: Labels, kind: Input, *, mirrored: bool) -> Lessons:
     """Return samples split into those that are trained on and those that judge."""
     count = len(samples)
     held = np.arange(HELD_OUT_EVERY - 1, count, HELD_OUT_EVERY)[:MOST_HELD_OUT]

@@ -57,7 +57,7 @@ class LearnedStep:
             limit: Largest magnitude of an integer.
         """
         self._limit = limit
-        scale = torch.from_numpy(np.asarray(given.scale)).to(start)
+        scale = torch.from_numpy(np.array(given.scale)).to(start)
         self._shared = bool((scale == scale[0]).all())
         self._master = start.clone().requires_grad_()
         self._log_step = (scale[:1] if self._shared else scale).log().requires_grad_()

@@ -50,7 +50,15 @@ class Trainable(Simulation):
         self._table = table
         self.quantizers: dict[str, WeightQuantizer] = {}
         self.biases: dict[str, torch.Tensor] = {}
+        self._scales: dict[str, torch.Tensor] = {}
+        self._given: dict[str, torch.Tensor] = {}
         for node in layer_nodes(model.graph):
+            self._scales[node.name] = torch.from_numpy(
+                np.array(self.weights[node.name].scale)
+            ).to(dtype)
+            if node.name in deployment.biases or node.bias is not None:
+                given = deployment.biases.get(node.name, self.own_bias(node))
+                self._given[node.name] = torch.from_numpy(np.array(given, np.float64)).to(dtype)
             if node.name in layers:
                 fitted = node.name in deployment.weights
                 start = self.weight(node.name) if fitted else self._parameters[node.weight]
@@ -72,6 +80,8 @@ class Trainable(Simulation):
             for name, (w, b) in self._real.items()
         }
         self._parameters = {name: p.to(device) for name, p in self._parameters.items()}
+        self._scales = {name: scale.to(device) for name, scale in self._scales.items()}
+        self._given = {name: bias.to(device) for name, bias in self._given.items()}
         for leaf in self.leaves():
             leaf.data = leaf.data.to(device)
 
@@ -90,13 +100,18 @@ class Trainable(Simulation):
 
     def run(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits ``(N, F)`` of a batch, differentiable."""
-        nodes = {node.name: node for node in layer_nodes(self.graph)}
-        self._current = dict(self._real)
-        for name, quantizer in self.quantizers.items():
-            step = quantizer.step() * self._step(self.input_form(nodes[name]))
-            whole = self.biases[name] / step
-            bias = straight_through(whole, whole.round()) * step
-            self._current[name] = (quantizer.real(), bias)
+        for node in layer_nodes(self.graph):
+            quantizer = self.quantizers.get(node.name)
+            if quantizer is None:
+                weight, scale = self._real[node.name][0], self._scales[node.name]
+            else:
+                weight, scale = quantizer.real(), quantizer.step()
+            bias = self._given.get(node.name) if quantizer is None else self.biases[node.name]
+            if bias is not None:
+                step = scale * self._step(self.input_form(node))
+                whole = bias / step
+                bias = straight_through(whole, whole.round()) * step
+            self._current[node.name] = (weight, bias)
         return super().run(x)
 
     def accumulate(self, layer: str, lookup: Lookup) -> torch.Tensor:

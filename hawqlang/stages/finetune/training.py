@@ -99,7 +99,7 @@ class Training:
             feedback: Gets steps done.
 
         Returns:
-            The errors before training and after each epoch.
+            The errors before training and after each epoch; those before it diverged, where it did.
         """
         epochs = self.schedule.epochs
         cache, key = memory.cache, memory.key
@@ -109,8 +109,11 @@ class Training:
             values = _flat(leaf.data for leaf in self.network.leaves())
             found = self._checkpoint(cache, values, (error,), cache.tensors.put(values))
         for epoch in range(len(found.errors) - 1, epochs):
-            self._epoch(epoch, feedback)
+            if not self._epoch(epoch, feedback):
+                break
             error = judge()
+            if not math.isfinite(error):
+                break
             values = _flat(leaf.data for leaf in self.network.leaves())
             best = cache.tensors.put(values) if error < min(found.errors) else found.best
             found = self._checkpoint(cache, values, (*found.errors, error), best)
@@ -119,7 +122,8 @@ class Training:
         self._restore(self.network.leaves(), cache.tensors.get(found.best))
         return found.errors
 
-    def _epoch(self, epoch: int, feedback: Feedback) -> None:
+    def _epoch(self, epoch: int, feedback: Feedback) -> bool:
+        """Go through the samples once, and return whether everything is still finite."""
         total = self.schedule.epochs * self._steps
         batches = self.lessons.epoch(self.schedule.seed, epoch, self.schedule.batch)
         for done, (x, labels) in enumerate(batches, epoch * self._steps):
@@ -128,16 +132,21 @@ class Training:
                 group["lr"] = rate * group["factor"]
             if self.before_step is not None:
                 self.before_step(done / total)
-            self._step(x.to(self.teacher.device), labels.to(self.teacher.device))
+            if not self._step(x.to(self.teacher.device), labels.to(self.teacher.device)):
+                return False
             feedback.progress(done + 1, total)
+        return all(bool(torch.isfinite(leaf).all()) for leaf in self.network.leaves())
 
-    def _step(self, x: torch.Tensor, labels: torch.Tensor) -> None:
+    def _step(self, x: torch.Tensor, labels: torch.Tensor) -> bool:
         logits = self.network.run(x)
         wanted = self.teacher.logits(x) if self.objective.distill else logits.detach()
         loss = self.objective.loss(logits, labels, wanted)
+        if not bool(torch.isfinite(loss)):
+            return False
         self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()
+        return True
 
     def _checkpoint(
         self, cache: Cache, values: np.ndarray, errors: tuple[float, ...], best: TensorRef

@@ -69,7 +69,7 @@ def has_labels(data: spec.Data) -> bool:
         case spec.ImagesData() | spec.ArraysData():
             return data.labels is not None
         case spec.ZeroShotData():
-            return False
+            return True  # the class each sample was made for
         case spec.PythonData():
             return True
 

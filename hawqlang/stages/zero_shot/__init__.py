@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from hawqlang.cache import digest
 from hawqlang.diagnostics import Diagnostic, HawqError
-from hawqlang.ir.spec import Input, Model, ZeroShotData
+from hawqlang.ir.spec import Data, Input, Model, ZeroShotData
 from hawqlang.ir.synthetic import Synthetic
 from hawqlang.session import Session
+from hawqlang.stages.data import Samples, open_samples
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model import import_statistics
@@ -27,6 +28,7 @@ __all__ = [
     "Subject",
     "SyntheticSamples",
     "describe",
+    "open_or_make",
     "stored_dataset",
     "write_samples",
     "zero_shot",
@@ -83,6 +85,26 @@ def zero_shot(
         )
 
     return synthetic_samples(session.cache.step(key, Synthetic, make), session.cache.tensors)
+
+
+def open_or_make(
+    data: Data, subject: Subject, seed: int, session: Session, *, classes: int | None = None
+) -> Samples:
+    """Return the samples a spec names: read, or made from the network where it says so.
+
+    Args:
+        data: Where they are.
+        subject: The network.
+        seed: Of everything random.
+        session: Holds the cache and shows progress.
+        classes: How many classes the network knows; a label beyond is an error.
+
+    Raises:
+        HawqError: they cannot be had (HQ401 to HQ409, HQ440).
+    """
+    if isinstance(data, ZeroShotData):
+        return zero_shot(subject, data, seed, session)
+    return open_samples(data, subject.input, classes=classes)
 
 
 def _no_statistics(declared: Model, data: ZeroShotData) -> Diagnostic:
