@@ -81,7 +81,10 @@ def training_words(found: FineTuning | None) -> str:
     judged = f"loss {found.errors[0]:.3g} before, {after}, on {found.held_out} held-out samples"
     kind = "synthetic" if found.synthetic else "real"
     how = "distilled from FP32" if found.distilled else "on labels"
-    what = f"{found.method}, {found.epochs} epochs of {found.trained} {kind} samples, {how}, {found.layers} layers: {judged}"
+    what = (
+        f"{found.method}, {found.epochs} epochs of {found.trained} {kind} samples, {how}, "
+        f"{found.layers} layers: {judged}"
+    )
     return what if found.kept else f"tried and dropped: {what}"
 
 

@@ -47,7 +47,8 @@ quantize net on host with drawn {
 
 def write(folder: Path, training: str) -> Path:
     """Write a network, images that it labels itself, and the spec."""
-    net = randomise(SmallNet(nn.BatchNorm2d))
+    net = SmallNet(nn.BatchNorm2d)
+    randomise(net)
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (600, 4, 4, 1)).repeat(2, 1).repeat(2, 2).astype(np.uint8)
     seen = torch.from_numpy((coarse.transpose(0, 3, 1, 2) / 255 - 0.5) / 0.25).float()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from hawqlang.arith.width import weight_range
+from hawqlang.arith.width import LIMITS, largest_magnitude, weight_range
 from hawqlang.base import Span
 from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import Diagnostic, HawqError
@@ -17,22 +17,24 @@ from hawqlang.ir.tuning import FineTuning, LayerBias, LayerWeight, Tuning
 from hawqlang.stages.batches import gradient_batch
 from hawqlang.stages.data import Samples
 from hawqlang.stages.feedback import Feedback
+from hawqlang.stages.finetune.bounded import BoundedStep
 from hawqlang.stages.finetune.lessons import Lessons, prepare
+from hawqlang.stages.finetune.mean_field import MeanField, level_bits
 from hawqlang.stages.finetune.objective import Objective
 from hawqlang.stages.finetune.quantizers import LearnedStep, WeightQuantizer
 from hawqlang.stages.finetune.trainable import Begin, Trainable
 from hawqlang.stages.finetune.training import Schedule, Teacher, Training
 from hawqlang.stages.float_model import FloatModel
-from hawqlang.stages.quantize import QuantizedWeight
+from hawqlang.stages.quantize import QuantizedWeight, stored_params
 from hawqlang.stages.simulate import Deployment, Simulation
-from hawqlang.stages.structure import LayerNode
+from hawqlang.stages.structure import Form, LayerNode, range_root
 from hawqlang.stages.tune import Memory
 from hawqlang.stages.zero_shot import SyntheticSamples
 
 __all__ = ["Pupil", "finetune", "with_ranges"]
 
-RATE = 1e-4
-"""Learning rate of weights where the spec gives none."""
+RATES = {"qat": 1e-4, "overflow_aware": 1e-4, "mean_field": 1e-2}
+"""Learning rates of weights where the spec gives none; those of ``mean_field`` are logarithms."""
 
 KEPT = 40
 """Bytes kept of every element of every value to differentiate it: the value before and after each rounding."""
@@ -76,12 +78,12 @@ def finetune(
     distill = bool(dict(how.arguments).get("distill", False))
     lesson = prepare(samples, samples.labels, pupil.input, mirrored=distill)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = Trainable(pupil.model, pupil.table, pupil.deployment, chosen, _begin(pupil))
+    network = Trainable(pupil.model, pupil.table, pupil.deployment, chosen, _begin(pupil, how))
     network.to(device)
     teacher = Teacher(pupil.model, device)
     schedule = Schedule(
         epochs=how.epochs,
-        rate=float(dict(how.arguments).get("lr", RATE)),
+        rate=float(dict(how.arguments).get("lr", RATES[how.method])),
         batch=gradient_batch(pupil.model.graph, len(lesson.trained), KEPT),
         seed=seed,
     )
@@ -90,6 +92,7 @@ def finetune(
     training = Training(network, teacher, lesson, objective, schedule)
     errors = training.train(judge.error, memory, feedback)
     best = min(range(len(errors)), key=errors.__getitem__)
+    needed = how.method != "qat"  # its weights are of a kind that the network did not have before
     outcome = FineTuning(
         method=how.method,
         epochs=how.epochs,
@@ -99,7 +102,7 @@ def finetune(
         trained=len(lesson.trained),
         held_out=len(lesson.judged),
         errors=errors,
-        kept=best > 0,
+        kept=best > 0 or needed,
         layers=len(chosen),
     )
     if not outcome.kept:
@@ -154,12 +157,22 @@ def _trained_layers(pupil: Pupil) -> dict[str, Finetune]:
     }
 
 
-def _begin(pupil: Pupil) -> Begin:
+def _begin(pupil: Pupil, how: Finetune) -> Begin:
     """Return what makes a layer's weight in training."""
+    signed = stored_params(pupil.model.graph, pupil.table)
+    roots = range_root(pupil.model.graph)
 
     def begin(node: LayerNode, given: QuantizedWeight, start: torch.Tensor) -> WeightQuantizer:
-        bits = pupil.deployment.precision[node.name].wbits
-        return LearnedStep(start, given, weight_range(bits)[1])
+        precision = pupil.deployment.precision[node.name]
+        limit = weight_range(precision.wbits)[1]
+        if how.method == "mean_field" and precision.wbits == level_bits(how.levels):
+            return MeanField(start, how.levels)
+        accumulator = pupil.deployment.settings[node.name].accumulator
+        if accumulator != "int32":
+            form = Form(roots[node.x], precision.abits)
+            largest = largest_magnitude(precision.abits, signed=signed[form].signed)
+            return BoundedStep(start, given, limit, LIMITS[accumulator] // largest)
+        return LearnedStep(start, given, limit)
 
     return begin
 

@@ -41,7 +41,11 @@ class WeightQuantizer(Protocol):
         ...
 
     def exported(self) -> QuantizedWeight:
-        """Return the integers and scales of :meth:`real`."""
+        """Return the integers and scales that are deployed."""
+        ...
+
+    def advance(self, share: float) -> None:
+        """Prepare for the next step of a training of which ``share``, from 0 to 1, is done."""
         ...
 
 
@@ -64,6 +68,9 @@ class LearnedStep:
         self._channels = len(scale)
         self._rows = (-1, *[1] * (start.ndim - 1))
 
+    def advance(self, share: float) -> None:
+        """Do nothing: a learned step needs no schedule."""
+
     def weights(self) -> list[torch.Tensor]:
         """Return the float weight."""
         return [self._master]
@@ -79,12 +86,12 @@ class LearnedStep:
     def real(self) -> torch.Tensor:
         """Return the real weight that the integers stand for, differentiable."""
         whole = self._whole()
-        return straight_through(whole, whole.round()) * self.step().reshape(self._rows)
+        return straight_through(whole, self._rounded(whole)) * self.step().reshape(self._rows)
 
     def exported(self) -> QuantizedWeight:
         """Return the integers and scales of :meth:`real`."""
         with torch.no_grad():
-            whole = self._whole().round().cpu().numpy()
+            whole = self._rounded(self._whole()).cpu().numpy()
             scale = self.step().double().cpu().numpy().copy()
         q = whole.astype(np.int8) if self._limit < 128 else whole.astype(np.int16)
         return QuantizedWeight(q, scale)
@@ -92,3 +99,7 @@ class LearnedStep:
     def _whole(self) -> torch.Tensor:
         """Return the weight in steps, inside the grid, not rounded yet."""
         return (self._master / self.step().reshape(self._rows)).clamp(-self._limit, self._limit)
+
+    def _rounded(self, whole: torch.Tensor) -> torch.Tensor:
+        """Return integers for a weight in steps; nothing is differentiated here."""
+        return whole.detach().round()

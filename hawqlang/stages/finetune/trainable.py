@@ -53,9 +53,9 @@ class Trainable(Simulation):
         self._scales: dict[str, torch.Tensor] = {}
         self._given: dict[str, torch.Tensor] = {}
         for node in layer_nodes(model.graph):
-            self._scales[node.name] = torch.from_numpy(
-                np.array(self.weights[node.name].scale)
-            ).to(dtype)
+            self._scales[node.name] = torch.from_numpy(np.array(self.weights[node.name].scale)).to(
+                dtype
+            )
             if node.name in deployment.biases or node.bias is not None:
                 given = deployment.biases.get(node.name, self.own_bias(node))
                 self._given[node.name] = torch.from_numpy(np.array(given, np.float64)).to(dtype)
@@ -97,6 +97,11 @@ class Trainable(Simulation):
     def leaves(self) -> list[torch.Tensor]:
         """Return everything that learns, always in the same order."""
         return [*self.weight_leaves(), *self.step_leaves()]
+
+    def advance(self, share: float) -> None:
+        """Prepare for the next step of a training of which ``share``, from 0 to 1, is done."""
+        for quantizer in self.quantizers.values():
+            quantizer.advance(share)
 
     def run(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits ``(N, F)`` of a batch, differentiable."""

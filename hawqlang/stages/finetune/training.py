@@ -79,8 +79,6 @@ class Training:
         self.lessons = lessons
         self.objective = objective
         self.schedule = schedule
-        self.before_step: Callable[[float], None] | None = None
-        """Told the share of the training that is done, from 0 to 1, before every step."""
         groups = [
             {"params": network.weight_leaves(), "factor": 1.0},
             {"params": network.step_leaves(), "factor": STEP_RATE},
@@ -130,8 +128,7 @@ class Training:
             rate = self.schedule.rate * 0.5 * (1 + math.cos(math.pi * done / total))
             for group in self._optimizer.param_groups:
                 group["lr"] = rate * group["factor"]
-            if self.before_step is not None:
-                self.before_step(done / total)
+            self.network.advance(done / total)
             if not self._step(x.to(self.teacher.device), labels.to(self.teacher.device)):
                 return False
             feedback.progress(done + 1, total)

@@ -84,15 +84,20 @@ def drawn(model: FloatModel, count: int, *, labelled: bool = True) -> Drawn:
 
 
 def method(
-    name: str = "qat", epochs: int = 3, levels: tuple[int, ...] = (), **arguments: Fraction | bool
+    name: str = "qat",
+    epochs: int = 3,
+    levels: tuple[int, ...] = (),
+    lr: Fraction | None = None,
+    distill: bool | None = None,
 ) -> Finetune:
     """What a spec asks for."""
+    given = {"lr": lr, "distill": distill}
     return Finetune.model_validate(
         {
             "method": name,
             "epochs": epochs,
             "levels": levels,
-            "arguments": tuple(arguments.items()),
+            "arguments": tuple((k, v) for k, v in given.items() if v is not None),
         }
     )
 

@@ -23,7 +23,7 @@ from tests.unit.stages.finetune.lesson_nets import KIND, drawn, method, network,
 
 MODEL, _ = network()
 SAMPLES = drawn(MODEL, 192)
-FAST = {"lr": Fraction(1, 500)}
+FAST = Fraction(1, 500)
 
 
 def accuracy(who: Pupil, tuning: Tuning, memory: Memory) -> float:
@@ -46,7 +46,7 @@ def accuracy(who: Pupil, tuning: Tuning, memory: Memory) -> float:
 
 @pytest.mark.parametrize("distill", [False, True])
 def test_training_makes_a_coarse_network_better(distill: bool) -> None:
-    who = pupil(MODEL, SAMPLES, method(epochs=6, distill=distill, **FAST))
+    who = pupil(MODEL, SAMPLES, method(epochs=6, distill=distill, lr=FAST))
     found, memory = train(who, SAMPLES)
     assert found.training is not None
     assert found.training.kept
@@ -67,13 +67,13 @@ def test_harmful_training_is_dropped_and_told() -> None:
 
 
 def test_the_same_seed_gives_the_same_network() -> None:
-    who = pupil(MODEL, SAMPLES, method(epochs=1, **FAST))
+    who = pupil(MODEL, SAMPLES, method(epochs=1, lr=FAST))
     (first, _), (second, _) = train(who, SAMPLES), train(who, SAMPLES)
     assert first == second
 
 
 def test_a_killed_training_goes_on_after_its_last_epoch(tmp_path: Path) -> None:
-    who = pupil(MODEL, SAMPLES, method(epochs=3, **FAST))
+    who = pupil(MODEL, SAMPLES, method(epochs=3, lr=FAST))
     straight, _ = train(who, SAMPLES)
     memory = Memory(Cache(tmp_path), "test")
     steps: list[int] = []
@@ -107,7 +107,7 @@ def test_layers_that_disagree_are_refused() -> None:
 
 
 def test_a_layer_can_be_left_out() -> None:
-    who = pupil(MODEL, SAMPLES, method(epochs=2, **FAST))
+    who = pupil(MODEL, SAMPLES, method(epochs=2, lr=FAST))
     settings = dict(who.deployment.settings)
     settings["fc"] = settings["fc"].replace(finetune=None)
     found, _ = train(replace(who, deployment=replace(who.deployment, settings=settings)), SAMPLES)

@@ -19,12 +19,12 @@ LABELS = np.arange(50)
 def epoch(number: int, seed: int = 0) -> tuple[torch.Tensor, list[int]]:
     own = prepare(Drawn(IMAGES, LABELS), LABELS, KIND, mirrored=False)
     batches = list(own.epoch(seed, number, 8))
-    return torch.cat([x for x, _ in batches]), torch.cat([y for _, y in batches]).tolist()
+    return torch.cat([x for x, _ in batches]), [int(y) for _, part in batches for y in part]
 
 
 def test_what_judges_is_never_trained_on() -> None:
     own = prepare(Drawn(IMAGES, LABELS), LABELS, KIND, mirrored=False)
-    judged = torch.cat([y for _, y in own.held_out(4)]).tolist()
+    judged = [int(y) for _, part in own.held_out(4) for y in part]
     assert judged == [7, 15, 23, 31, 39, 47]
     trained = epoch(0)[1]
     assert len(trained) == len(set(trained)) == 44
@@ -39,7 +39,9 @@ def test_epochs_differ_and_seeds_decide_them() -> None:
     assert epoch(0, seed=1)[1] != y
 
 
-def test_samples_that_do_not_fit_into_memory_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_that_do_not_fit_into_memory_are_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     kept = epoch(3)
     monkeypatch.setattr("hawqlang.stages.finetune.lessons.BYTES", 100)
     read = epoch(3)

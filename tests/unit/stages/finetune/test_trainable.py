@@ -40,7 +40,9 @@ def deployed(who: Pupil, network: Trainable, dtype: torch.dtype = torch.float64)
     deployment = replace(
         who.deployment, weights=network.exported_weights(), biases=network.exported_biases()
     )
-    return Simulation(who.model, with_ranges(who.table, network.exported_ranges()), deployment, dtype)
+    return Simulation(
+        who.model, with_ranges(who.table, network.exported_ranges()), deployment, dtype
+    )
 
 
 @pytest.mark.parametrize("inner", [W2A3, Precision(wbits=4, abits=8), W8A8], ids=str)
@@ -48,7 +50,9 @@ def deployed(who: Pupil, network: Trainable, dtype: torch.dtype = torch.float64)
 def test_what_is_trained_is_what_is_deployed(inner: Precision, scheme: str) -> None:
     model, _ = network()
     samples = drawn(model, 24)
-    who = pupil(model, samples, method(), inner, activations={"scheme": scheme, "range": {"kind": "minmax"}})
+    who = pupil(
+        model, samples, method(), inner, activations={"scheme": scheme, "range": {"kind": "minmax"}}
+    )
     learner = trainable(who)
     x = preprocess(samples.images, KIND).double()
     for moved in (False, True):
