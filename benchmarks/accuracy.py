@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from common import EXAMPLES, ROOT, hawqc, show, write_results
+from common import ROOT, example, hawqc, show, write_results
 
 SPECS = (
     "digits",
@@ -30,7 +30,7 @@ JPEG = "cifar10/test_jpeg_dev4500.npz"
 
 def measure(name: str, data: Path, out: Path) -> list[dict[str, Any]]:
     """Return a row per evaluation set for one spec."""
-    spec = EXAMPLES / f"{name}.hawq"
+    spec = example(name, out / "specs")
     settings = ("--set", f"data={data}") if "param data" in spec.read_text("utf-8") else ()
     built = hawqc("build", spec, *settings, "--out", out)["builds"][0]
     metrics = built["plan"]["metrics"]

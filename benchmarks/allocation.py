@@ -24,7 +24,6 @@ from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Build
 from hawqlang.stages.allocate.encode import space
 from hawqlang.stages.allocate.encoding import assemble, encode_all, objective
-from hawqlang.stages.allocate.goals import integers
 from hawqlang.stages.allocate.highs import Relaxation
 from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
@@ -100,7 +99,7 @@ def measure(case: Case) -> Measured:
     merged = assemble(where, encode_all(where), (), [goal])
     if merged is None:
         sys.exit(f"{case.name}: a tie cannot hold")
-    cost = merged.fold(integers(goal.forms[0]).coefs)
+    cost = merged.fold(goal.forms[0].integral().parts)
     start = time.process_time()
     point = Relaxation(merged.problem, cost).best_integer(10**6)
     theirs = time.process_time() - start

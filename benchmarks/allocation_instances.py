@@ -18,10 +18,12 @@ from hawqlang.diagnostics import HawqError
 from hawqlang.ir.layers import Layer, LayerTable
 from hawqlang.ir.spec import (
     Build,
+    Comparator,
     Compare,
     Constraint,
     Device,
     Dimension,
+    Glob,
     Goal,
     Keyword,
     LayersSource,
@@ -29,6 +31,9 @@ from hawqlang.ir.spec import (
     Metric,
     MetricTerm,
     Model,
+    PropertyCompare,
+    PropertyOf,
+    PropertyValue,
     Same,
     Target,
     Term,
@@ -164,6 +169,71 @@ def instance(network: str, count: int, share: Fraction, seed: int) -> tuple[Buil
     if ties:
         constraints.append(_tied())
     return _build(offered, constraints), table
+
+
+def conflict(named: int, seed: int) -> tuple[Build, LayerTable]:
+    """Return a build with ``named`` constraints of which some cannot be met together.
+
+    Most ask for a least width of a layer of ResNet101; some limit stages, work and latency. The
+    size allowed lies below what those widths need, so that many of them take part.
+    """
+    rng = np.random.default_rng([seed, named])
+    spec, table = instance("resnet101", 5, Fraction(1, 2), seed)
+    chosen = [table.layers[int(i)] for i in rng.permutation(len(table.layers))][: named - 6]
+    floors = [int(rng.choice((4, 6, 8))) for _ in chosen]
+    stated = [_at_least(one.name, bits) for one, bits in zip(chosen, floors, strict=True)]
+    for k in range(named - 6 - len(stated)):
+        stated.append(_at_most(table.layers[k].name, 8))
+    least = {one.name: bits for one, bits in zip(chosen, floors, strict=True)}
+    needed = sum(one.params * least.get(one.name, 2) for one in table.layers)
+    bare = 2 * sum(one.params for one in table.layers)
+    stated += [_part("size", f"layer{stage}.*", Fraction(9, 10)) for stage in (1, 2, 3, 4)]
+    stated.append(_limit("bops", Fraction(9, 10), *_ends(spec)))
+    stated.append(_size(Fraction(bare + (needed - bare) * 2 // 3, 8)))
+    order = [stated[int(i)] for i in rng.permutation(len(stated))]
+    lines = (
+        one.replace(name=f"c{i}", span=SPAN.replace(line=i + 1, end_line=i + 1))
+        for i, one in enumerate(order)
+    )
+    return spec.replace(constraints=tuple(lines)), table
+
+
+def _ends(spec: Build) -> tuple[Precision, Precision]:
+    return spec.precision[0], spec.precision[-1]
+
+
+def _at_least(name: str, bits: int) -> Constraint:
+    return _wbits(name, ">=", bits)
+
+
+def _at_most(name: str, bits: int) -> Constraint:
+    return _wbits(name, "<=", bits)
+
+
+def _wbits(name: str, op: Comparator, bits: int) -> Constraint:
+    left = PropertyOf(property="wbits", selector=Glob(pattern=name, span=SPAN))
+    predicate = PropertyCompare(op=op, left=left, right=PropertyValue(value=bits), span=SPAN)
+    text = f'wbits("{name}") {op} {bits}'
+    return Constraint(name="bits", predicate=predicate, text=text, span=SPAN)
+
+
+def _part(metric: Metric, pattern: str, share: Fraction) -> Constraint:
+    selector = Glob(pattern=pattern, span=SPAN)
+    own = MetricTerm(metric=metric, selector=selector)
+    widest = own.replace(at=Precision(wbits=8, abits=8))
+    left = Linear(dimension="size", terms=(Term(coefficient=Fraction(1), of=own),))
+    right = Linear(dimension="size", terms=(Term(coefficient=share, of=widest),))
+    text = f'{metric}("{pattern}") <= {float(100 * share):g}% of {metric}(w8a8, "{pattern}")'
+    predicate = Compare(op="<=", left=left, right=right, span=SPAN)
+    return Constraint(name="part", predicate=predicate, text=text, span=SPAN)
+
+
+def _size(most: Fraction) -> Constraint:
+    own = Term(coefficient=Fraction(1), of=MetricTerm(metric="size"))
+    left = Linear(dimension="size", terms=(own,))
+    right = Linear(dimension="size", constant=most)
+    predicate = Compare(op="<=", left=left, right=right, span=SPAN)
+    return Constraint(name="fits", predicate=predicate, text=f"size <= {most} B", span=SPAN)
 
 
 def hawq_v3() -> Iterator[tuple[str, Build, LayerTable]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,22 @@ def hawqc(*arguments: str | Path, environment: Mapping[str, str] | None = None) 
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)}\nended with status {done.returncode}:\n{done.stderr}")
     return json.loads(done.stdout)
+
+
+def example(name: str, folder: Path) -> Path:
+    """Return a copy of a shipped spec in ``folder``, with its files and without a lock: everything is measured."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / f"{name}.hawq"
+    shutil.copyfile(EXAMPLES / copy.name, copy)
+    if (EXAMPLES / name).is_dir():
+        shutil.copytree(EXAMPLES / name, folder / name, dirs_exist_ok=True)
+    forget(copy)
+    return copy
+
+
+def forget(spec: Path) -> None:
+    """Remove the lock beside a spec: what it records would not be measured again."""
+    Path(f"{spec}.lock").unlink(missing_ok=True)
 
 
 def machine() -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 For every accumulator, over all inputs and all orders of partial sums: ``|bias| + Σ|q_w|·max|q_x| <= 2^31 − 1``. What
 is computed after it, a rescaled value with a second addend and a zero point on top, stays within int32 as well. The
-compiler records these bounds in the program; verification computes them again.
+compiler records these bounds in the program; verification computes them again. Products that are summed in 16 or 24
+bits have a bound of their own, without the bias, which is added after widening.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hawqlang.arith import dyadic
-from hawqlang.arith.width import INT32_MAX, accumulator_bound
+from hawqlang.arith.width import INT32_MAX, LIMITS, IntArray, accumulator_bound
 from hawqlang.cache import TensorStore
 from hawqlang.ir.integer import Bound, IntegerProgram
 from hawqlang.ops import (
@@ -44,14 +45,15 @@ Reach = Mapping[str, int]
 
 
 class UnprovenError(ArithmeticError):
-    """A value of a program that may not fit int32."""
+    """A value of a program that may not fit int32, or its accumulator."""
 
-    def __init__(self, op: str, what: str, bound: int) -> None:
+    def __init__(self, op: str, what: str, bound: int, limit: int = INT32_MAX) -> None:
         super().__init__(f"{what} of '{op}' can reach {bound}")
         self.op = op
         self.what = what
         """``accumulator``, or the name of the tensor whose value before the clamp does not fit."""
         self.bound = bound
+        self.limit = limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,14 @@ class _Proof:
 def certificate(program: IntegerProgram, store: TensorStore) -> tuple[Bound, ...]:
     """Return the bound of every operator that computes, in program order.
 
+    A layer with an accumulator of less than 32 bits has a second one: of its products alone.
+
     Args:
         program: a well-formed program; the bounds it carries are not looked at.
         store: holds its constants.
 
     Raises:
-        UnprovenError: a value may leave int32.
+        UnprovenError: a value may leave int32, or products their narrower accumulator.
     """
     frame = Frame({}, {tensor.name: tensor for tensor in program.tensors}, store.get)
     reach: dict[str, int] = {program.input: 255}
@@ -79,7 +83,7 @@ def certificate(program: IntegerProgram, store: TensorStore) -> tuple[Bound, ...
         proof = _prove(frame, op, reach)
         reach |= proof.reach
         if proof.bound is not None:
-            bounds.append(proof.bound)
+            bounds += [proof.bound, *_narrow(frame, op)]
     return tuple(bounds)
 
 
@@ -105,10 +109,27 @@ def _prove(frame: Frame, op: Op, reach: Reach) -> _Proof:
 
 def _sums(frame: Frame, op: Conv2d | Linear) -> Int64:
     """Return per channel the largest ``|acc|``, bias included."""
-    weights = frame.weights(op.weight, op.weight_bits, op.weight_shape)
     x = frame.tensors[op.x]
-    bias = frame.constant(op.bias)
-    return accumulator_bound(weights, x.bits, signed=x.signed, bias=bias)
+    return accumulator_bound(
+        _weights(frame, op), x.bits, signed=x.signed, bias=frame.constant(op.bias)
+    )
+
+
+def _weights(frame: Frame, op: Conv2d | Linear) -> IntArray:
+    return frame.weights(op.weight, op.weight_bits, op.weight_shape, op.terms)
+
+
+def _narrow(frame: Frame, op: Op) -> tuple[Bound, ...]:
+    """Return the proof that a layer's products fit an accumulator of less than 32 bits, where it has one."""
+    if not isinstance(op, Conv2d | Linear) or op.accumulator == "int32":
+        return ()
+    x = frame.tensors[op.x]
+    sums = accumulator_bound(_weights(frame, op), x.bits, signed=x.signed)
+    channel = int(sums.argmax())
+    worst, limit = int(sums[channel]), LIMITS[op.accumulator]
+    if worst > limit:
+        raise UnprovenError(op.name, f"{op.accumulator} accumulator", worst, limit)
+    return (Bound(op=op.name, channel=channel, largest=worst, limit=limit),)
 
 
 def _stored(frame: Frame, op: Conv2d | Linear | AvgPool2d, acc: Int64, reach: Reach) -> _Proof:

@@ -9,12 +9,14 @@ the cache under the digests of all it depends on, so a changed constraint is sol
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hawqlang.base import Precision
-from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.diagnostics import HawqError
+from hawqlang.ir.attempt import Attempt
 from hawqlang.ir.bundle import Manifest
 from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.sensitivity import SensitivityTable
@@ -25,6 +27,7 @@ from hawqlang.stages.allocate.given import given
 from hawqlang.stages.allocate.reasons import explained
 from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.analyse import Analysis, Report, analyse
+from hawqlang.stages.attempts import attempted, none_accurate
 from hawqlang.stages.bundle import staging
 from hawqlang.stages.deferred import refuse_deferred
 from hawqlang.stages.footprint import packed_bytes
@@ -41,8 +44,6 @@ class Artifact:
     manifest: Manifest
     plan: BitPlan
     realised: Realised
-    attempts: tuple[str, ...]
-    """What became of each allocation that was tried, in words."""
     refused: tuple[Allocation, ...]
     """Those that were tried before this one."""
     sensitivities: SensitivityTable | None
@@ -115,36 +116,33 @@ def compile_build(
     """
     refuse_deferred(spec, build)
     analysis = analyse(build, session, report, terms.sensitivities)
-    checked = accuracy_constraints(build)
-    refused: list[Allocation] = []
-    attempts: list[str] = []
-    for _ in range(build.attempts if checked and terms.given is None else 1):
-        plan = _chosen(analysis, refused, terms, session)
+    tried: list[BitPlan] = []
+    attempts: list[Attempt] = []
+    several = accuracy_constraints(build) and terms.given is None
+    while len(tried) < (build.attempts if several else 1):
+        begin = time.perf_counter()
+        plan = _chosen(analysis, [one.allocation() for one in tried], terms, session)
+        if not plan.layers and tried:
+            raise HawqError(none_accurate(build, attempts, exhausted=plan.status == "infeasible"))
         if not plan.layers:
-            if refused:
-                break
             raise HawqError(*plan.diagnostics)
+        tried.append(plan)
         with staging(folder) as made:
             realised = realise(analysis, plan, made.path, session, report)
-            attempts.append(_outcome(plan, realised))
-            if all(result.holds for result in realised.decided):
+            attempts.append(attempted(tried, realised.decided, time.perf_counter() - begin))
+            if attempts[-1].holds:
                 decided = with_accuracy(plan, realised.decided)
+                found = replace(realised, attempts=tuple(attempts))
                 place = Place(made.path, folder)
-                manifest = finish(spec, analysis, decided, realised, place, session)
-                found = Artifact(
-                    folder,
-                    manifest,
-                    decided,
-                    realised,
-                    tuple(attempts),
-                    tuple(refused) or terms.refused,
-                    analysis.sensitivities,
+                manifest = finish(spec, analysis, decided, found, place, session)
+                refused = tuple(one.allocation() for one in tried[:-1]) or terms.refused
+                artifact = Artifact(
+                    folder, manifest, decided, found, refused, analysis.sensitivities
                 )
-                terms.approve(found)
+                terms.approve(artifact)
                 made.commit()
-                return found
-        refused.append(plan.allocation())
-    raise HawqError(_none_accurate(build, checked[0].name, attempts))
+                return artifact
+    raise HawqError(none_accurate(build, attempts, exhausted=False))
 
 
 def _chosen(
@@ -166,26 +164,3 @@ def _chosen(
 def _allocated(analysis: Analysis, refused: Sequence[Allocation], session: Session) -> BitPlan:
     with session.step("allocate", "choose and prove every layer's precision"):
         return allocate(analysis.build, analysis.table, analysis.candidates, exclude=refused)
-
-
-def _outcome(plan: BitPlan, realised: Realised) -> str:
-    """Return one attempt in words."""
-    size = dict(plan.metrics)["size_bytes"]
-    found = "; ".join(
-        f"{r.name}: {100 * (r.value or 0):.2f} % ({'holds' if r.holds else 'fails'})"
-        for r in realised.decided
-    )
-    return f"{size:.0f} B of weights" + (f", {found}" if found else "")
-
-
-def _none_accurate(build: Build, constraint: str, attempts: list[str]) -> Diagnostic:
-    span = next(c.span for c in build.constraints if c.name == constraint)
-    tried = f"none of the {len(attempts)} best allocations satisfies"
-    return Diagnostic(
-        code="HQ840",
-        severity="error",
-        message=f"{tried if len(attempts) > 1 else 'the allocation does not satisfy'} '{constraint}'",
-        span=span,
-        notes=tuple(f"attempt {n}: {text}" for n, text in enumerate(attempts, 1)),
-        help="relax it, relax a bound on size or work, or allow more with `attempts = N`",
-    )

@@ -25,6 +25,8 @@ MULTIPLIER_BITS = 31
 """``m < 2^31``: a 32-bit accumulator times ``m`` stays within 63 bits."""
 MULTIPLIER_LIMIT = 1 << MULTIPLIER_BITS
 MAX_SHIFT = 62
+OPERAND_BITS = 8
+"""Up to this width a stored operand is scaled by one 32-bit multiply."""
 OPERAND_MULTIPLIER_BITS = 22
 """``m < 2^22``: a stored operand of at most 8 bits (``|q − z| <= 255``) times ``m`` plus ``2^29`` stays below 2^31."""
 OPERAND_MAX_SHIFT = 30
@@ -67,12 +69,17 @@ def choose(ratio: Fraction | float, *, max_shift: int = MAX_SHIFT) -> Dyadic:
     return _choose(Fraction(ratio), MULTIPLIER_BITS, max_shift)
 
 
-def choose_operand(ratio: Fraction | float) -> Dyadic:
-    """Return the dyadic number nearest to ``ratio`` with ``m < 2^22`` and ``1 <= s <= 30``: one 32-bit multiply.
+def choose_operand(ratio: Fraction | float, bits: int = 8) -> Dyadic:
+    """Return the dyadic number nearest to ``ratio`` for a stored operand of a residual addition.
+
+    Up to 8 bits ``m < 2^22`` and ``1 <= s <= 30``: one 32-bit multiply. A wider operand has room for more digits than
+    those, and takes the general form of ``choose``.
 
     Raises:
-        RatioTooLargeError: ``ratio`` is 2^21 or more.
+        RatioTooLargeError: ``ratio`` is 2^21 or more; 2^30 for an operand of more than 8 bits.
     """
+    if bits > OPERAND_BITS:
+        return choose(ratio)
     return _choose(Fraction(ratio), OPERAND_MULTIPLIER_BITS, OPERAND_MAX_SHIFT)
 
 

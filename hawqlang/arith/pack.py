@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 IntArray = npt.NDArray[np.integer[Any]]
 Bytes = npt.NDArray[np.uint8]
-Int8 = npt.NDArray[np.int8]
+Codes = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Signed = npt.NDArray[np.int8] | npt.NDArray[np.int16]
 
 
 def packed_size(count: int, bits: int) -> int:
@@ -24,20 +25,22 @@ def packed_size(count: int, bits: int) -> int:
 
 
 def pack_codes(codes: IntArray, bits: int) -> Bytes:
-    """Return the bit stream (uint8 ``[n]``) of the low ``bits`` bits of every value."""
-    flat = codes.reshape(-1).astype(np.uint8)
+    """Return the bit stream (uint8 ``[n]``) of the low ``bits`` bits of every value, at most 16."""
+    flat = codes.reshape(-1).astype("<u1" if bits <= 8 else "<u2")
     if bits == 8:
         return flat
-    fields = np.unpackbits(flat[:, np.newaxis], axis=1, count=bits, bitorder="little")
+    octets = flat.view(np.uint8).reshape(flat.size, flat.itemsize)
+    fields = np.unpackbits(octets, axis=1, count=bits, bitorder="little")
     return np.packbits(fields, bitorder="little")
 
 
-def unpack_codes(packed: Bytes, bits: int, count: int) -> Bytes:
-    """Return the ``count`` fields of a bit stream as unsigned codes (uint8 ``[count]``)."""
+def unpack_codes(packed: Bytes, bits: int, count: int) -> Codes:
+    """Return the ``count`` fields of a bit stream as unsigned codes (``[count]``, uint16 beyond 8 bits)."""
     if bits == 8:
         return packed[:count].copy()
     fields = np.unpackbits(packed, count=count * bits, bitorder="little").reshape(count, bits)
-    return np.packbits(fields, axis=1, bitorder="little").reshape(count)
+    octets = np.packbits(fields, axis=1, bitorder="little")
+    return octets.reshape(count) if bits < 8 else octets.view("<u2").reshape(count)
 
 
 def pack(values: IntArray, bits: int, *, signed: bool) -> Bytes:
@@ -52,7 +55,7 @@ def pack(values: IntArray, bits: int, *, signed: bool) -> Bytes:
 
 
 def unpack(packed: Bytes, bits: int, shape: tuple[int, ...], *, signed: bool) -> IntArray:
-    """Return the inverse of ``pack``: int8 where signed, else uint8."""
+    """Return the inverse of ``pack``: int8 or int16 where signed, else uint8 or uint16."""
     codes = unpack_codes(packed, bits, int(np.prod(shape, dtype=np.int64))).reshape(shape)
     return _sign_extend(codes, bits) if signed else codes
 
@@ -72,17 +75,18 @@ def pack_weights(values: IntArray, bits: int) -> Bytes:
     return pack_codes((values > 0).astype(np.uint8), 1)
 
 
-def unpack_weights(packed: Bytes, bits: int, shape: tuple[int, ...]) -> Int8:
-    """Return the inverse of ``pack_weights``: int8 of the given shape."""
+def unpack_weights(packed: Bytes, bits: int, shape: tuple[int, ...]) -> Signed:
+    """Return the inverse of ``pack_weights``, int8 or int16 of the given shape; affine codes likewise."""
     codes = unpack_codes(packed, bits, int(np.prod(shape, dtype=np.int64))).reshape(shape)
     if bits == 1:
         return np.where(codes == 1, 1, -1).astype(np.int8)
     return _sign_extend(codes, bits)
 
 
-def _sign_extend(codes: Bytes, bits: int) -> Int8:
-    spare = 8 - bits
-    return (codes << spare).astype(np.uint8).view(np.int8) >> spare
+def _sign_extend(codes: Codes, bits: int) -> Signed:
+    if codes.dtype == np.uint16:
+        return (codes << (16 - bits)).astype(np.uint16).view(np.int16) >> (16 - bits)
+    return (codes << (8 - bits)).astype(np.uint8).view(np.int8) >> (8 - bits)
 
 
 def _check_range(values: IntArray, low: int, high: int) -> None:

@@ -44,9 +44,11 @@ def largest_magnitude(bits: int, *, signed: bool) -> int:
 
 
 def storage_dtype(bits: int, *, signed: bool) -> np.dtype[np.integer[Any]]:
-    """Return the NumPy type that holds one value of a tensor: uint8 or int8 up to 8 bits, int32 for 32."""
-    if bits > 8:
+    """Return the NumPy type that holds one value of a tensor: 8 or 16 bits of its sign, int32 for 32."""
+    if bits > 16:
         return np.dtype(np.int32)
+    if bits > 8:
+        return np.dtype(np.int16) if signed else np.dtype(np.uint16)
     return np.dtype(np.int8) if signed else np.dtype(np.uint8)
 
 

@@ -103,6 +103,7 @@ def _terms(order: Order, held: Held, build: Build, now: Origin, *, measure: bool
 def _json(artifact: Any, session: Any) -> dict[str, Any]:
     from hawqlang.cli.evaluate import evaluation_json
     from hawqlang.stages.allocate.report import plan_json
+    from hawqlang.stages.attempts import attempt_json
 
     found = artifact.realised.evaluation
     return {
@@ -112,12 +113,18 @@ def _json(artifact: Any, session: Any) -> dict[str, Any]:
         "peak_rss_bytes": session.peak_rss_bytes,
         "plan": plan_json(artifact.plan),
         "evaluation": None if found is None else evaluation_json(found),
-        "attempts": list(artifact.attempts),
+        "attempts": [attempt_json(one) for one in artifact.realised.attempts],
     }
 
 
 def _print(artifact: Any, session: Any) -> None:
+    from hawqlang.stages.attempts import attempt_line
+
     print_plan(artifact.plan)
+    attempts = artifact.realised.attempts
+    for attempt in attempts if len(attempts) > 1 else ():
+        line = f"{attempt_line(attempt)}; {attempt.seconds:.1f} s"
+        stdout.print(line, markup=False, soft_wrap=True)
     if artifact.realised.evaluation is not None:
         for line in evaluation_lines(artifact.realised.evaluation):
             stdout.print(line, markup=False)

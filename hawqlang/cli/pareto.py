@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hawqlang.ir.front import Axis, Front, FrontPoint
+    from hawqlang.ir.spec import Build, Spec
+    from hawqlang.stages.pareto.front import Recorded
 
     Columns = tuple[Axis, Axis]
 
@@ -37,7 +39,7 @@ WIDTH = 14
 
 
 @guarded
-def pareto(  # noqa: PLR0917 - one parameter an option
+def pareto(
     file: SpecArgument,
     x: Annotated[str, typer.Option("--x", metavar="METRIC", help="One metric.")] = "size",
     y: Annotated[str, typer.Option("--y", metavar="METRIC", help="The other.")] = "perturbation",
@@ -81,14 +83,14 @@ def pareto(  # noqa: PLR0917 - one parameter an option
     request = Request(x, y, steps, tuple(maximize or ()), tuple(relax or ()))
     columns = axes(request)
     draw = None if plot is None else drawing(plot)
-    _, builds = read_builds(file, set_, trust=trust)
+    spec, builds = read_builds(file, set_, trust=trust)
     build = only_build(file, builds, "a front is that of one")
     console = stdout if format_ is Format.text else stderr
     warnings: list[Diagnostic] = []
     session = Session(Cache(cache_dir()), Terminal(stderr))
     try:
         rows = _rows(console, columns)
-        front = front_of(build, request, session, warnings.append, rows)
+        front = front_of(build, request, session, warnings.append, rows, _recorded(spec, build))
     finally:
         show(warnings)
     if format_ is Format.json:
@@ -98,6 +100,20 @@ def pareto(  # noqa: PLR0917 - one parameter an option
     if plot is not None and draw is not None:
         write_atomic(plot, draw(picture(front)))
         stderr.print(f"wrote {plot}", markup=False, soft_wrap=True)
+
+
+def _recorded(spec: Spec, build: Build) -> Recorded:
+    """Return what the spec's lock knows of a build, as `plan` uses it; of a table of layers it knows nothing."""
+    from hawqlang.ir.spec import LayersSource
+    from hawqlang.stages.pareto.front import NOTHING, Recorded
+
+    if isinstance(build.model.source, LayersSource):
+        return NOTHING
+    from hawqlang.cli.locks import hold, plan_terms
+    from hawqlang.stages.lock.origin import origin
+
+    terms = plan_terms(hold(spec, locked=False), build, origin(spec, build))
+    return Recorded(terms.sensitivities, terms.refused)
 
 
 def _rows(console: Console, columns: Columns) -> Callable[[FrontPoint, bool], None]:

@@ -217,7 +217,7 @@ def _named(changes: Sequence[Change]) -> str:
 
 def _status(found: BitPlan) -> str:
     if found.status == "optimal":
-        return "proven optimal"
+        return "proven optimal" + (" among those not excluded" if found.excluded else "")
     gap = "" if found.gap is None else f", within {100 * found.gap:.2f} % of the optimum"
     return f"{found.status}{gap}"
 
@@ -265,14 +265,18 @@ def _reason(why: Why, choice: LayerChoice) -> Iterator[str]:
 
 
 def _over(one: Excess) -> str:
-    return "" if one.amount is None else f"{one.constraint} by {units.quantity(one.amount, one.unit)}"
+    return (
+        "" if one.amount is None else f"{one.constraint} by {units.quantity(one.amount, one.unit)}"
+    )
 
 
 def _price(price: Price, found: BitPlan) -> str:
     if price.change is None:
         return f"   no allocation has it at {price.precision}"
     proven = "" if price.bound == price.change else f", at least {price.bound:+.4g}"
-    cost = f"{price.goal} {_relative(price.change, price.goal, found)} ({price.change:+.4g}{proven})"
+    cost = (
+        f"{price.goal} {_relative(price.change, price.goal, found)} ({price.change:+.4g}{proven})"
+    )
     changes = f", with {_named(price.changes)}" if price.changes else ""
     others = [text for key, by in price.metrics if (text := _changed(key, by))]
     rest = f"; {', '.join(others)}" if others else ""

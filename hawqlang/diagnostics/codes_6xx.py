@@ -25,9 +25,10 @@ layer "fc" { precision = w8a8  accumulator = int32 }
         code="HQ602",
         title="a width has no integer form in this version",
         cause="""\
-Activations are stored at 1 to 8 bits, weights at 2 to 8, and residual operands at 8 at most.""",
-        example="precision = [w16a16]\n",
-        mended="precision = [w8a8]\n",
+Uniform weights have 2 to 16 bits, and what a layer reads 1 to 16. One-bit weights, -1 and 1, have no 0 and come from
+training with `mean_field`.""",
+        example="precision = [w1a8]\n",
+        mended="precision = [w2a8]\n",
     ),
     Entry(
         code="HQ603",
@@ -102,15 +103,6 @@ Such a value has no integer. It usually comes from a training run that diverged,
 epsilon 0.""",
         example='weights = file("diverged.safetensors")\n',
         mended='weights = file("epoch_90.safetensors")\n',
-    ),
-    Entry(
-        code="HQ609",
-        title="a weight setting has no integer form in this version",
-        cause="""\
-Weights are symmetric, with one scale per output channel or one per tensor. Groups of input channels and zero points
-of weights are part of the language, but this version has no kernels for them.""",
-        example="weights { granularity = group(64) }\n",
-        mended="weights { granularity = per_channel }\n",
     ),
     Entry(
         code="HQ610",

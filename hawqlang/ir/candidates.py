@@ -22,6 +22,8 @@ class LayerSettings(Frozen):
     accumulator: Literal["int32", "int24", "int16"] = "int32"
     bias_correction: bool = True
     finetune: Finetune | None = None
+    seed: int = 0
+    """Of what is random in the layer: stochastic rounding. 0 where nothing is."""
     rules: tuple[tuple[str, Span], ...] = ()
     """Per key that a ``layer`` block set, the block that did: ``("precision", span)``."""
 

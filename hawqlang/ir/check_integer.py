@@ -64,7 +64,7 @@ def program_problems(program: IntegerProgram, store: TensorStore) -> Iterator[st
 
 def _tensor_problems(tensor: QTensor) -> Iterator[str]:
     low, high = tensor.range
-    if not (1 <= tensor.bits <= 8 or tensor.bits == 32):
+    if not (1 <= tensor.bits <= 16 or tensor.bits == 32):
         yield f"{tensor.name} has {tensor.bits} bits"
     if tensor.bits == 32 and (tensor.zero_point != 0 or not tensor.signed):
         yield f"{tensor.name} is 32 bits wide and must be signed with zero point 0"

@@ -1,7 +1,7 @@
 """IntegerProgram: integer operators from uint8 pixels to int32 logits. No field of it is a float.
 
 Tensors are ``(H, W, C)`` or ``(F,)`` without the batch axis, NHWC in memory. A tensor of ``bits``
-up to 8 holds
+up to 16 holds
 ``[0, 2^bits − 1]`` where unsigned, else ``[−2^(bits−1), 2^(bits−1) − 1]``; 32 bits are plain int32.
 """
 

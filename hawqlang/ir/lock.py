@@ -107,6 +107,8 @@ class Measured(Frozen):
     probes: int | None = None
     converged: bool | None = None
     labels: bool | None = None
+    samples: int | None = None
+    seed: int | None = None
 
 
 class LockedLayer(Frozen):

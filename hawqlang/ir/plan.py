@@ -140,12 +140,24 @@ class BitPlan(Frozen):
     conflict: tuple[ConflictMember, ...] = ()
     suggestions: tuple[Suggestion, ...] = ()
     notes: tuple[str, ...] = ()
+    excluded: int = 0
+    """Allocations that failed an accuracy constraint and were excluded, each with everything below it: the status
+    speaks of what is left."""
     runner_up: RunnerUp | None = None
     """``None`` where it was not asked for, or there is no other allocation."""
     artifact_bytes: int | None = None
     """Packed weights, biases and scales as the back end lays them out; ``None`` where it was not asked for."""
     diagnostics: tuple[Diagnostic, ...] = ()
     """Why there is no allocation (errors), and what the reader should know (warnings)."""
+
+    def changes_to(self, other: BitPlan) -> tuple[Change, ...]:
+        """Return the layers that have another precision in another plan of the same network."""
+        after = other.allocation()
+        return tuple(
+            Change(layer=one.name, before=one.precision, after=after[one.name])
+            for one in self.layers
+            if one.precision != after[one.name]
+        )
 
     def allocation(self) -> dict[str, Precision]:
         """Return the precision of every layer, in execution order."""

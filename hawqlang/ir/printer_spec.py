@@ -247,7 +247,7 @@ def _sensitivity(sensitivity: spec.Sensitivity) -> str:
         case spec.FileSensitivity():
             return _call("file", string_text(sensitivity.path))
         case spec.NamedSensitivity():
-            return _call(sensitivity.kind, f"samples = {sensitivity.samples}")
+            return sensitivity.kind + (f"(samples = {n})" if (n := sensitivity.samples) else "")
 
 
 def _finetune(finetune: spec.Finetune | str | None) -> str:

@@ -516,10 +516,11 @@ class HessianSensitivity(Frozen):
 
 
 class NamedSensitivity(Frozen):
-    """``fisher``, ``mse``, ``kl`` or ``measured``, each ``(samples = 32)``."""
+    """``fisher``, ``mse``, ``kl`` or ``measured``, each also ``(samples = 128)``."""
 
     kind: Literal["fisher", "mse", "kl", "measured"]
-    samples: int = 32
+    samples: int | None = None
+    """``None``: as many as a fixed amount of work allows."""
 
 
 class FileSensitivity(Frozen):

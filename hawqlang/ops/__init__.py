@@ -12,7 +12,7 @@ from hawqlang.ops.add import Add, AddStore
 from hawqlang.ops.affine import Affine
 from hawqlang.ops.avgpool2d import AvgPool2d
 from hawqlang.ops.conv2d import Conv2d
-from hawqlang.ops.frame import Array, Frame, QTensor, Shape
+from hawqlang.ops.frame import Array, Frame, QTensor, Shape, WeightTerms
 from hawqlang.ops.linear import Linear
 from hawqlang.ops.maxpool2d import MaxPool2d
 from hawqlang.ops.moves import Concat, Pad, Reshape, Slice
@@ -41,6 +41,7 @@ __all__ = [
     "Reshape",
     "Slice",
     "Store",
+    "WeightTerms",
     "evaluate",
     "macs",
     "problems",

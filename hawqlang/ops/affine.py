@@ -55,8 +55,8 @@ def problems(op: Affine, frame: Frame) -> Iterator[str]:
         yield f"{multipliers.shape[0]} multipliers for {frame.tensors[op.x].shape[-1]} channels"
     if frame.constant(op.add).shape != multipliers.shape:
         yield "offsets and multipliers differ in shape"
-    if frame.tensors[op.x].bits > 8:
-        yield f"{op.x} is wider than 8 bits"
+    if frame.tensors[op.x].bits > 16:
+        yield f"{op.x} is wider than 16 bits"
     yield from dyadic_problems(multipliers, shifts, signed=True)
     yield from clamp_problems(frame.tensors[op.output], op.zero_point, op.lo, op.hi)
 

@@ -51,8 +51,8 @@ def shapes(op: AvgPool2d, frame: Frame) -> dict[str, Shape]:
 def problems(op: AvgPool2d, frame: Frame) -> Iterator[str]:
     """Yield what makes ``op`` illegal."""
     x = frame.tensors[op.x]
-    if x.bits > 8:
-        yield f"{x.name} is wider than 8 bits"
+    if x.bits > 16:
+        yield f"{x.name} is wider than 16 bits"
     if any(counted > pad for counted, pad in zip(op.counted, op.padding, strict=True)):
         yield f"counted padding {op.counted} is more than the padding {op.padding}"
     if any(min(size) < 1 for size in shapes(op, frame).values()):

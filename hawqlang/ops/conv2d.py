@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from hawqlang.arith import pack, width
+from hawqlang.arith import width
 from hawqlang.base import Frozen, TensorRef
-from hawqlang.ops.frame import Array, Frame, Shape
+from hawqlang.ops.frame import Array, Frame, Shape, WeightTerms
 from hawqlang.ops.matmul import exact_matmul
 from hawqlang.ops.stores import Store, store_all, store_problems
 from hawqlang.ops.window import output_size, pad, windows
@@ -23,7 +23,7 @@ class Conv2d(Frozen):
     name: str
     x: str
     weight: TensorRef
-    """Packed at ``weight_bits`` (see ``arith.pack``); unpacked int8 ``(OC, KH, KW, IC/groups)``."""
+    """Packed at ``weight_bits`` (see ``arith.pack``); unpacked ``(OC, KH, KW, IC/groups)``."""
     weight_bits: int
     weight_shape: tuple[int, int, int, int]
     bias: TensorRef
@@ -34,6 +34,10 @@ class Conv2d(Frozen):
     dilation: tuple[int, int]
     groups: int
     stores: tuple[Store, ...]
+    terms: WeightTerms | None = None
+    """Of affine and group weights; ``None`` where the codes are the integers."""
+    accumulator: width.Accumulator = "int32"
+    """What the sum of products fits in any order; the bias is added after widening."""
 
 
 def reads(op: Conv2d) -> tuple[str, ...]:
@@ -59,16 +63,11 @@ def problems(op: Conv2d, frame: Frame) -> Iterator[str]:
     """Yield what makes ``op`` illegal."""
     x = frame.tensors[op.x]
     channels, _, _, depth = op.weight_shape
-    if x.bits > 8:
-        yield f"{x.name} is wider than 8 bits"
+    if x.bits > 16:
+        yield f"{x.name} is wider than 16 bits"
     if len(x.shape) != 3 or x.shape[-1] != depth * op.groups or channels % op.groups:
         yield f"weight {op.weight_shape} in {op.groups} groups does not fit input {x.shape}"
-    if not 1 <= op.weight_bits <= 8:
-        yield f"weights of {op.weight_bits} bits"
-    if frame.constant(op.weight).shape != (
-        pack.packed_size(math.prod(op.weight_shape), op.weight_bits),
-    ):
-        yield "packed weights have the wrong size"
+    yield from frame.weight_problems(op.weight, op.weight_bits, op.weight_shape, op.terms)
     if frame.constant(op.bias).shape != (channels,):
         yield f"{frame.constant(op.bias).shape} biases for {channels} channels"
     if any(min(size) < 1 for size in shapes(op, frame).values()):
@@ -85,7 +84,7 @@ def accumulate(op: Conv2d, frame: Frame) -> Array:
     """Return the int64 accumulators ``(N, OH, OW, OC)``, bias included, which the certificate keeps within int32."""
     x = frame.tensors[op.x]
     channels, tall, wide, depth = op.weight_shape
-    weights = frame.weights(op.weight, op.weight_bits, op.weight_shape)
+    weights = frame.weights(op.weight, op.weight_bits, op.weight_shape, op.terms)
     padded = pad(frame.arrays[op.x], op.padding, x.zero_point)
     taps = windows(padded, (tall, wide), op.stride, op.dilation)
     count, height, breadth = taps.shape[:3]

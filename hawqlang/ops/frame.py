@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ class QTensor(Frozen):
     name: str
     shape: tuple[int, ...]
     bits: int
-    """1 to 8, or 32."""
+    """1 to 16, or 32."""
     signed: bool
     zero_point: int
     """0 for 32 bits."""
@@ -43,6 +44,17 @@ class QTensor(Frozen):
         return self.bits, self.signed, self.zero_point
 
 
+class WeightTerms(Frozen):
+    """What makes integers of a layer's codes where those are not the integers themselves: ``(q − zero)·multiple``."""
+
+    zero: TensorRef | None = None
+    """int16 ``(OC, groups)``: zero points of affine weights."""
+    multiple: TensorRef | None = None
+    """uint8 ``(OC, groups)``: the scale of each group in units of its channel's."""
+    group: TensorRef | None = None
+    """int32 ``(IC,)``: the group of each input channel, in stored order; ``None`` where there is one group."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """Tensors at one step of execution, with a batch axis in front: ``(N, H, W, C)`` or ``(N, F)``."""
@@ -56,6 +68,42 @@ class Frame:
         """Return ``q − z`` of a stored tensor."""
         return self.arrays[name].astype(np.int64) - zero_point
 
-    def weights(self, packed: TensorRef, bits: int, shape: Shape) -> npt.NDArray[np.int8]:
-        """Return a layer's weights unpacked."""
-        return pack.unpack_weights(self.constant(packed).astype(np.uint8), bits, shape)
+    def weights(
+        self, packed: TensorRef, bits: int, shape: Shape, terms: WeightTerms | None = None
+    ) -> Array:
+        """Return the integers of a layer's weight: what is multiplied with activations and summed."""
+        codes = pack.unpack_weights(self.constant(packed).astype(np.uint8), bits, shape)
+        if terms is None:
+            return codes
+        index = np.zeros(shape[-1], np.int64)
+        if terms.group is not None:
+            index = self.constant(terms.group).astype(np.int64)
+        found = codes.astype(np.int64)
+        per_weight = (shape[0], *[1] * (len(shape) - 2), shape[-1])
+        if terms.zero is not None:
+            found -= self.constant(terms.zero)[:, index].reshape(per_weight)
+        if terms.multiple is not None:
+            found *= self.constant(terms.multiple)[:, index].reshape(per_weight)
+        return found
+
+    def weight_problems(
+        self, packed: TensorRef, bits: int, shape: Shape, terms: WeightTerms | None
+    ) -> Iterator[str]:
+        """Yield what is wrong with a layer's packed weights and their terms."""
+        if not 1 <= bits <= 16:
+            yield f"weights of {bits} bits"
+        if self.constant(packed).shape != (pack.packed_size(math.prod(shape), bits),):
+            yield "packed weights have the wrong size"
+        if terms is None:
+            return
+        groups = 1
+        if terms.group is not None:
+            index = self.constant(terms.group)
+            if index.shape != (shape[-1],) or int(index.min()) != 0:
+                yield f"groups of {index.shape} input channels, not of {shape[-1]}"
+            groups = int(index.max()) + 1
+        for name, ref in (("zero points", terms.zero), ("multiples", terms.multiple)):
+            if ref is not None and self.constant(ref).shape != (shape[0], groups):
+                yield f"{self.constant(ref).shape} {name} for {shape[0]} channels in {groups} groups"
+        if terms.multiple is not None and int(self.constant(terms.multiple).min()) < 1:
+            yield "a group's multiple is 0"

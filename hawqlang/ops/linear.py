@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from hawqlang.arith import pack, width
+from hawqlang.arith import width
 from hawqlang.base import Frozen, TensorRef
-from hawqlang.ops.frame import Array, Frame, Shape
+from hawqlang.ops.frame import Array, Frame, Shape, WeightTerms
 from hawqlang.ops.matmul import exact_matmul
 from hawqlang.ops.stores import Store, store_all, store_problems
 
@@ -22,12 +22,16 @@ class Linear(Frozen):
     name: str
     x: str
     weight: TensorRef
-    """Packed at ``weight_bits``; unpacked int8 ``(OF, IF)``."""
+    """Packed at ``weight_bits``; unpacked ``(OF, IF)``."""
     weight_bits: int
     weight_shape: tuple[int, int]
     bias: TensorRef
     """int32 ``(OF,)``, the zero point folded in."""
     stores: tuple[Store, ...]
+    terms: WeightTerms | None = None
+    """Of affine and group weights; ``None`` where the codes are the integers."""
+    accumulator: width.Accumulator = "int32"
+    """What the sum of products fits in any order; the bias is added after widening."""
 
 
 def reads(op: Linear) -> tuple[str, ...]:
@@ -50,16 +54,11 @@ def shapes(op: Linear, frame: Frame) -> dict[str, Shape]:
 def problems(op: Linear, frame: Frame) -> Iterator[str]:
     """Yield what makes ``op`` illegal."""
     x = frame.tensors[op.x]
-    if x.bits > 8:
-        yield f"{x.name} is wider than 8 bits"
+    if x.bits > 16:
+        yield f"{x.name} is wider than 16 bits"
     if x.shape != (op.weight_shape[1],):
         yield f"weight {op.weight_shape} does not fit input {x.shape}"
-    if not 1 <= op.weight_bits <= 8:
-        yield f"weights of {op.weight_bits} bits"
-    if frame.constant(op.weight).shape != (
-        pack.packed_size(math.prod(op.weight_shape), op.weight_bits),
-    ):
-        yield "packed weights have the wrong size"
+    yield from frame.weight_problems(op.weight, op.weight_bits, op.weight_shape, op.terms)
     if frame.constant(op.bias).shape != op.weight_shape[:1]:
         yield f"{frame.constant(op.bias).shape} biases for {op.weight_shape[0]} outputs"
     yield from store_problems(op.stores, (1, op.weight_shape[0]), frame)
@@ -73,7 +72,7 @@ def evaluate(op: Linear, frame: Frame) -> dict[str, Array]:
 def accumulate(op: Linear, frame: Frame) -> Array:
     """Return the int64 accumulators ``(N, OF)``, bias included, which the certificate keeps within int32."""
     x = frame.tensors[op.x]
-    weights = frame.weights(op.weight, op.weight_bits, op.weight_shape)
+    weights = frame.weights(op.weight, op.weight_bits, op.weight_shape, op.terms)
     bound = width.accumulator_bound(weights, x.bits, signed=x.signed)
     sums = exact_matmul(frame.arrays[op.x], weights.T, int(bound.max()))
     return sums.astype(np.int64) + frame.constant(op.bias)

@@ -25,9 +25,9 @@ INT32_MAX = width.INT32_MAX
 class Addend(Frozen):
     """The second operand of a residual addition.
 
-    ``multiplier`` and ``shift`` scale a stored operand of at most 8 bits (``m < 2^22`` and
-    ``1 <= s <= 30``: one 32-bit multiply). An int32 operand is at y's scale already and has
-    ``multiplier = 1``, ``shift = 0``, ``zero_point = 0``.
+    ``multiplier`` and ``shift`` scale a stored operand: ``m < 2^22`` and ``1 <= s <= 30`` up to 8
+    bits (one 32-bit multiply), ``m < 2^31`` and ``1 <= s <= 62`` beyond. An int32 partial sum is at
+    y's scale already and has ``multiplier = 1``, ``shift = 0``, ``zero_point = 0``.
     """
 
     x: str
@@ -97,13 +97,17 @@ def addend_problems(addend: Addend, tensors: dict[str, QTensor]) -> Iterator[str
     x = tensors[addend.x]
     if addend.zero_point != x.zero_point:
         yield f"addend {x.name} has zero point {x.zero_point}, not {addend.zero_point}"
-    if x.bits == 32:
-        if (addend.multiplier, addend.shift) != (1, 0):
-            yield f"addend {x.name} is int32 and must be at the result's scale"
-    elif not 0 <= addend.multiplier < 1 << dyadic.OPERAND_MULTIPLIER_BITS:
-        yield f"addend {x.name}: multiplier {addend.multiplier} is not in [0, 2^22)"
-    elif not 1 <= addend.shift <= dyadic.OPERAND_MAX_SHIFT:
-        yield f"addend {x.name}: shift {addend.shift} is not in [1, 30]"
+    if x.bits == 32 and addend.shift == 0:
+        if addend.multiplier != 1:
+            yield f"addend {x.name} is at the result's scale and has multiplier {addend.multiplier}"
+        return
+    narrow = x.bits <= dyadic.OPERAND_BITS
+    digits = dyadic.OPERAND_MULTIPLIER_BITS if narrow else dyadic.MULTIPLIER_BITS
+    most = dyadic.OPERAND_MAX_SHIFT if narrow else dyadic.MAX_SHIFT
+    if not 0 <= addend.multiplier < 1 << digits:
+        yield f"addend {x.name}: multiplier {addend.multiplier} is not in [0, 2^{digits})"
+    elif not 1 <= addend.shift <= most:
+        yield f"addend {x.name}: shift {addend.shift} is not in [1, {most}]"
 
 
 def clamp_problems(output: QTensor, zero_point: int, lo: int, hi: int) -> Iterator[str]:

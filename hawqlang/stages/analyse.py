@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,6 @@ from typing import assert_never
 
 import torch
 
-from hawqlang.arith.width import LIMITS, accumulator_bound, weight_range
-from hawqlang.base import Precision
 from hawqlang.cache import digest
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.candidates import CandidateTable, LayerSettings
@@ -28,16 +25,16 @@ from hawqlang.ir.spec import (
     NamedSensitivity,
 )
 from hawqlang.session import Session
+from hawqlang.stages.analysed import remember
 from hawqlang.stages.batches import Stream, stream
 from hawqlang.stages.calibrate import calibrate, input_interval, range_requests
 from hawqlang.stages.candidates import candidates, settings
-from hawqlang.stages.candidates.table import Legality
 from hawqlang.stages.data import Samples
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model import import_model
 from hawqlang.stages.import_model.layer_table import layer_table, read_layer_table
-from hawqlang.stages.quantize import quantize_weight
+from hawqlang.stages.legality import legality
 from hawqlang.stages.sensitivity import (
     LayerLosses,
     Source,
@@ -45,7 +42,6 @@ from hawqlang.stages.sensitivity import (
     read_sensitivities,
     sensitivity,
 )
-from hawqlang.stages.structure import layer_nodes, nonnegative, range_root
 from hawqlang.stages.zero_shot import Subject as ZeroShotSubject
 from hawqlang.stages.zero_shot import SyntheticSamples, describe, open_or_make
 
@@ -121,9 +117,12 @@ def analyse(
     else:
         sensitivities = _sensitivities(build, network, layers, session, report)
     with session.step("candidates", "cost and legality of every candidate"):
-        found = candidates(build, table, sensitivities, legality=_legality(network, layers))
+        found = candidates(
+            build, table, sensitivities, legality=legality(network.model, network.ranges, layers)
+        )
     for warning in found.warnings:
         report(warning)
+    remember(build, table, network.samples.digest, sensitivities, found, session.cache)
     return Analysis(build, table, layers, network, sensitivities, found)
 
 
@@ -172,35 +171,6 @@ def _calibrated(
 
         ranges = session.cache.step(key, RangeTable, measure)
     return Network(graph, model, network_input, samples, ranges)
-
-
-def _legality(network: Network, layers: dict[str, LayerSettings]) -> Legality:
-    """Return what says why a layer may not run at a precision: its accumulators could overflow."""
-    nodes = {node.name: node for node in layer_nodes(network.graph)}
-    unsigned = nonnegative(network.graph, input_nonnegative=True)
-    roots = range_root(network.graph)
-
-    def reason(name: str, precision: Precision) -> str | None:
-        node, own = nodes[name], layers[name]
-        weight = network.model.parameters[node.weight].numpy()
-        terms = math.prod(weight.shape[1:])
-        limit = LIMITS[own.accumulator]
-        most = terms * weight_range(precision.wbits)[1] * 2**precision.abits
-        if 2 * most <= limit:
-            return None  # room for any bias of that size; lowering proves the exact bound
-        signed = roots[node.x] not in unsigned
-        quantized = quantize_weight(
-            weight,
-            precision.wbits,
-            granularity=own.weights.granularity,
-            method=own.weights.range,
-        )
-        worst = int(accumulator_bound(quantized.q, precision.abits, signed=signed).max())
-        return (
-            None if worst <= limit else f"its sums reach {worst}, {own.accumulator} ends at {limit}"
-        )
-
-    return reason
 
 
 def _no_calibration(build: Build) -> Diagnostic:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hawqlang import units
+from hawqlang.ir.attempt import Attempt
 from hawqlang.ir.evaluation import Evaluation
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import KernelSet
@@ -18,6 +19,7 @@ from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import Build
 from hawqlang.ir.tuning import FineTuning
+from hawqlang.stages.attempts import changed, totals, verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,16 @@ class ConstraintRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One allocation that was tried, ready to print."""
+
+    number: int
+    totals: str
+    verdicts: str
+    changed: str
+
+
+@dataclass(frozen=True, slots=True)
 class CardContext:
     """Context of ``report/card.md.j2``."""
 
@@ -51,6 +63,8 @@ class CardContext:
     facts: tuple[tuple[str, str], ...]
     layers: tuple[LayerRow, ...]
     constraints: tuple[ConstraintRow, ...]
+    attempts: tuple[AttemptRow, ...]
+    """Empty where the first one held."""
     notes: tuple[str, ...]
 
 
@@ -70,6 +84,7 @@ class Outcome:
     training: str
     evaluation: Evaluation | None
     notes: tuple[str, ...]
+    attempts: tuple[Attempt, ...] = ()
 
 
 def training_words(found: FineTuning | None) -> str:
@@ -115,6 +130,13 @@ def card_context(outcome: Outcome, version: str) -> CardContext:
             )
             for row in outcome.plan.constraints
         ),
+        attempts=tuple(
+            AttemptRow(
+                one.number, totals(one), verdicts(one), changed(one) or "the best by its goals"
+            )
+            for one in outcome.attempts
+            if len(outcome.attempts) > 1
+        ),
         notes=outcome.notes,
     )
 
@@ -151,24 +173,21 @@ def _result(outcome: Outcome) -> list[tuple[str, str]]:
 
 
 def _proof(plan: BitPlan) -> str:
+    left = ""
+    if plan.excluded:
+        what = f"the {plan.excluded} that failed" if plan.excluded > 1 else "the one that failed"
+        left = f"; excluded: {what} an accuracy constraint, with everything below"
     if plan.status == "optimal":
-        return "proven optimal among all allocations that satisfy the constraints"
+        among = "those not excluded" if plan.excluded else "all allocations"
+        return f"proven optimal among {among} that satisfy the constraints{left}"
     gap = "" if plan.gap is None else f", proven within {100 * plan.gap:.2f} % of the optimum"
-    return f"{plan.status}{gap}"
+    return f"{plan.status}{gap}{left}"
 
 
 def _method(outcome: Outcome) -> list[tuple[str, str]]:
     build, plan = outcome.build, outcome.plan
     first, last = plan.layers[0], plan.layers[-1]
     allowed = sorted({str(p) for choice in plan.layers for p in choice.candidates})
-    table = outcome.sensitivities
-    used = "not needed: every layer has one candidate" if table is None else table.method
-    if table is not None and table.probes is not None:
-        used += f", {table.probes} probes" + (
-            "" if table.converged is not False else ", tolerance not met"
-        )
-        if table.labels is False:
-            used += ", loss against the model's own top-1"
     return [
         ("First and last layer", f"{first.precision}, {last.precision}"),
         ("Precisions allowed", ", ".join(allowed)),
@@ -176,11 +195,29 @@ def _method(outcome: Outcome) -> list[tuple[str, str]]:
         ("Activations", f"per tensor, {outcome.ranges.scheme}, static, after ReLU"),
         ("Ranges", outcome.ranges.method),
         ("Calibration data", outcome.calibration),
-        ("Sensitivity", used),
+        ("Sensitivity", _sensitivity(outcome.sensitivities)),
         ("Bias correction", outcome.bias_correction),
         ("Batch norm", "folded before quantization"),
         ("Fine-tuning", outcome.training),
     ]
+
+
+def _sensitivity(table: SensitivityTable | None) -> str:
+    """Return what the sensitivities are, and what was looked at for them."""
+    if table is None:
+        return "not needed: every layer has one candidate"
+    parts = [table.method]
+    if table.samples is not None:
+        parts.append(f"{table.samples} samples")
+    if table.probes is not None:
+        parts.append(f"{table.probes} probes")
+    if table.converged is False:
+        parts.append("tolerance not met")
+    if table.labels is not None:
+        parts.append("at the labels" if table.labels else "loss against the model's own top-1")
+    if table.seed is not None:
+        parts.append(f"seed {table.seed}")
+    return ", ".join(parts)
 
 
 def _arithmetic(outcome: Outcome) -> list[tuple[str, str]]:

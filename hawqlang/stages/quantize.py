@@ -2,30 +2,41 @@
 
 activation   x ≈ s·(q - z),  s = (high - low)/(2^b - 1),  z = clamp(round(q_min - low/s))
 weight       q = clamp(round_half_even(w/s[c]), ±(2^(b-1) - 1))
+affine       w ≈ s[c]·(q - z[c]),  z as for activations, q signed
+groups       w ≈ s[c]·k[c, g]·(q - z[c, g]),  1 <= k <= 255 an integer
+
+Weights may be rounded stochastically instead: ``floor(w/s + u)`` with ``u`` uniform in [0, 1).
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, assert_never
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from hawqlang.arith.width import LIMITS
+from hawqlang.base import Precision
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import Graph
 from hawqlang.ir.ranges import RangeTable
-from hawqlang.ir.spec import Ema, Entropy, GroupSize, MinMax, Mse, Percentile, Range
+from hawqlang.ir.spec import GroupSize, MinMax, Range
 from hawqlang.stages.structure import Form, nonnegative
+from hawqlang.stages.weight_ranges import Ends, affine_grid, weight_range
 
 Floats = npt.NDArray[np.floating[Any]]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 Scheme = Literal["affine", "symmetric"]
 
-MSE_CANDIDATES = 80
-"""Clipping ratios tried by the MSE search over weights, equally spaced in ``(MSE_SMALLEST, 1]``."""
+MOST_MULTIPLE = 255
+"""A group's scale is at most this many times that of its channel: 8 bits."""
 
-MSE_SMALLEST = 0.2
+LARGEST_INTEGER = 2**15 - 1
+"""What ``|q - z|·k`` stays within, so that kernels can hold it in 16 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +117,54 @@ class QuantizedWeight:
     """As the weight's shape; int8 up to 8 bits, else int16."""
     scale: Float64
     """``(OC,)``, equal throughout where the granularity is per tensor."""
+    zero: Int64 | None = None
+    """Zero points ``(OC, groups)``; ``None`` for a symmetric weight."""
+    multiple: Int64 | None = None
+    """``k``, the scale of each group in units of its channel's, ``(OC, groups)``; ``None`` without groups."""
+    group: int = 0
+    """Input channels per group, the last one may have fewer; 0 without groups."""
+
+    def integers(self) -> npt.NDArray[np.integer[Any]]:
+        """Return ``(q - z)·k``: the weight in whole steps of its channel's scale."""
+        if self.zero is None and self.multiple is None:
+            return self.q
+        found = self.q.astype(np.int64)
+        if self.zero is not None:
+            found -= spread(self.zero, self.q.shape, self.group)
+        if self.multiple is not None:
+            found *= spread(self.multiple, self.q.shape, self.group)
+        return found
 
     def real(self) -> Float64:
         """Return the real weights that the integers stand for."""
-        return self.q * self.scale.reshape(-1, *[1] * (self.q.ndim - 1))
+        return self.integers() * self.scale.reshape(-1, *[1] * (self.q.ndim - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class WeightGrid:
+    """How real weights meet their integers, beside granularity and range."""
+
+    scheme: Scheme = "symmetric"
+    """Affine weights have a zero point per scale."""
+    draw: Float64 | None = None
+    """Rounds stochastically, shaped like the weight (see :func:`draws`); ``None`` to nearest."""
+    most_multiple: int = MOST_MULTIPLE
+    """Largest scale of a group in units of its channel's."""
+
+
+DEFAULT_GRID = WeightGrid()
+
+
+def group_of(channels: int, size: int) -> npt.NDArray[np.int32]:
+    """Return the group of each input channel, ``(channels,)``; all in one where ``size`` is 0."""
+    index = np.arange(channels, dtype=np.int32)
+    return index // size if size else np.zeros_like(index)
+
+
+def spread(values: npt.NDArray[Any], shape: tuple[int, ...], size: int) -> npt.NDArray[Any]:
+    """Return values per output channel and group ``(OC, groups)`` as they broadcast against a weight."""
+    wide = values[:, group_of(shape[1], size)]
+    return wide.reshape(*wide.shape, *[1] * (len(shape) - 2))
 
 
 def weight_limit(bits: int) -> int:
@@ -119,6 +174,50 @@ def weight_limit(bits: int) -> int:
     return 2 ** (bits - 1) - 1
 
 
+def quantize_layer(
+    weight: Floats, precision: Precision, settings: LayerSettings, least: Float64 | float = 0.0
+) -> QuantizedWeight:
+    """Return a layer's weight quantized as its settings say: the one place that reads them.
+
+    The scales of groups are told apart as finely as 8 bits, integers of 16 bits and the accumulator
+    allow; a bit less halves the largest possible sum.
+
+    Args:
+        weight: ``(OC, …)`` real weights in the model's layout.
+        precision: Its bits, and those of what the layer reads.
+        settings: Of the layer.
+        least: Smallest scale allowed, per channel or for all (see :func:`least_weight_scale`).
+    """
+    how = settings.weights
+    stochastic = how.rounding == "stochastic"
+    draw = draws(settings.layer, settings.seed, weight.shape) if stochastic else None
+    limit = LIMITS[settings.accumulator] // 2**precision.abits
+    widest = weight_limit(precision.wbits) * (2 if how.scheme == "affine" else 1) + 1
+    multiple = max(min(MOST_MULTIPLE, LARGEST_INTEGER // widest), 1)
+    while True:
+        found = quantize_weight(
+            weight,
+            precision.wbits,
+            granularity=how.granularity,
+            method=how.range,
+            least=least,
+            grid=WeightGrid(how.scheme, draw, multiple),
+        )
+        sums = np.abs(found.integers().astype(np.int64)).reshape(weight.shape[0], -1).sum(axis=1)
+        if found.multiple is None or multiple == 1 or int(sums.max()) <= limit:
+            return found
+        multiple //= 2
+
+
+def draws(layer: str, seed: int, shape: tuple[int, ...]) -> Float64:
+    """Return the uniform numbers in [0, 1) that round a layer's weight stochastically.
+
+    They depend on the seed and the layer's name alone, not on other layers, their order or the bits.
+    """
+    key = hashlib.sha256(f"stochastic rounding\0{seed}\0{layer}".encode()).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(key, "little"))).random(shape)
+
+
 def quantize_weight(
     weight: Floats,
     bits: int,
@@ -126,41 +225,84 @@ def quantize_weight(
     granularity: Literal["per_channel", "per_tensor"] | GroupSize = "per_channel",
     method: Range | None = None,
     least: Float64 | float = 0.0,
+    grid: WeightGrid = DEFAULT_GRID,
 ) -> QuantizedWeight:
-    """Return a weight quantized symmetrically, with one scale per output channel or one for all.
+    """Return a weight quantized with one scale per output channel, per group within it, or for all.
 
     A channel of zeros takes the largest scale of the others (1 where there is none), so that its
     bias keeps a sensible scale.
 
     Args:
-        weight: ``(OC, …)`` real weights.
-        bits: Width, 2 (ternary) to 16.
-        granularity: One scale per output channel, or one per tensor (each channel then lists the
-        same).
-        method: How the clipping range is found; the largest magnitude by default.
+        weight: ``(OC, IC, …)`` real weights.
+        bits: Width, 2 (ternary where symmetric) to 16.
+        granularity: One scale per output channel, one per tensor (each channel then lists the
+            same), or one per output channel and group of input channels, a multiple of the
+            channel's. A group that holds all input channels is no group.
+        method: How the clipping range is found; the extremes by default.
         least: Smallest scale allowed, per channel or for all (see :func:`least_weight_scale`).
+        grid: Zero points, rounding, multiples; symmetric and to nearest by default.
     """
     limit = weight_limit(bits)
-    rows = np.asarray(weight, np.float64).reshape(weight.shape[0], -1)
-    if not np.isfinite(rows).all():
+    real = np.asarray(weight, np.float64)
+    if not np.isfinite(real).all():
         raise ValueError("weights are not finite")
-    match granularity:
-        case "per_channel":
-            grouped = rows
-        case "per_tensor":
-            grouped = rows.reshape(1, -1)
-        case GroupSize():
-            raise ValueError("scales per group of input channels are not for this function")
-        case _:
-            assert_never(granularity)
-    clip = _weight_clip(grouped, limit, MinMax() if method is None else method)
-    scale = np.broadcast_to(clip / limit, (rows.shape[0],)).copy()
+    size = granularity.size if isinstance(granularity, GroupSize) else 0
+    size = size if 0 < size < real.shape[1] else 0
+    chosen = MinMax() if method is None else method
+
+    def ranged(rows: Float64) -> Ends:
+        return weight_range(rows, bits, chosen, grid.scheme)
+
+    low, high = (
+        _group_ranges(real, size, ranged)
+        if size
+        else _row_ranges(real, ranged, per_tensor=granularity == "per_tensor")
+    )
+    step = (high - low) / (2 * limit + (grid.scheme == "affine"))
+    scale = step.max(axis=1) / (grid.most_multiple if size else 1)
     alive = scale > 0
     scale[~alive] = scale.max() if alive.any() else 1.0
     scale = np.maximum(scale, least)
-    q = np.clip(np.rint(rows / scale[:, None]), -limit, limit)
-    q = q.reshape(weight.shape)
-    return QuantizedWeight(q.astype(np.int8) if bits <= 8 else q.astype(np.int16), scale)
+    multiple = _multiples(step, scale, grid.most_multiple) if size else None
+    own = scale[:, None] * np.asarray(1 if multiple is None else multiple, np.float64)
+    whole = real / spread(own, real.shape, size)
+    whole = np.rint(whole) if grid.draw is None else np.floor(whole + grid.draw)
+    if grid.scheme == "symmetric":
+        return QuantizedWeight(_stored(whole, -limit, limit), scale, None, multiple, size)
+    zero = affine_grid(low, own, bits)
+    q = _stored(whole + spread(zero, real.shape, size), -limit - 1, limit)
+    return QuantizedWeight(q, scale, zero, multiple, size)
+
+
+def _stored(whole: Float64, low: int, high: int) -> npt.NDArray[np.int8] | npt.NDArray[np.int16]:
+    """Return whole numbers clamped, in int8 where that holds the clamp's ends."""
+    q = np.clip(whole, low, high)
+    return q.astype(np.int8) if high < 2**7 else q.astype(np.int16)
+
+
+def _row_ranges(real: Float64, ranged: Callable[[Float64], Ends], *, per_tensor: bool) -> Ends:
+    """Return the ends of the range of every output channel, ``(OC, 1)`` each."""
+    count = real.shape[0]
+    low, high = ranged(real.reshape(1 if per_tensor else count, -1))
+    return np.broadcast_to(low[:, None], (count, 1)), np.broadcast_to(high[:, None], (count, 1))
+
+
+def _group_ranges(real: Float64, size: int, ranged: Callable[[Float64], Ends]) -> Ends:
+    """Return the ends of the range of every output channel and group, ``(OC, groups)`` each."""
+    count, depth = real.shape[:2]
+    whole = depth // size * size
+    low, high = ranged(real[:, :whole].reshape(count * (whole // size), -1))
+    low, high = low.reshape(count, -1), high.reshape(count, -1)
+    if whole == depth:
+        return low, high
+    least, most = ranged(real[:, whole:].reshape(count, -1))
+    return np.column_stack([low, least]), np.column_stack([high, most])
+
+
+def _multiples(step: Float64, scale: Float64, most: int) -> Int64:
+    """Return the smallest whole multiples of a channel's scale that clip none of its groups further."""
+    ratio = step / scale[:, None]
+    return np.clip(np.ceil(ratio - 1e-9), 1, most).astype(np.int64)
 
 
 def least_weight_scale(bias: Floats, input_scale: float) -> Float64:
@@ -170,32 +312,3 @@ def least_weight_scale(bias: Floats, input_scale: float) -> Float64:
     beside a live bias.
     """
     return np.abs(np.asarray(bias, np.float64)) / (input_scale * 2.0**30)
-
-
-def _weight_clip(rows: Float64, limit: int, method: Range) -> Float64:
-    """Return the magnitude that maps to ``limit``, for each row."""
-    magnitude = np.abs(rows)
-    match method:
-        case MinMax():
-            return magnitude.max(axis=1)
-        case Percentile():
-            return np.quantile(magnitude, float(method.p), axis=1, method="higher")
-        case Mse():
-            return _mse_clip(rows, magnitude.max(axis=1), limit)
-        case Entropy() | Ema():
-            raise ValueError(f"weights have no range method {method.kind}")
-        case _:
-            assert_never(method)
-
-
-def _mse_clip(rows: Float64, largest: Float64, limit: int) -> Float64:
-    """Return the clip of each row that minimises ``Σ(Q(w) - w)²``, by a search over ratios."""
-    best = largest.copy()
-    least = np.full(largest.shape, np.inf)
-    for ratio in np.linspace(1.0, MSE_SMALLEST, MSE_CANDIDATES, endpoint=False):
-        scale = np.where(largest > 0, largest * ratio / limit, 1.0)[:, None]
-        error = np.square(np.clip(np.rint(rows / scale), -limit, limit) * scale - rows).sum(axis=1)
-        better = error < least
-        least = np.where(better, error, least)
-        best = np.where(better, largest * ratio, best)
-    return best

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from hawqlang.backend.render import render
 from hawqlang.base import TensorRef
 from hawqlang.cache import TensorStore, digest
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.attempt import Attempt
 from hawqlang.ir.bundle import (
     ALLOCATION,
     EVALUATION,
@@ -26,7 +28,7 @@ from hawqlang.ir.bundle import (
     OpNumbers,
     Port,
 )
-from hawqlang.ir.evaluation import Evaluation
+from hawqlang.ir.evaluation import Evaluation, Predictions
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import KernelSet
 from hawqlang.ir.plan import BitPlan, ConstraintResult
@@ -44,7 +46,7 @@ from hawqlang.stages.allocate.report import plan_json
 from hawqlang.stages.analyse import Analysis, Network, Report, calibration_words
 from hawqlang.stages.bundle import file_entries, relocate, write_reference
 from hawqlang.stages.card import Outcome, card_context, training_words
-from hawqlang.stages.data import open_samples
+from hawqlang.stages.data import Samples, open_samples
 from hawqlang.stages.evaluate import compare, float_top1, integer_top1
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.finetune import Pupil, finetune, with_ranges
@@ -75,6 +77,8 @@ class Realised:
     evaluation: Evaluation | None
     decided: tuple[ConstraintResult, ...]
     """The accuracy constraints, as they stand for this allocation."""
+    attempts: tuple[Attempt, ...] = ()
+    """Every allocation that was tried, this one last."""
 
 
 def realise(
@@ -82,8 +86,33 @@ def realise(
 ) -> Realised:
     """Generate, build and check the library of one allocation in ``folder``.
 
+    Where the cache knows that the program fails an accuracy constraint, nothing is built: ``kernels`` is empty.
+
     Raises:
         HawqError: lowering or a compiler refuses, or the library disagrees with the interpreter (HQ901).
+    """
+    build, network = analysis.build, analysis.known()
+    program, scales, tuning = integers(analysis, plan, session, report)
+    words = _tuning_words(tuning), training_words(tuning.training)
+    known = _known_evaluation(analysis, network, program, session)
+    decided = _decided(build, known)
+    if not all(result.holds for result in decided):
+        return Realised(program, scales, (), *words, known, decided)
+    kernels = tuple(_generate(build, program, folder, session))
+    evaluation = known or _evaluate(analysis, network, program, folder, kernels, session)
+    decided = _decided(build, evaluation)
+    if len(decided) < len(accuracy_constraints(build)):
+        raise HawqError(_not_evaluated(build))
+    return Realised(program, scales, kernels, *words, evaluation, decided)
+
+
+def integers(
+    analysis: Analysis, plan: BitPlan, session: Session, report: Report
+) -> tuple[IntegerProgram, ScaleTable, Tuning]:
+    """Return the integer program of an allocation, its dyadic numbers, and what was tuned for it.
+
+    Raises:
+        HawqError: lowering refuses.
     """
     build, network, store = analysis.build, analysis.known(), session.cache.tensors
     with session.step("tune", "fit weights and biases") as advance:
@@ -99,15 +128,14 @@ def realise(
             store,
             _parameters(tuning, store),
         )
-    kernels = tuple(_generate(build, program, folder, session))
-    evaluation = _evaluate(analysis, network, folder, kernels, session)
-    decided = tuple(
-        decide(constraint, evaluation)
-        for constraint in accuracy_constraints(build)
-        if evaluation is not None
-    )
-    words = _tuning_words(tuning), training_words(tuning.training)
-    return Realised(program, scales, kernels, *words, evaluation, decided)
+    return program, scales, tuning
+
+
+def _decided(build: Build, evaluation: Evaluation | None) -> tuple[ConstraintResult, ...]:
+    """Return how the accuracy constraints stand; none without an evaluation."""
+    if evaluation is None or evaluation.accuracy is None:
+        return ()
+    return tuple(decide(constraint, evaluation) for constraint in accuracy_constraints(build))
 
 
 def _tuned(
@@ -241,30 +269,70 @@ def _generate(
         yield kernels
 
 
+def _known_evaluation(
+    analysis: Analysis, network: Network, program: IntegerProgram, session: Session
+) -> Evaluation | None:
+    """Return what was found when this very program ran on this very data, ``None`` where it did not."""
+    samples = _evaluation_samples(analysis, network)
+    if samples is None:
+        return None
+    found = session.cache.load(_evaluation_key(program, samples), Predictions)
+    if found is None:
+        return None
+    integer = session.cache.tensors.get(found.top1)
+    float_ = float_top1(network.graph, network.input, samples, session.cache, session.progress)
+    return compare(integer, float_, samples.labels)
+
+
 def _evaluate(
     analysis: Analysis,
     network: Network,
+    program: IntegerProgram,
     folder: Path,
     kernels: tuple[KernelSet, ...],
     session: Session,
 ) -> Evaluation | None:
     """Return integer and float accuracy where the spec asks for them and has the data."""
-    build = analysis.build
-    wanted = bool(accuracy_constraints(build)) or any(
-        e.what in ("card", "report") for e in build.emits
-    )
-    data = None if build.dataset is None else build.dataset.evaluation
-    if data is None or not wanted or not kernels:
+    samples = _evaluation_samples(analysis, network)
+    if samples is None or not kernels:
         return None
-    samples = open_samples(data, network.input)
     backend = kernels[0].backend
     runner = BACKENDS[backend]().load(folder / backend)
     try:
         integer = integer_top1(runner, samples, network.input, session.progress)
     finally:
         runner.close()
+    with suppress(OSError):  # a cache that cannot be written costs time, never the result
+        found = Predictions(top1=session.cache.tensors.put(integer))
+        session.cache.save(_evaluation_key(program, samples), found)
     float_ = float_top1(network.graph, network.input, samples, session.cache, session.progress)
     return compare(integer, float_, samples.labels)
+
+
+def _evaluation_samples(analysis: Analysis, network: Network) -> Samples | None:
+    """Return the data to evaluate on, ``None`` where there is none or nothing asks for it."""
+    build = analysis.build
+    wanted = bool(accuracy_constraints(build)) or any(
+        e.what in ("card", "report") for e in build.emits
+    )
+    data = None if build.dataset is None else build.dataset.evaluation
+    return None if data is None or not wanted else open_samples(data, network.input)
+
+
+def _evaluation_key(program: IntegerProgram, samples: Samples) -> str:
+    """Return what the answers of a program depend on: every library of it gives the same."""
+    return digest("integer_top1", __version__, program, samples.digest)
+
+
+def _not_evaluated(build: Build) -> Diagnostic:
+    first = accuracy_constraints(build)[0]
+    return Diagnostic(
+        code="HQ234",
+        severity="error",
+        message=f"'{first.name}' cannot be checked: there is no labelled evaluation data, or no library to run",
+        span=first.span,
+        help='add `evaluation = images("eval/", labels = "labels.csv")` to the dataset',
+    )
 
 
 def _describe(
@@ -291,6 +359,7 @@ def _describe(
         bias_correction=found.bias_correction,
         training=found.training,
         evaluation=found.evaluation,
+        attempts=found.attempts,
         notes=(*network.graph.notes, *plan.notes),
     )
     context = card_context(outcome, __version__)

@@ -3,7 +3,8 @@
 Each layer reads its input at its own width; a tensor whose readers want different widths is rounded
 once for each, from the same unrounded value. The result of a convolution enters an addition
 unrounded and is rounded there, on the grid of the sum, as every addend is. Moves and clamps act on
-stored values. The logits are not quantized. What remains different from integer execution: scale
+stored values. What is stored at 32 bits, the logits and perhaps residual operands, is not
+quantized. What remains different from integer execution: scale
 ratios are real numbers instead of dyadic ones, and sums carry the rounding of ``dtype``.
 """
 
@@ -40,16 +41,16 @@ from hawqlang.stages.quantize import (
     QuantizedWeight,
     QuantParams,
     least_weight_scale,
-    quantize_weight,
+    quantize_layer,
     stored_params,
 )
 from hawqlang.stages.structure import (
     LOGITS_BITS,
-    TAIL_BITS,
     Form,
     LayerNode,
     enters_unrounded,
     forms,
+    inner_width,
     layer_nodes,
     producers,
     range_root,
@@ -165,13 +166,15 @@ class Simulation:
         return evaluate(renamed, {node.x: x}, named)
 
     def store(self, x: torch.Tensor, form: Form) -> torch.Tensor:
-        """Return ``x`` rounded to a form: ties up, then saturation; logits stay as they are."""
+        """Return ``x`` rounded to a form: ties up, then saturation; 32 bits stay as they are."""
         if form.bits == LOGITS_BITS:
             return x
         return round_to(x, self.params[form])
 
     def encode(self, x: torch.Tensor, form: Form) -> torch.Tensor:
-        """Return stored reals as the integers they stand for, in the narrowest type."""
+        """Return stored reals as the integers they stand for, in the narrowest type; reals at 32 bits."""
+        if form.bits == LOGITS_BITS:
+            return x
         params = self.params[form]
         q = x.div(params.scale).round_().add_(params.zero_point)
         if params.qmin >= 0 and params.qmax < 256:
@@ -180,6 +183,8 @@ class Simulation:
 
     def decode(self, q: torch.Tensor, form: Form) -> torch.Tensor:
         """Return the reals that stored integers stand for."""
+        if form.bits == LOGITS_BITS:
+            return q
         params = self.params[form]
         return q.to(self.dtype).sub_(params.zero_point).mul_(params.scale)
 
@@ -218,18 +223,16 @@ class Simulation:
 
     def _quantize(self, node: LayerNode) -> None:
         """Quantize a layer's weight and bias."""
-        settings = self.deployment.settings[node.name].weights
         bias = self.deployment.biases.get(node.name)
         if bias is None and node.bias is not None:
             bias = self._parameters[node.bias].double().numpy()
         x_scale = self.params[self.input_form(node)].scale
         weight = self.deployment.weights.get(node.name)
         if weight is None:
-            weight = quantize_weight(
+            weight = quantize_layer(
                 self._parameters[node.weight].numpy(),
-                self.deployment.precision[node.name].wbits,
-                granularity=settings.granularity,
-                method=settings.range,
+                self.deployment.precision[node.name],
+                self.deployment.settings[node.name],
                 least=0.0 if bias is None else least_weight_scale(bias, x_scale),
             )
         self.weights[node.name] = weight
@@ -245,7 +248,7 @@ class Simulation:
             case Add():
                 return self._add(node, form, lookup)
             case AvgPool2d() | BatchNorm():
-                bits = TAIL_BITS if form.bits == LOGITS_BITS else form.bits
+                bits = inner_width(form.bits, logits=form.root == self.graph.output)
                 x = lookup(Key(node.x, Form(self.root[node.x], bits)))
                 return self.store(evaluate(node, {node.x: x}, self._parameters), form)
             case Clamp():
@@ -271,7 +274,7 @@ class Simulation:
 
         Ties are common among those, where one scale is half the other, and go up as all ties do.
         """
-        if key.form is None:
+        if key.form is None or key.form.bits == LOGITS_BITS:
             return x.mul(1 / scale).add_(0.5).floor_()
         own = self.params[key.form].scale
         return x.div(own).round_().mul_(own / scale).add_(0.5).floor_()

@@ -42,12 +42,17 @@ LOGITS_BITS = 32
 TAIL_BITS = 8
 """Width of what an average pool or batch norm between the last layer and the logits reads."""
 
+INNER_BITS = 16
+"""Most bits that an average pool or batch norm reads: its sums have to fit int32."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Reader:
     """What decides a width: a layer, an addition, the logits or the tail before them."""
 
-    kind: Literal["layer", "add", "logits", "tail"]
+    kind: Literal["layer", "add", "inner", "logits", "tail"]
+    """``inner``: an addition whose operand is the result of an average pool or batch norm, which
+    reads this; ``tail``: likewise the logits."""
     name: str
     """The node's name; ``""`` for the logits and their tail."""
 
@@ -62,7 +67,11 @@ class Demand:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Form:
-    """How a tensor is stored: in the range of ``root``, at ``bits`` (32: int32 logits)."""
+    """How a tensor is stored: in the range of ``root``, at ``bits``.
+
+    At 32 bits nothing is clipped: logits and residual operands take the smallest scale at which
+    every value they can reach fits int32.
+    """
 
     root: str
     bits: int
@@ -183,13 +192,36 @@ def _wanted_of_input(
         case Add():
             return (Demand(root, Reader("add", node.name)),)
         case AvgPool2d() | BatchNorm():
-            tail = Reader("tail", "")
-            wanted = (d.reader for d in found[node.output])
-            return tuple(Demand(root, tail if r.kind == "logits" else r) for r in wanted)
+            return tuple(Demand(root, computed_for(d.reader)) for d in found[node.output])
         case MaxPool2d() | Slice() | Pad() | Flatten() | Clamp() | Concat():
             return tuple(found[node.output])
         case _:
             assert_never(node)
+
+
+def computed_for(reader: Reader) -> Reader:
+    """Return what reads the input of an average pool or batch norm whose result ``reader`` reads."""
+    match reader.kind:
+        case "logits":
+            return Reader("tail", "")
+        case "add":
+            return Reader("inner", reader.name)
+        case "layer" | "inner" | "tail":
+            return reader
+        case _:
+            assert_never(reader.kind)
+
+
+def inner_width(bits: int, *, logits: bool) -> int:
+    """Return the bits at which an average pool or batch norm reads for a result of ``bits``.
+
+    Args:
+        bits: Width of the result.
+        logits: Whether the result is the network's own.
+    """
+    if bits == LOGITS_BITS and logits:
+        return TAIL_BITS
+    return min(bits, INNER_BITS)
 
 
 def root_readers(graph: Graph) -> dict[str, tuple[Reader, ...]]:
@@ -213,6 +245,8 @@ def width(reader: Reader, abits: Mapping[str, int], residual: int) -> int:
             return abits[reader.name]
         case "add":
             return residual
+        case "inner":
+            return min(residual, INNER_BITS)
         case "tail":
             return TAIL_BITS
         case "logits":

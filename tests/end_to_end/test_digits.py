@@ -47,8 +47,12 @@ def hawqc(cache: Path) -> Hawqc:
 
 
 @pytest.fixture(scope="module")
-def spec(repository: Path) -> Path:
-    return repository / "specs" / "examples" / "digits.hawq"
+def spec(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the example with its files: builds keep a lock beside it."""
+    folder = tmp_path_factory.mktemp("specs")
+    examples = repository / "specs" / "examples"
+    shutil.copytree(examples / "digits", folder / "digits")
+    return Path(shutil.copy(examples / "digits.hawq", folder))
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hawqlang.ir.candidates import CandidateTable
-from hawqlang.ir.layers import LayerTable
+from hawqlang.ir.layers import LayerTable, LiveTensor
 from hawqlang.ir.spec import Build, Goal, Metric
 from hawqlang.stages.allocate.front import Tradeoff, solve, tradeoff, walk
 from hawqlang.stages.candidates import candidates
 from hawqlang.stages.candidates.metrics import facts, value
 from hawqlang.stages.candidates.predicates import holds
-from tests.property.test_allocation import Problem, problems
-from tests.support.allocation import every_allocation, goal
+from tests.property.test_allocation import PRECISIONS, Problem, predicates, problems
+from tests.support.allocation import (
+    build,
+    every_allocation,
+    goal,
+    layer,
+    named,
+    with_sensitivity,
+)
 
 METRICS: tuple[Metric, ...] = (
     "size", "bops", "macs", "latency", "perturbation",
@@ -35,6 +42,30 @@ def aims(draw: st.DrawFn) -> tuple[Goal, Goal]:
         return goal(metric, sense="maximize" if maximize else "minimize")
 
     return aim(x), aim(y)
+
+
+@st.composite
+def crowded(draw: st.DrawFn, largest: int = 5) -> Problem:
+    """Small whole numbers and at most one constraint: many points, close together, many equal."""
+    count = draw(st.integers(2, largest))
+    layers = [
+        with_sensitivity(
+            layer(
+                f"l{i}",
+                draw(st.integers(1, 5)),
+                draw(st.integers(1, 5)),
+                input_elements=draw(st.integers(1, 3)),
+            ),
+            {
+                p: float(draw(st.integers(0, 4)) + 9 * (8 - p.wbits) + 2 * (8 - p.abits))
+                for p in PRECISIONS
+            },
+        )
+        for i in range(count)
+    ]
+    live = ((LiveTensor(tensor="t", elements=8, reader="l0"),),)
+    stated = [named("c", one) for one in draw(st.lists(predicates(count), max_size=1))]
+    return build(stated, (), PRECISIONS), LayerTable(layers=tuple(layers), live=live)
 
 
 def costs(
@@ -71,7 +102,7 @@ def walked(trade: Tradeoff, steps: int | None, also: Iterable[Fraction] = ()) ->
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(problems(6), aims())
+@given(st.one_of(problems(6), crowded(4)), aims())
 def test_all_points_are_exactly_the_allocations_that_no_other_beats(
     problem: Problem, both: tuple[Goal, Goal]
 ) -> None:
@@ -85,7 +116,7 @@ def test_all_points_are_exactly_the_allocations_that_no_other_beats(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(problems(5), aims(), st.integers(1, 9))
+@given(st.one_of(problems(5), crowded(4)), aims(), st.integers(1, 9))
 def test_points_at_a_resolution_are_on_the_front_and_stand_for_everything_else(
     problem: Problem, both: tuple[Goal, Goal], steps: int
 ) -> None:

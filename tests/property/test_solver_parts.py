@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from fractions import Fraction
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +12,6 @@ from hawqlang.stages.allocate.branch import Branching, branch
 from hawqlang.stages.allocate.covers import Knapsack, cover, inequality, knapsack
 from hawqlang.stages.allocate.cut import cut, refutation
 from hawqlang.stages.allocate.dive import dive
-from hawqlang.stages.allocate.formula import Form
 from hawqlang.stages.allocate.goals import EXACT, integers
 from hawqlang.stages.allocate.highs import Relaxation
 from hawqlang.stages.allocate.limits import NORMAL
@@ -244,16 +242,26 @@ def test_one_question_about_a_known_point_agrees_with_enumeration(
 
 
 @given(
-    st.lists(st.fractions(0, 1000, max_denominator=10**6), min_size=2, max_size=6),
-    st.integers(1, 10**30),
+    st.lists(
+        st.lists(st.integers(-(10**40), 10**40), min_size=2, max_size=3), min_size=2, max_size=4
+    ),
+    st.sampled_from([1, 10**9, 10**30]),
 )
-def test_integers_stay_within_the_error_they_state(numbers: list[Fraction], factor: int) -> None:
-    parts = {v: (one / factor, one / factor / 3) for v, one in enumerate(numbers)}
-    whole = integers(Form(parts=parts))
+def test_the_best_point_lies_within_the_slack_of_the_scaled_costs(
+    numbers: list[list[int]], factor: int
+) -> None:
+    exact = {v: tuple(one // factor for one in values) for v, values in enumerate(numbers)}
+    domain = tuple(tuple(range(len(values))) for values in numbers)
+    every = list(itertools.product(*domain))
 
-    for v, values in parts.items():
-        for choice, one in enumerate(values):
-            scaled = Fraction(whole.coefs[v][choice]) / whole.scale
-            assert abs(scaled - one) * len(parts) <= whole.error / 2 or scaled == one
-    if whole.error == 0:
-        assert sum(max(own) for own in whole.coefs.values()) <= EXACT
+    scaled = integers(exact, domain)
+
+    best = min(every, key=lambda point: price(exact, point))
+    least = min(price(dict(scaled.cost), point) for point in every)
+    assert price(dict(scaled.cost), best) <= least + scaled.slack
+    assert sum(max(own) for own in scaled.cost.values()) <= EXACT
+    if scaled.slack == 0:
+        assert all(
+            price(exact, point) == price(dict(scaled.cost), point) + scaled.constant
+            for point in every
+        )

@@ -147,6 +147,29 @@ def residual(seed: int) -> Case:
     return finish(b, x, "residual")
 
 
+def wide_residual(seed: int) -> Case:
+    """Operands of 9 to 32 bits: stored beside convolutions and additions, pooled, moved, padded."""
+    b, image = start(seed, (6, 7, 3))
+    x = b.affine(image)
+    for depth, bits in ((5, 16), (21, 12), (16, 32)):
+        y = b.conv(x, depth, (3, 3), bits=(bits,), signed=bool(bits % 3))
+        z = b.conv(x, depth, (3, 3), bits=(bits,), signed=True)
+        b.conv(x, depth, (1, 1), padding=(0, 0, 0, 0), bits=(8, bits), addend=y)
+        b.conv(x, depth, (3, 3), bits=(32, 16, 4), addend=z, wide=True)
+        b.add(y, z, (bits, 8, 32))
+        total = b.add(z, x if depth == 3 else y, (bits,))
+        b.add(b.max_pool(total, (3, 2), stride=(1, 1), padding=(1, 0, 1, 1)), y, (8,))
+        padded = b.pad(total, (1, 2), (1, 0, 0, 2))
+        cut = b.slice(padded, (1, 0, 1), (7, 7, depth + 1), (1, 1, 1))
+        b.add(cut, total, (bits, 8))
+        b.concat(total, total)
+        if bits <= 16:
+            b.avg_pool(total, (2, 3), stride=(2, 1), padding=(1, 0, 0, 1), bits=(8, 16, 32))
+            b.affine(total, bits=16)
+            b.affine(total, bits=8)
+    return finish(b, x, "wide residual")
+
+
 def pools(seed: int) -> Case:
     """Pools with windows clipped at borders, ceil mode and padding that does or does not count."""
     b, image = start(seed)
@@ -241,6 +264,7 @@ FAMILIES: dict[str, Callable[[int], Case]] = {
     "grouped": grouped,
     "depthwise": depthwise,
     "residual": residual,
+    "wide residual": wide_residual,
     "pools": pools,
     "moves": moves,
     "affines": affines,

@@ -106,7 +106,7 @@ class Builder:
         signed: bool | None = None,
     ) -> Store:
         output = self.tensor(shape, bits, signed=signed)
-        target = 2.0 ** (bits if bits <= 8 else 20)
+        target = 2.0 ** min(bits, 20)
         count = counts or (shape[-1] if self.rng.integers(4) else 1)
         multiplier, shift = self.dyadic(2.0 * target / max(bound, 1), count, wide=wide)
         lo, hi = self.clamp(output)
@@ -122,11 +122,22 @@ class Builder:
 
     def addend(self, x: str) -> Addend:
         tensor = self.tensors[x]
-        if tensor.bits == 32:
+        if tensor.bits == 32 and self.rng.integers(2):
             return Addend(x=x, zero_point=0, multiplier=1, shift=0)
+        if tensor.bits > 8:
+            return self.scaled_addend(tensor)
         shift = int(self.rng.integers(1, 31))
         multiplier = int(np.clip(2.0**shift * self.rng.uniform(0.1, 2), 0, 2**22 - 1))
         return Addend(x=x, zero_point=tensor.zero_point, multiplier=multiplier, shift=shift)
+
+    def scaled_addend(self, tensor: QTensor) -> Addend:
+        """An operand of 16 or 32 bits, scaled to about 8 bits or to about its own width."""
+        ratio = 2.0 ** float(self.rng.uniform(-1, 9) - min(tensor.bits, 20) * self.rng.integers(2))
+        shift = int(np.clip(30 - np.floor(np.log2(ratio)), 1, 62))
+        multiplier = int(min(ratio * 2.0**shift, 2**31 - 1))
+        return Addend(
+            x=tensor.name, zero_point=tensor.zero_point, multiplier=multiplier, shift=shift
+        )
 
     def weights(self, shape: tuple[int, ...], bits: int) -> npt.NDArray[np.int8]:
         if self.constant is not None:

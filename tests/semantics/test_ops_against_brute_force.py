@@ -173,7 +173,7 @@ def test_convolution(form: str, bits: int, signed: bool, weight_bits: int) -> No
 
 
 @pytest.mark.parametrize(("bits", "signed"), WIDTHS)
-@pytest.mark.parametrize("operand", ["stored", "int32"])
+@pytest.mark.parametrize("operand", ["stored", "stored16", "stored32", "int32"])
 def test_convolution_with_a_residual_operand(bits: int, signed: bool, operand: str) -> None:
     bench = Bench(bits + signed)
     x = bench.fill("x", (3, 3, 2), 8, signed=True)
@@ -181,9 +181,18 @@ def test_convolution_with_a_residual_operand(bits: int, signed: bool, operand: s
     if operand == "stored":
         other = bench.fill("other", (3, 3, 4), bits, signed=signed)
         addend = Addend(x="other", zero_point=other.zero_point, multiplier=3_000_001, shift=21)
-    else:
+    elif operand == "int32":
         other = bench.fill("other", (3, 3, 4), 32, signed=True)
         addend = Addend(x="other", zero_point=0, multiplier=1, shift=0)
+    else:
+        other = bench.fill(
+            "other",
+            (3, 3, 4),
+            32 if operand == "stored32" else 8 + bits,
+            signed=signed or operand == "stored32",
+        )
+        zero = other.zero_point
+        addend = Addend(x="other", zero_point=zero, multiplier=2_000_000_001, shift=33)
     output = bench.declare("y", (3, 3, 4), 32, signed=True)
     m, s = bench.dyadic(4, (33, 36))
     op = Conv2d(
@@ -213,8 +222,12 @@ def test_convolution_with_a_residual_operand(bits: int, signed: bool, operand: s
             groups=1,
         )
         centred = v.astype(np.int64) - other.zero_point
-        rescaled = [brute.rescale(int(c), 3_000_001, 21) for c in centred.reshape(-1)]
-        extra = np.array(rescaled).reshape(v.shape) if operand == "stored" else centred
+        if operand == "int32":
+            extra = centred
+        else:
+            factor = addend.multiplier, addend.shift
+            rescaled = [brute.rescale(int(c), *factor) for c in centred.reshape(-1)]
+            extra = np.array(rescaled).reshape(v.shape)
         np.testing.assert_array_equal(y, stored(acc, op.stores[0], m, s, extra))
 
 

@@ -19,13 +19,13 @@ from tests.unit.stages.lower.harness import Lowered, lowered
 from tests.unit.stages.lower.test_networks import NETS, mixed
 
 
-def simulated(found: Lowered) -> tuple[Simulation, dict[Key, torch.Tensor]]:
+def simulated(found: Lowered, residual: int = 8) -> tuple[Simulation, dict[Key, torch.Tensor]]:
     """Everything that the simulation stores for the samples of a lowered network."""
     request = found.draft.request
     precisions: dict[str, Precision] = dict(request.precisions)
     settings = {n: LayerSettings(layer=n, precision=(p,)) for n, p in precisions.items()}
     model = FloatModel(found.graph, found.store)
-    deployment = Deployment(precisions, settings)
+    deployment = Deployment(precisions, settings, residual)
     simulation = Simulation(model, request.ranges, deployment, torch.float64)
     state = dict(simulation.enter(found.seen()))
 
@@ -50,12 +50,15 @@ def form_of(simulation: Simulation, value: str, bits: int, scale: float) -> Form
     )
 
 
-@pytest.mark.parametrize("precision", ["w8a8", "mixed"])
+@pytest.mark.parametrize(
+    ("precision", "residual"), [("w8a8", 8), ("mixed", 8), ("mixed", 16), ("w8a8", 32)]
+)
 @pytest.mark.parametrize("name", NETS)
-def test_both_store_the_same_values(name: str, precision: str) -> None:
+def test_both_store_the_same_values(name: str, precision: str, residual: int) -> None:
     net = NETS[name]()
-    found = lowered(net, precisions=mixed(net[0], precision), exact_weights=False)
-    simulation, state = simulated(found)
+    precisions = mixed(net[0], precision)
+    found = lowered(net, precisions=precisions, exact_weights=False, residual=residual)
+    simulation, state = simulated(found, residual)
     arrays = found.integers()
     compared = 0
     for row in found.scales.scales:

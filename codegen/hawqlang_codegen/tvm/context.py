@@ -12,8 +12,9 @@ from typing import Literal
 from hawqlang_codegen.tvm.layout import LANES, SLACK, Layout
 from hawqlang_codegen.tvm.select import Tile
 
-Dtype = Literal["uint8", "int32"]
-AddendKind = Literal["none", "stored", "int32"]
+AddendKind = Literal["none", "stored", "int32", "scaled", "scaled64"]
+"""A second addend: of at most 8 bits; a partial sum at the result's scale; a wider one, scaled by 32-bit operations on
+the high half of the product, or by 64-bit ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """How stored tensors lie in memory: NHWC, channels padded, borders filled with the zero point.
 
 A tensor of at most 8 bits is stored as uint8, a signed one shifted up by ``2^(bits−1)`` (its *bias*), so that every
-kernel reads unsigned bytes. Element ``(y, x, c)`` stands at ``origin + y·row + x·pixel + c``. Around the map lies a
+kernel reads unsigned bytes. One of 9 to 16 bits is stored as int16, an unsigned one of 16 bits shifted down by
+``2^15``. Element ``(y, x, c)`` stands at ``origin + y·row + x·pixel + c``. Around the map lies a
 *halo* that holds the stored zero point, as wide as the padded convolutions among the readers need; the lanes between
 the last channel and the next pixel hold whatever was computed there and meet zero weights only.
 """
@@ -19,6 +20,8 @@ LANES = 16
 WORD = 4
 """Channels of an image's pixels are padded to this many: one 32-bit word."""
 ALIGNMENT = 64
+DTYPES = {1: "uint8", 2: "int16", 4: "int32"}
+"""TVM's names of the element types, by their bytes."""
 SLACK = 64
 """Bytes behind every tensor that vector loads and stores of a last, partial group may touch."""
 
@@ -33,7 +36,7 @@ class Layout:
     pixel: int
     """From one pixel to the next."""
     element: int
-    """Bytes of one element: 1 or 4."""
+    """Bytes of one element: 1, 2 or 4."""
     bias: int
     """What was added to a value to store it."""
     zero: int
@@ -82,7 +85,7 @@ class Layout:
     @property
     def dtype(self) -> str:
         """Return TVM's name of the element type."""
-        return "uint8" if self.element == 1 else "int32"
+        return DTYPES[self.element]
 
 
 def round_up(value: int, step: int) -> int:
@@ -145,17 +148,24 @@ def _layout(
         pixel = channels
     elif from_pixels and tensor.bits <= 8 and all(_reads_words(op, tensor.name) for op in readers):
         pixel = WORD
-    bias = 1 << (tensor.bits - 1) if tensor.signed and tensor.bits <= 8 else 0
+    bias = _bias(tensor)
     plain = Layout(
         height=height,
         width=width,
         channels=channels,
         pixel=pixel,
-        element=4 if tensor.bits > 8 else 1,
+        element=tensor.dtype.itemsize,
         bias=bias,
         zero=tensor.zero_point + bias,
     )
     return _with_halo(plain, (op for op in readers if isinstance(op, Conv2d)), tensor.name)
+
+
+def _bias(tensor: QTensor) -> int:
+    """Return what is added to a tensor's values to store them."""
+    if tensor.bits <= 8:
+        return 1 << (tensor.bits - 1) if tensor.signed else 0
+    return -(1 << 15) if tensor.bits == 16 and not tensor.signed else 0
 
 
 def _reads_words(op: IntegerOp, name: str) -> bool:

@@ -41,7 +41,7 @@ from hawqlang_codegen.tvm.site import (
     population_store,
 )
 
-LOWEST = {1: 0, 4: -(2**31)}
+LOWEST = {1: 0, 2: -(2**15), 4: -(2**31)}
 """The smallest stored value, by bytes of an element."""
 
 
@@ -116,15 +116,18 @@ def _add_form(store: AddStore, site: Site) -> AddStoreForm:
         out=plane(site.layout(store.output)),
         kinds=kinds,
         operands=(plane(site.layout(store.a.x)), plane(site.layout(store.b.x))),
-        wide="int32" in kinds,
+        wide="int32" in kinds or "scaled64" in kinds,
     )
 
 
 def _add_numbers(store: AddStore, site: Site) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
     bias = site.layout(store.output).bias
     clamp = (store.lo + bias, store.hi + bias, store.zero_point + bias)
-    operands = (*operand_numbers(store.a, site), *operand_numbers(store.b, site))
-    return np.array([*clamp, *operands, *[0] * 7], dtype=np.int32)
+    operands = [operand_numbers(addend, site) for addend in (store.a, store.b)]
+    first = [word for numbers in operands for word in numbers[:3]]
+    rest = [word for numbers in operands for word in (*numbers[3:], 0, 0)[:2]]
+    words = [*clamp, *first, *rest]
+    return np.array([*words, *[0] * (SCALARS - len(words))], dtype=np.int32)
 
 
 def max_pool(op: MaxPool2d, site: Site) -> list[Call]:

@@ -20,7 +20,7 @@ FOLDED_SHIFT = 53
 """Up to this shift an 8-bit zero point fits beside the rounding constant in 32 bits."""
 MAX_SHIFT = 62
 SCALARS = 16
-"""Words behind the parameter vectors: lo, hi, zero point, addend multiplier, rounding, shift, zeros."""
+"""Words behind the parameter vectors: lo, hi, zero point, the addend's numbers, zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,9 @@ class Rescale:
         """Return whether every shift is one that the kernels can do."""
         return bool(np.all(self.shift <= MAX_SHIFT))
 
-    @property
-    def folded(self) -> bool:
+    def folded(self, zero: int) -> bool:
         """Return whether the zero point can stand in the rounding constant."""
-        return bool(np.all(self.shift <= FOLDED_SHIFT))
+        return abs(zero) < 1 << 8 and bool(np.all(self.shift <= FOLDED_SHIFT))
 
 
 def rescale(multiplier: IntArray, shift: IntArray, channels: int, scaled: int = 0) -> Rescale:
@@ -73,20 +72,19 @@ class StoreScalars:
     lo: int
     hi: int
     zero: int
-    multiplier: int = 0
-    rounding: int = 0
-    shift: int = 0
+    operand: tuple[int, ...] = ()
+    """The addend's numbers: multiplier, rounding, shift, zero point, shift to the left before all."""
 
     def words(self) -> Int32:
         """Return the block of ``SCALARS`` words."""
-        values = (self.lo, self.hi, self.zero, self.multiplier, self.rounding, self.shift)
+        values = (self.lo, self.hi, self.zero, *self.operand)
         return np.array([*values, *[0] * (SCALARS - len(values))], dtype=np.int32)
 
 
 def narrow_block(scale: Rescale, scalars: StoreScalars, channels: int) -> Int32:
     """Return multipliers, rounding constants and shifts of the high half, padded to ``channels``, then the scalars."""
     rounding = np.int64(1) << (scale.shift - NARROW_SHIFT)
-    if scale.folded:
+    if scale.folded(scalars.zero):
         rounding = rounding + (np.int64(scalars.zero) << (scale.shift - 32))
     vectors = (scale.multiplier, rounding, scale.shift - 32)
     return np.concatenate([*(_padded(v, channels) for v in vectors), scalars.words()])

@@ -15,6 +15,7 @@ from hawqlang_codegen.tvm.blob import BlobBuilder
 from hawqlang_codegen.tvm.context import AddendKind, Kernel, StoreForm, plane
 from hawqlang_codegen.tvm.layout import Layout, Layouts
 from hawqlang_codegen.tvm.packing import (
+    NARROW_SHIFT,
     Rescale,
     StoreScalars,
     narrow_block,
@@ -93,7 +94,7 @@ def build_store(store: Store, site: Site, channels: int, scaled: int = 0) -> Bui
     layout = site.layout(store.output)
     scale = store_scale(store, site, scaled)
     kind = addend_kind(store.addend, site)
-    wide = not scale.narrow or (kind == "int32" and layout.element == 4)
+    wide = not scale.narrow or (kind == "int32" and layout.element == 4) or kind == "scaled64"
     scalars = store_scalars(store, layout, site)
     block = (wide_block if wide else narrow_block)(scale, scalars, channels)
     return _built(store, site, scale, block, wide=wide, channels=channels)
@@ -116,10 +117,11 @@ def _built(
     wide: bool,
     channels: int,
 ) -> BuiltStore:
+    out = site.layout(store.output)
     form = StoreForm(
         wide=wide,
-        folded=not wide and scale.folded,
-        out=plane(site.layout(store.output)),
+        folded=not wide and scale.folded(store.zero_point + out.bias),
+        out=plane(out),
         addend_kind=addend_kind(store.addend, site),
         addend=None if store.addend is None else plane(site.layout(store.addend.x)),
         channels=channels,
@@ -129,32 +131,49 @@ def _built(
 
 
 def addend_kind(addend: Addend | None, site: Site) -> AddendKind:
-    """Return how an addend is stored."""
+    """Return how an addend is stored and scaled."""
     if addend is None:
         return "none"
-    return "int32" if site.layout(addend.x).element == 4 else "stored"
-
-
-def operand_numbers(addend: Addend, site: Site) -> tuple[int, int, int]:
-    """Return ``(m, r, s)`` with ``R(q − z) = (stored·m + r) >> s``; ``(0, 0, 0)`` for an int32 operand."""
-    layout = site.layout(addend.x)
-    if layout.element == 4:
-        return 0, 0, 0
-    zero = addend.zero_point + layout.bias
+    element = site.layout(addend.x).element
+    if element == 1:
+        return "stored"
     if addend.shift == 0:
-        return 1, -zero, 0
-    half = 1 << (addend.shift - 1)
-    return addend.multiplier, half - zero * addend.multiplier, addend.shift
+        return "int32"
+    return "scaled" if addend.shift + _room(element) >= NARROW_SHIFT else "scaled64"
+
+
+def _room(element: int) -> int:
+    """Return how far a value ``q − z`` of that many bytes can be shifted to the left within int32."""
+    return 14 if element == 2 else 0
+
+
+def operand_numbers(addend: Addend, site: Site) -> tuple[int, ...]:
+    """Return the words that scale an operand: multiplier, rounding, shift; beyond 8 bits zero point and left shift.
+
+    Up to 8 bits ``R(q − z) = (stored·m + r) >> s`` with the zero point in ``r``. Beyond, ``v = (stored − zero) << k``
+    becomes ``(high(v·m) + r) >> s`` in 32 bits, or ``(v·m + 2^(s−1)) >> s`` in 64. A partial sum has zeros.
+    """
+    layout, m, s = site.layout(addend.x), addend.multiplier, addend.shift
+    zero = addend.zero_point + layout.bias
+    match addend_kind(addend, site):
+        case "stored" if s == 0:
+            return 1, -zero, 0
+        case "stored":
+            return m, (1 << (s - 1)) - zero * m, s
+        case "scaled":
+            left = max(NARROW_SHIFT - s, 0)
+            return m, 1 << (s + left - NARROW_SHIFT), s + left - 32, zero, left
+        case "scaled64":
+            return m, 0, s, zero, 0
+        case "int32" | "none":
+            return 0, 0, 0
 
 
 def store_scalars(store: Store, layout: Layout, site: Site) -> StoreScalars:
     """Return a store's clamp, zero point and addend in stored terms."""
-    m, r, s = (0, 0, 0) if store.addend is None else operand_numbers(store.addend, site)
     return StoreScalars(
         lo=store.lo + layout.bias,
         hi=store.hi + layout.bias,
         zero=store.zero_point + layout.bias,
-        multiplier=m,
-        rounding=r,
-        shift=s,
+        operand=() if store.addend is None else operand_numbers(store.addend, site),
     )

@@ -28,7 +28,7 @@ from hawqlang.stages.allocate.problem import (
 from hawqlang.stages.allocate.pseudo_boolean import Judge
 from hawqlang.stages.allocate.rounding import Rounding
 
-MOST_COVERS = 150
+MOST_COVERS = 60
 """Rows added on the way at most; more would slow every node down."""
 
 
@@ -47,6 +47,11 @@ class Branching:
     """Variables to look at when asking whether the cheapest point is unique; ``None``: not asked.
 
     Then the ceiling is one above the cost of a point that is known, and that a row excludes.
+    """
+    slack: int = 0
+    """By how much another point may cost more and still counts as cheap as the cheapest.
+
+    The ceiling is that much higher, where uniqueness is asked for.
     """
 
 
@@ -92,7 +97,7 @@ class _Tree:
         self.ceiling = ceiling
         self.best: Point | None = None
         self.tied = False
-        self.known = ceiling - 1
+        self.known = ceiling - 1 - task.slack
         self.relaxation = Relaxation(task.problem, task.cost)
         self.columns = Columns(task.problem, task.cost)
         self.starts = task.problem.starts()
@@ -220,10 +225,13 @@ class _Tree:
         if asked is None:
             self.best, self.ceiling = point, price
             return True
-        if price == self.known:
+        if price >= self.known:
             if self.best is None or any(point[v] != self.best[v] for v in asked):
-                self.tied, self.ceiling = True, price
+                self.tied, self.ceiling = True, self.known
             return False
-        self.best, self.known, self.ceiling, self.tied = point, price, price + 1, False
+        slack = self.task.slack
+        self.tied = price + slack >= self.known or (self.tied and slack > 0)
+        self.best, self.known = point, price
+        self.ceiling = price if self.tied else price + slack + 1
         self._add([differing(self.task.problem, asked, point)])
         return True

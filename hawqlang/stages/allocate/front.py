@@ -26,14 +26,13 @@ from hawqlang.ir.front import Corner
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Build
 from hawqlang.ir.spec import Goal as SpecGoal
-from hawqlang.stages.allocate.encode import Space, space
-from hawqlang.stages.allocate.encoding import assemble, encode_all, objective
+from hawqlang.stages.allocate.encode import Space
+from hawqlang.stages.allocate.encoding import assemble
 from hawqlang.stages.allocate.goals import Goal, Optimum, optimise, within
 from hawqlang.stages.allocate.limits import NORMAL, Limits
-from hawqlang.stages.allocate.names import check_selectors
 from hawqlang.stages.allocate.rows import Merged
-from hawqlang.stages.allocate.solve import check_sensitivities, judge, relative_gap, tie_breakers
-from hawqlang.stages.candidates.metrics import Allocation, Facts, facts, value
+from hawqlang.stages.allocate.solve import judge, question, relative_gap, tie_breakers
+from hawqlang.stages.candidates.metrics import Allocation, Facts, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +70,25 @@ class Tradeoff:
 
     def key(self) -> str:
         """Return what the answers depend on: the numbers of the problem, and no place in a text."""
-        problem = (self.where.choices, self.merged.problem, self.merged.groups, self.merged.picks)
+        whole, merged = self.merged.problem, self.merged
+        rows = tuple((row.coefs, row.cap) for row in whole.rows)
+        layers = (self.where.choices, whole.sizes, merged.groups, merged.picks)
         goals = (self.x, self.y, *self.rest)
-        return digest("front", __version__, problem, goals, self.limits)
+        return digest("front", __version__, layers, rows, goals, self.limits)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """Within which budget to look, and from where."""
+class Budget:
+    """A budget to look within, and where to begin."""
 
-    budget: Fraction | None
+    most: Fraction | None
     """Of ``Tradeoff.cost``; ``None``: no budget, and the first metric counts first."""
     start: Allocation | None = None
     """An allocation within the budget; the search may begin there."""
 
 
-Answer = Callable[[Question], Corner]
-"""What solves a question, or remembers its answer."""
+Answer = Callable[[Budget], Corner]
+"""What finds the best allocation within a budget, or remembers it."""
 
 
 def tradeoff(
@@ -109,28 +110,24 @@ def tradeoff(
     Raises:
         HawqError: a selector matches nothing, or a metric is not known for these layers.
     """
-    known = facts(build.replace(objective=aims), table, candidates)
-    check_selectors(known)
-    check_sensitivities(known)
-    where = space(known)
-    x, y = (replace(objective(where, aim), exact=True) for aim in aims)
-    constraints = encode_all(where)
-    rest = tie_breakers(where, [x, y])
-    merged = assemble(where, constraints, (), [x, y, *rest])
+    asked = question(build.replace(objective=aims), table, candidates)
+    where, (x, y) = asked.where, asked.goals
+    rest = tie_breakers(where, (x, y))
+    merged = assemble(where, asked.constraints, (), [x, y, *rest])
     return None if merged is None else Tradeoff(where, merged, x, y, tuple(rest), aims, limits)
 
 
-def solve(trade: Tradeoff, question: Question) -> Corner:
+def solve(trade: Tradeoff, budget: Budget) -> Corner:
     """Return the best allocation within a budget.
 
     Without a budget that is the one of smallest x, and of smallest y among those.
     """
     merged, first, second = trade.merged, trade.x, trade.y
-    if question.budget is not None:
-        rows = within(merged, first, question.budget)
+    if budget.most is not None:
+        rows = within(merged, first, budget.most)
         merged = replace(merged, problem=merged.problem.adding(*rows))
         first, second = second, first
-    found = _lexicographic(trade, merged, (first, second), question.start)
+    found = _lexicographic(trade, merged, (first, second), budget.start)
     if found.point is None:
         return Corner(precisions=(), proven=found.status == "infeasible", gap=0.0)
     allocation = trade.where.allocation(found.point)
@@ -152,18 +149,18 @@ def walk(
         also: further budgets.
         answer: what solves, or remembers.
     """
-    left = answer(Question(None))
+    left = answer(Budget(None))
     if not left.precisions:
         return
     lowest = trade.cost(left.precisions)
-    point = answer(Question(_highest(trade), left.precisions))
+    point = answer(Budget(_highest(trade), left.precisions))
     yield point
-    last = highest = trade.cost(point.precisions)
-    unit = trade.unit()
+    last = trade.cost(point.precisions)
+    unit, step = trade.unit(), resolution(lowest, last, steps)
     while last > lowest:
-        budget = _next_budget(last, unit, resolution(lowest, highest, steps), lowest)
+        budget = _next_budget(last, unit, step, lowest)
         budget = max((budget, *(one for one in also if one < last)))
-        point = left if budget <= lowest else answer(Question(budget, left.precisions))
+        point = left if budget <= lowest else answer(Budget(budget, left.precisions))
         yield point
         last = trade.cost(point.precisions)
 

@@ -24,6 +24,9 @@ Support = tuple[tuple[int, float], ...]
 TINY = 1e-9
 """A weight up to this much is none."""
 
+HUGE = 2**1000
+"""Numbers beyond are taken for this."""
+
 COST_SPAN = 1e6
 """The objective is scaled so that it spans this much."""
 
@@ -163,22 +166,27 @@ def _start(model: Any) -> Any:
 
 def _objective(problem: Problem, cost: Coefs, offsets: NDArray[np.int64]) -> tuple[Floats, float]:
     span = sum(max(values) - min(values) for values in cost.values())
-    scale = max(1.0, span / COST_SPAN)
+    scale = max(1.0, _float(span) / COST_SPAN)
     column = np.zeros(int(offsets[-1]))
     for v, values in cost.items():
         least = min(values)
-        column[offsets[v] : offsets[v + 1]] = [(one - least) / scale for one in values]
+        column[offsets[v] : offsets[v + 1]] = [_float(one - least) / scale for one in values]
     return column, scale
 
 
 def _scale(coefs: Coefs, cap: int) -> float:
     """Return what a row is multiplied by: its largest number becomes 100."""
     largest = max([abs(cap), 1, *(abs(one) for values in coefs.values() for one in values)])
-    return 100 / largest if largest > 1 else 1.0
+    return 100 / _float(largest) if largest > 1 else 1.0
 
 
 def _ratio(number: int, scale: float) -> float:
-    return float(number) * scale if abs(number) < 2**1000 else number / int(1 / scale)
+    return _float(number) * scale
+
+
+def _float(number: int) -> float:
+    """Return the number, or the largest there is: what floats cannot say is left to the integers."""
+    return float(max(-HUGE, min(HUGE, number)))
 
 
 def _columns(

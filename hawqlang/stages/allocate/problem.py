@@ -6,6 +6,7 @@ All of a spec comes to this form: sums, ties, switches and any logic (``rows``).
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -185,19 +186,22 @@ class Propagator:
         alive = list(domain)
         if not all(alive):
             return None
-        queue = sorted({index for v in changed for index in self._watching[v]})
-        queue += [k for k, row in enumerate(self._rows) if not row.coefs and row.cap < 0]
-        queued = set(queue)
+        empty = [k for k, row in enumerate(self._rows) if not row.coefs and row.cap < 0]
+        queued = {index for v in changed for index in self._watching[v]} | set(empty)
+        # Short rows first: they cost little, and long ones then see all that they rule out.
+        queue = [(len(self._rows[index].coefs), index) for index in queued]
+        heapq.heapify(queue)
         while queue:
-            index = queue.pop()
+            _, index = heapq.heappop(queue)
             queued.discard(index)
             hit = _drop(self._rows[index], alive)
             if hit is None:
                 return None
             for v in hit:
-                fresh = [i for i in self._watching[v] if i not in queued]
-                queue += fresh
-                queued.update(fresh)
+                for i in self._watching[v]:
+                    if i not in queued:
+                        heapq.heappush(queue, (len(self._rows[i].coefs), i))
+                        queued.add(i)
         return tuple(alive)
 
 

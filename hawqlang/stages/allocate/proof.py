@@ -49,7 +49,7 @@ class Verdict:
     bound: int
     """No point is cheaper than this."""
     tied: bool = False
-    """Another point costs as little; only told where uniqueness is asked for."""
+    """Another point may cost as little; only told where uniqueness is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class Apart:
     point: Point
     variables: frozenset[int]
     """Those that tell points apart."""
+    slack: int = 0
+    """By how much another may cost more and still counts as cheap."""
 
 
 def below(
@@ -69,7 +71,7 @@ def below(
     Args:
         problem: variables and rows.
         cost: what each choice costs.
-        most: ``U``; the cost of the point of ``apart``, where that is given.
+        most: ``U``; the cost of the point of ``apart`` and its slack, where that is given.
         limits: the work allowed.
         apart: a point to leave out; one question then tells whether anything is cheaper and
             whether anything else costs as little.
@@ -82,19 +84,29 @@ def below(
         return Verdict(None, closed=True, bound=most + 1)
     own, constant = core.fold(cost)
     if not core.problem.sizes:
-        point, tied = core.expand(()), apart is not None and constant == most
-        return Verdict(None if tied else point, closed=True, bound=constant, tied=tied)
+        return _only(core.expand(()), constant, most, apart)
     answer = _ask(core.problem, own, most - constant, limits)
     if answer == "unsat":
         return Verdict(None, closed=True, bound=most + 1)
     if isinstance(answer, tuple):
         return Verdict(core.expand(answer), closed=False, bound=constant)
-    asked = None
+    asked, slack = None, 0
     if apart is not None:
         asked = tuple(new for new, old in enumerate(core.free) if old in apart.variables)
-    found = branch(Branching(core.problem, own, limits, asked), most - constant + 1)
+        slack = apart.slack
+    found = branch(Branching(core.problem, own, limits, asked, slack), most - constant + 1)
     point = None if found.point is None else core.expand(found.point)
     return Verdict(point, found.closed, found.bound + constant, found.tied)
+
+
+def _only(point: Point, cost: int, most: int, apart: Apart | None) -> Verdict:
+    """Return the verdict where one point is left, beside the one known."""
+    if apart is None:
+        return Verdict(point, closed=True, bound=cost)
+    known = most - apart.slack
+    better = point if cost < known else None
+    tied = cost >= known or cost + apart.slack >= known
+    return Verdict(better, closed=True, bound=min(cost, known), tied=tied)
 
 
 def hint(judge: Judge, cost: Coefs, most: int) -> None:

@@ -163,19 +163,22 @@ class _Reasons:
         """Return why a step that breaks nothing is not taken: the first goal that it worsens."""
         known = self._asked.known
         moved = _moved(self._allocation, group, step)
-        changes: list[tuple[str, Fraction]] = []
-        for goal in known.build.objective or (DEFAULT,):
-            sign = 1 if goal.sense == "minimize" else -1
+        stated = known.build.objective or (DEFAULT,)
+        worse, better = list[str](), list[str]()
+        for goal in stated:
             gain = value(known, goal.metric, moved) - value(known, goal.metric, self._allocation)
-            changes.append((goal_name(goal.metric), sign * gain))
-        worse = [name for name, change in changes if change > 0]
-        better = [name for name, change in changes if change < 0]
+            change = gain if goal.sense == "minimize" else -gain
+            if change > 0:
+                worse.append(goal_name(goal.metric))
+            elif change < 0 and (goal.within == 0 or goal is stated[-1]):
+                better.append(goal_name(goal.metric))
         if worse:
             return Why(kind="goal", text=f"{step} would worsen {listed(worse)}", step=step)
         if better:
             reason = "an accuracy constraint excluded it" if self._proven else "not proven best"
-            return Why(kind="open", text=f"{step} would improve {listed(better)}: {reason}")
-        return Why(kind="goal", text=f"{step} would improve no goal", step=step)
+            text = f"{step} would improve {listed(better)}: {reason}"
+            return Why(kind="open", text=text, step=step)
+        return Why(kind="goal", text=f"{step} would improve no goal that counts here", step=step)
 
 
 class _Limit:

@@ -16,6 +16,7 @@ def plan_json(plan: BitPlan) -> dict[str, Any]:
         "quantize": plan.build,
         "status": plan.status,
         "gap": plan.gap,
+        "excluded": plan.excluded,
         "objective": dict(plan.objective),
         "metrics": dict(plan.metrics),
         "artifact_bytes": plan.artifact_bytes,
@@ -67,7 +68,7 @@ def _price(price: Price) -> dict[str, Any]:
         "change": price.change,
         "bound": price.bound,
         "metrics": dict(price.metrics),
-        "changes": _changes(price.changes),
+        "changes": changes_json(price.changes),
     }
 
 
@@ -76,14 +77,14 @@ def _runner_up(other: RunnerUp) -> dict[str, Any]:
         "status": other.status,
         "objective": dict(other.objective),
         "metrics": dict(other.metrics),
-        "changes": _changes(other.changes),
+        "changes": changes_json(other.changes),
     }
 
 
-def _changes(changes: tuple[Change, ...]) -> list[dict[str, str]]:
+def changes_json(changes: tuple[Change, ...]) -> list[dict[str, str]]:
+    """Return the layers that differ between two allocations."""
     return [
-        {"layer": one.layer, "before": str(one.before), "after": str(one.after)}
-        for one in changes
+        {"layer": one.layer, "before": str(one.before), "after": str(one.after)} for one in changes
     ]
 
 

@@ -113,7 +113,7 @@ def _choice(
             for c in own.candidates
             if c.perturbation is not None
         ),
-        latency_us=tuple((p, float(s * 1_000_000)) for p, s in latencies if s is not None),
+        latency_us=tuple((p, _microseconds(s)) for p, s in latencies if s is not None),
         dropped=own.dropped,
         rule=own.rule,
         share=tuple(
@@ -122,6 +122,10 @@ def _choice(
             if total
         ),
     )
+
+
+def _microseconds(seconds: Fraction) -> float:
+    return seconds.numerator * 1_000_000 / seconds.denominator
 
 
 def _result(known: Facts, constraint: Constraint, allocation: Allocation) -> ConstraintResult:

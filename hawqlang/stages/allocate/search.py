@@ -45,9 +45,9 @@ class Outcome:
     bound: int | None = None
     """No point is cheaper; equal to ``cost`` when optimal."""
     unique: bool = False
-    """No other choice of the variables asked about costs as little."""
+    """No other choice of the variables asked about costs as little, or the slack more."""
     domain: Domain | None = None
-    """Outside these choices every point costs more than ``cost``; ``None``: not known."""
+    """Outside these choices every point costs more than ``cost`` and the slack; ``None``: not known."""
 
 
 def minimise(
@@ -56,7 +56,9 @@ def minimise(
     limits: Limits,
     start: Point | None = None,
     domain: Domain | None = None,
+    *,
     tell_apart: Collection[int] = (),
+    slack: int = 0,
 ) -> Outcome:
     """Return the cheapest point of a problem.
 
@@ -68,6 +70,7 @@ def minimise(
         domain: the choices to look among; ``None`` for all.
         tell_apart: variables to look at when asking whether the cheapest point is unique; without
             them that is not asked.
+        slack: by how much another point may cost more and still counts as cheap as the cheapest.
     """
     reduced = reduce(problem, everything(problem) if domain is None else domain)
     if reduced is None:
@@ -75,7 +78,8 @@ def minimise(
     own, constant = reduced.fold(cost)
     begin = None if start is None else reduced.shrink(start)
     asked = frozenset(v for v, old in enumerate(reduced.free) if old in tell_apart)
-    found = _Search(reduced.problem, own, limits, asked if tell_apart else None).run(begin)
+    search = _Search(reduced.problem, own, limits, asked if tell_apart else None, slack)
+    found = search.run(begin)
     return _lifted(found, reduced, constant)
 
 
@@ -107,12 +111,18 @@ class _Search:
     """One search: the best point so far, and the steps that improve it or prove it best."""
 
     def __init__(
-        self, problem: Problem, cost: Coefs, limits: Limits, asked: frozenset[int] | None
+        self,
+        problem: Problem,
+        cost: Coefs,
+        limits: Limits,
+        asked: frozenset[int] | None,
+        slack: int,
     ) -> None:
         self.problem = problem
         self.cost = cost
         self.limits = limits
         self.asked = asked
+        self.slack = slack
         self.best: Point | None = None
         self.improved = False
         self.root: Cut | None = None
@@ -176,8 +186,8 @@ class _Search:
         One proof then shows both that nothing is cheaper and whether the best point is unique.
         """
         while True:
-            upper, known = self._price(), Apart(self.best or (), asked)
-            verdict = below(self.problem, self.cost, upper, self.limits, known)
+            upper, known = self._price(), Apart(self.best or (), asked, self.slack)
+            verdict = below(self.problem, self.cost, upper + self.slack, self.limits, known)
             self.offer(verdict.point)
             if verdict.closed or self._price() == upper:
                 return verdict
@@ -202,7 +212,7 @@ class _Search:
         if not verdict.closed:
             bound = max(root.bound(), min(verdict.bound, upper))
             return Outcome("feasible", best, upper, bound)
-        domain = root.within(everything(self.problem), upper)
+        domain = root.within(everything(self.problem), upper + self.slack)
         return Outcome("optimal", best, upper, upper, domain=domain)
 
     def _price(self) -> int:

@@ -73,7 +73,7 @@ def question(
     """
     known = facts(build, table, candidates)
     check_selectors(known)
-    check_sensitivities(known)
+    _check_sensitivities(known)
     where = space(known)
     constraints = encode_all(where)
     refused = exclusions(where, exclude)
@@ -120,10 +120,10 @@ def allocate(
         return _without_allocation(known, found, why(case) if found.status == "infeasible" else ())
     allocation = where.allocation(found.point)
     judge(known, allocation)
-    return _plan(known, allocation, found)
+    return _plan(known, allocation, found).replace(excluded=len(exclude))
 
 
-def check_sensitivities(known: Facts) -> None:
+def _check_sensitivities(known: Facts) -> None:
     """Refuse a goal or constraint on the perturbation while nothing is measured (HQ506)."""
     if known.candidates.measured:
         return

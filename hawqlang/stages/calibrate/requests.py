@@ -11,7 +11,14 @@ from hawqlang.ir.graph import Graph
 from hawqlang.ir.spec import ActivationSettings, Ema, ImageInput, Input, Percentile, Range
 from hawqlang.stages.calibrate.observed import Interval
 from hawqlang.stages.quantize import Scheme
-from hawqlang.stages.structure import LOGITS_BITS, TAIL_BITS, Form, Reader, root_readers
+from hawqlang.stages.structure import (
+    INNER_BITS,
+    LOGITS_BITS,
+    TAIL_BITS,
+    Form,
+    Reader,
+    root_readers,
+)
 
 Report = Callable[[Diagnostic], None]
 
@@ -34,10 +41,10 @@ def range_requests(
 ) -> tuple[RangeRequest, ...]:
     """Return what to calibrate, in execution order of the tensors, widths ascending.
 
-    A tensor is stored once per width, so readers of one width share one range. What a layer rule
-    says of a reader goes before ``default``, which additions and the tail of the network use; of
-    two layers that a rule sets differently the first in execution order is followed, with a
-    warning (HQ413).
+    A tensor is stored once per width, so readers of one width share one range; at 32 bits nothing
+    is clipped and no range is needed. What a layer rule says of a reader goes before ``default``,
+    which additions and the tail of the network use; of two layers that a rule sets differently the
+    first in execution order is followed, with a warning (HQ413).
 
     Args:
         graph: The float network.
@@ -63,7 +70,9 @@ def _widths(reader: Reader, settings: Mapping[str, LayerSettings], residual: int
         case "layer":
             return sorted({precision.abits for precision in settings[reader.name].candidates})
         case "add":
-            return [residual]
+            return [residual] if residual < LOGITS_BITS else []
+        case "inner":
+            return [min(residual, INNER_BITS)]
         case "tail":
             return [TAIL_BITS]
         case "logits":

@@ -68,6 +68,7 @@ def _effective(build: Build, name: str, over: dict[str, _Set]) -> LayerSettings:
         return over[key].value if key in over else default
 
     finetune = pick("finetune", build.finetune)
+    rounding = pick("rounding", build.weights.rounding)
     precision: tuple[Precision, ...] = pick("precision", build.precision)
     return LayerSettings(
         layer=name,
@@ -76,15 +77,20 @@ def _effective(build: Build, name: str, over: dict[str, _Set]) -> LayerSettings:
             granularity=pick("granularity", build.weights.granularity),
             scheme=pick("weight_scheme", build.weights.scheme),
             range=pick("weight_range", build.weights.range),
-            rounding=pick("rounding", build.weights.rounding),
-        ),
+            rounding=rounding,
+        )
+        if over
+        else build.weights,
         activations=build.activations.replace(
             scheme=pick("activation_scheme", build.activations.scheme),
             range=pick("activation_range", build.activations.range),
-        ),
+        )
+        if over
+        else build.activations,
         accumulator=pick("accumulator", build.accumulator),
         bias_correction=pick("bias_correction", build.bias_correction),
         finetune=None if finetune == "none" else finetune,
+        seed=build.seed if rounding == "stochastic" else 0,
         rules=tuple((key, over[key].by) for key in KEYS if key in over),
     )
 

@@ -31,9 +31,11 @@ from hawqlang.ir.graph import (
 from hawqlang.ir.layers import LiveTensor
 from hawqlang.ir.operands import inputs
 from hawqlang.stages.structure import (
+    INNER_BITS,
     LOGITS_BITS,
     TAIL_BITS,
     Reader,
+    computed_for,
     enters_unrounded,
     range_root,
 )
@@ -41,7 +43,6 @@ from hawqlang.stages.structure import (
 PIXEL_BITS = 8
 PARTIAL_BITS = 32
 _LOGITS = Reader("logits", "")
-_TAIL = Reader("tail", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,8 @@ def _fixed_bits(reader: Reader, residual: int) -> int | None:
             return None
         case "add":
             return residual
+        case "inner":
+            return min(residual, INNER_BITS)
         case "tail":
             return TAIL_BITS
         case "logits":
@@ -157,8 +160,8 @@ class _Planner:
                 yield self._step(slots, (self._own(node.x, Reader("layer", node.name)),))
             case AvgPool2d() | BatchNorm():
                 for slot in slots:
-                    reader = _TAIL if slot.reader == _LOGITS else slot.reader
-                    yield self._step((slot,), (self._own(node.x, reader),))
+                    reads = (self._own(node.x, computed_for(slot.reader)),)
+                    yield self._step((slot,), reads)
             case Clamp():
                 self._wanted[node.x].update(dict.fromkeys(slots))
             case MaxPool2d() | Slice() | Pad() | Flatten() | Concat():

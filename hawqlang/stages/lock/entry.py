@@ -11,7 +11,7 @@ from hawqlang.ir.evaluation import Evaluation
 from hawqlang.ir.lock import Entry, LockedConstraint, LockedLayer, Measured, Origin
 from hawqlang.ir.plan import BitPlan, LayerChoice
 from hawqlang.ir.sensitivity import LayerSensitivity, SensitivityTable
-from hawqlang.ir.spec import Build, HessianSensitivity
+from hawqlang.ir.spec import Build, FileSensitivity
 
 
 def planned(
@@ -79,7 +79,7 @@ def recorded(entry: Entry | None, origin: Origin, build: Build) -> SensitivityTa
         return None
     if entry.origin.measured_from != origin.measured_from:
         return None
-    if not isinstance(build.sensitivity, HessianSensitivity):
+    if isinstance(build.sensitivity, FileSensitivity):
         return None
     rows = tuple(_sensitivity(layer) for layer in entry.layers if layer.sensitivity)
     known = entry.measured
@@ -89,12 +89,19 @@ def recorded(entry: Entry | None, origin: Origin, build: Build) -> SensitivityTa
         probes=known.probes,
         converged=known.converged,
         labels=known.labels,
+        samples=known.samples,
+        seed=known.seed,
     )
 
 
 def _measured(table: SensitivityTable) -> Measured:
     return Measured(
-        method=table.method, probes=table.probes, converged=table.converged, labels=table.labels
+        method=table.method,
+        probes=table.probes,
+        converged=table.converged,
+        labels=table.labels,
+        samples=table.samples,
+        seed=table.seed,
     )
 
 

@@ -191,6 +191,7 @@ def _basis(build: Build) -> object:
         build.weights,
         build.activations,
         build.residual,
+        build.bias_correction,
         build.sensitivity,
         build.layer_rules,
         build.seed,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from hawqlang.arith.width import INT32_MAX
 from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
 from hawqlang.certificate import UnprovenError, certificate
@@ -21,7 +20,7 @@ from hawqlang.stages.lower.errors import result_overflow
 from hawqlang.stages.lower.name_tensors import name_tensors
 from hawqlang.stages.lower.order_channels import order_channels
 from hawqlang.stages.lower.quantize_weights import quantize_weights
-from hawqlang.stages.lower.scale_logits import scale_logits
+from hawqlang.stages.lower.scale_int32 import scale_int32
 from hawqlang.stages.lower.scale_tensors import scale_tensors
 from hawqlang.stages.lower.schedule import schedule
 from hawqlang.stages.lower.write_program import write_program, write_scales
@@ -33,7 +32,7 @@ PASSES: tuple[Callable[[Draft], Draft], ...] = (
     quantize_weights,
     absorb_bias,
     check_accumulators,
-    scale_logits,
+    scale_int32,
     name_tensors,
     align_residual,
     dyadic_requantize,
@@ -71,5 +70,5 @@ def lower(
     try:
         bounds = certificate(program, store)
     except UnprovenError as error:
-        raise result_overflow(error.op, error.what, error.bound, INT32_MAX) from None
+        raise result_overflow(error.op, error.what, error.bound, error.limit) from None
     return program.replace(bounds=bounds), write_scales(draft)

@@ -29,7 +29,7 @@ def absorb_bias(draft: Draft) -> Draft:
 
 
 def _absorbed(layer: IntegerLayer, bias: np.ndarray, scale: float, zero_point: int) -> IntegerLayer:
-    sums = layer.q.astype(np.int64).reshape(layer.q.shape[0], -1).sum(axis=1)
+    sums = layer.integers.astype(np.int64).reshape(layer.q.shape[0], -1).sum(axis=1)
     whole = np.rint(bias / (layer.scale * scale))
     whole = np.clip(whole, -(2.0**62), 2.0**62)
     return replace(layer, bias=whole.astype(np.int64) - zero_point * sums)

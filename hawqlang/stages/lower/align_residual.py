@@ -2,8 +2,8 @@
 
     y = clamp(z_y + R(acc) + A)
 
-A stored operand enters as ``R(q - z)`` with ``m < 2^22`` and ``s <= 30``; another layer's accumulator was stored as
-int32 at the scale of the sum and enters as it is.
+A stored operand enters as ``R(q - z)``, up to 8 bits with ``m < 2^22`` and ``s <= 30``; another layer's accumulator was
+stored as int32 at the scale of the sum and enters as it is.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _addend(draft: Draft, total: Slot, operand: Slot) -> Addend:
     params = draft.params(operand)
     ratio = scale_of(params) / scale_of(draft.params(total))
     try:
-        chosen = dyadic.choose_operand(ratio)
+        chosen = dyadic.choose_operand(ratio, operand.bits)
     except dyadic.RatioTooLargeError:
         raise ratio_too_large(draft.names[total], float(ratio)) from None
     return Addend(

@@ -24,7 +24,7 @@ def check_accumulators(draft: Draft) -> Draft:
         if isinstance(node, Conv2d | Linear):
             layer = layers[node.name]
             sums = _sums(draft, layer, step.reads[0])
-            proven(node.name, sums, _accumulator(draft, node.name))
+            proven(node.name, sums, draft.request.settings.layer(node.name).accumulator)
             bound = sums + abs(layer.bias)
             proven(node.name, bound, "int32")
             layers[node.name] = replace(layer, bound=bound)
@@ -41,9 +41,4 @@ def proven(name: str, bounds: Int64, kind: Accumulator) -> Bound:
 
 
 def _sums(draft: Draft, layer: IntegerLayer, x: Slot) -> Int64:
-    return accumulator_bound(layer.q, x.bits, signed=draft.params(x).signed)
-
-
-def _accumulator(draft: Draft, name: str) -> Accumulator:
-    found = draft.request.settings.layers.get(name)
-    return "int32" if found is None else found.accumulator
+    return accumulator_bound(layer.integers, x.bits, signed=draft.params(x).signed)

@@ -28,7 +28,7 @@ from hawqlang.ir.graph import (
     Slice,
 )
 from hawqlang.ir.ranges import RangeTable
-from hawqlang.ir.spec import Input, WeightSettings
+from hawqlang.ir.spec import Input
 from hawqlang.ops import Addend, Op
 from hawqlang.ops.window import populations
 from hawqlang.stages.lower.entry import entry_params
@@ -51,10 +51,10 @@ class LowerSettings:
     residual: int = 8
     """Bits of a stored tensor that an addition reads."""
 
-    def weights(self, layer: str) -> WeightSettings:
-        """Return the weight settings of a layer."""
-        found = self.layers.get(layer)
-        return WeightSettings() if found is None else found.weights
+    def layer(self, name: str) -> LayerSettings:
+        """Return the settings of a layer, the defaults where it has none."""
+        found = self.layers.get(name)
+        return LayerSettings(layer=name, precision=()) if found is None else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Slot:
     root: str
     """The value whose range it takes."""
     bits: int
-    """1 to 8; 32 for logits and for partial sums."""
+    """1 to 16; 32 for logits, residual operands that are never clipped, and partial sums."""
     low: float | None = None
     """A clamp of ``value`` that a later operator of the graph asks for and that was moved here."""
     high: float | None = None
@@ -128,11 +128,26 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """Of affine and group weights: ``integers = (q − zero)·multiple``."""
+
+    zero: Int64 | None
+    """``(OC, groups)``."""
+    multiple: Int64 | None
+    """``(OC, groups)``."""
+    group: npt.NDArray[np.int32] | None
+    """Of each input channel, in stored order; ``None`` for one group."""
+
+
+@dataclass(frozen=True, slots=True)
 class IntegerLayer:
     """Integers of a layer with weights, channels in stored order."""
 
-    q: npt.NDArray[np.int8]
-    """``(OC, KH, KW, IC/groups)`` or ``(OF, IF)``."""
+    q: npt.NDArray[np.integer[Any]]
+    """Codes ``(OC, KH, KW, IC/groups)`` or ``(OF, IF)``."""
+    integers: npt.NDArray[np.integer[Any]]
+    """What is summed, as ``q``: the codes themselves unless they are affine or in groups."""
+    terms: Terms | None
     bits: int
     scale: Float64
     """Of the weights, per output channel."""
@@ -157,7 +172,8 @@ class Draft:
     """Of values that are not stored in the model's order."""
     forms: Mapping[Form, QuantParams] = field(default_factory=dict[Form, QuantParams])
     layers: Mapping[str, IntegerLayer] = field(default_factory=dict[str, IntegerLayer])
-    logits_scale: float = 0.0
+    int32_scales: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Of values stored at 32 bits, by the root of their range: the logits, residual operands."""
     names: Mapping[Slot, str] = field(default_factory=dict[Slot, str])
     addends: Mapping[tuple[Slot, Slot], Addend] = field(
         default_factory=dict[tuple[Slot, Slot], Addend]
@@ -172,7 +188,7 @@ class Draft:
         if slot.sum_bits is not None:
             return _int32(self.params(replace(slot, bits=slot.sum_bits, sum_bits=None)).scale)
         if slot.bits == 32:
-            return _int32(self.logits_scale)
+            return _int32(self.int32_scales[slot.root])
         return self.forms[Form(slot.root, slot.bits)]
 
     def slots(self) -> tuple[Slot, ...]:

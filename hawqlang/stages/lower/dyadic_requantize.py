@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import assert_never
 
 import numpy as np
+import numpy.typing as npt
 
 from hawqlang.arith import dyadic, pack
 from hawqlang.ir import graph
@@ -31,10 +32,11 @@ from hawqlang.ops import (
     Reshape,
     Slice,
     Store,
+    WeightTerms,
     writes,
 )
 from hawqlang.stages.lower.affine_maps import RealMap, batch_norm_map, input_map, integer_map
-from hawqlang.stages.lower.draft import Draft, Result, Step, counts, scale_of
+from hawqlang.stages.lower.draft import Draft, IntegerLayer, Result, Step, counts, scale_of
 from hawqlang.stages.lower.errors import ratio_too_large
 
 
@@ -73,7 +75,7 @@ def _conv(draft: Draft, node: graph.Conv2d, step: Step) -> Conv2d:
     return Conv2d(
         name=node.name,
         x=draft.names[step.reads[0]],
-        weight=put(pack.pack_weights(layer.q, layer.bits)),
+        weight=put(_packed(layer)),
         weight_bits=layer.bits,
         weight_shape=(channels, tall, wide, depth),
         bias=put(layer.bias.astype(np.int32)),
@@ -82,6 +84,8 @@ def _conv(draft: Draft, node: graph.Conv2d, step: Step) -> Conv2d:
         dilation=node.dilation,
         groups=node.groups,
         stores=_layer_stores(draft, node.name, step),
+        terms=_terms(draft, layer),
+        accumulator=draft.request.settings.layer(node.name).accumulator,
     )
 
 
@@ -91,11 +95,31 @@ def _linear(draft: Draft, node: graph.Linear, step: Step) -> Linear:
     return Linear(
         name=node.name,
         x=draft.names[step.reads[0]],
-        weight=put(pack.pack_weights(layer.q, layer.bits)),
+        weight=put(_packed(layer)),
         weight_bits=layer.bits,
         weight_shape=(features, inputs),
         bias=put(layer.bias.astype(np.int32)),
         stores=_layer_stores(draft, node.name, step),
+        terms=_terms(draft, layer),
+        accumulator=draft.request.settings.layer(node.name).accumulator,
+    )
+
+
+def _packed(layer: IntegerLayer) -> npt.NDArray[np.uint8]:
+    """Return a layer's codes packed; affine ones use the whole range of their width."""
+    if layer.terms is None or layer.terms.zero is None:
+        return pack.pack_weights(layer.q, layer.bits)
+    return pack.pack(layer.q, layer.bits, signed=True)
+
+
+def _terms(draft: Draft, layer: IntegerLayer) -> WeightTerms | None:
+    put, terms = draft.request.store.put, layer.terms
+    if terms is None:
+        return None
+    return WeightTerms(
+        zero=None if terms.zero is None else put(terms.zero.astype(np.int16)),
+        multiple=None if terms.multiple is None else put(terms.multiple.astype(np.uint8)),
+        group=None if terms.group is None else put(terms.group),
     )
 
 

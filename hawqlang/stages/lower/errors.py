@@ -26,7 +26,7 @@ def unsupported_width(what: str, bits: int, least: int) -> HawqError:
     return _error(
         "HQ602",
         f"{what} of {bits} bits have no integer form in this version",
-        f"choose {least} to 8 bits",
+        f"choose {least} to 16 bits",
     )
 
 
@@ -82,15 +82,6 @@ def not_finite(name: str) -> HawqError:
         "HQ608",
         f"the parameters of '{name}' contain infinities or NaN",
         "check the weight file: training may have diverged",
-    )
-
-
-def weight_setting(name: str, setting: str) -> HawqError:
-    """Return the error of a weight setting without an integer form."""
-    return _error(
-        "HQ609",
-        f"'{name}' asks for {setting}, which has no integer form in this version",
-        "use symmetric weights, per_channel or per_tensor",
     )
 
 

@@ -8,15 +8,18 @@ A channel whose weights have all but vanished beside its bias gets a scale at wh
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
 
 import numpy as np
 
 from hawqlang.ir.graph import Conv2d, Linear
-from hawqlang.ir.spec import WeightSettings
-from hawqlang.stages.lower.draft import Draft, Float64, Int64, IntegerLayer, Step
-from hawqlang.stages.lower.errors import not_finite, unsupported_width, weight_setting
-from hawqlang.stages.quantize import QuantizedWeight, least_weight_scale, quantize_weight
+from hawqlang.stages.lower.draft import Draft, Float64, Int64, IntegerLayer, Step, Terms
+from hawqlang.stages.lower.errors import not_finite, unsupported_width
+from hawqlang.stages.quantize import (
+    QuantizedWeight,
+    group_of,
+    least_weight_scale,
+    quantize_layer,
+)
 
 
 def quantize_weights(draft: Draft) -> Draft:
@@ -49,39 +52,46 @@ def _layer(draft: Draft, step: Step, node: Conv2d | Linear) -> IntegerLayer:
     if weight is None:
         weight = _rounded(draft, step, node, bits)
     inner, outer = draft.orders.get(node.x), draft.orders.get(node.output)
-    q, scale = weight.q.astype(np.int8), weight.scale
     if outer is not None:
-        q, scale = q[list(outer)], scale[list(outer)]
-    elif inner is not None:
-        q = q[:, list(inner)]
-    match node:
-        case Conv2d():
-            q = q.transpose(0, 2, 3, 1)
-        case Linear():
-            pass
-        case _:
-            assert_never(node)
+        weight = _with_outputs(weight, list(outer))
+    q, whole = weight.q, weight.integers()
+    index = group_of(q.shape[1], weight.group)
+    if outer is None and inner is not None:
+        q, whole, index = q[:, list(inner)], whole[:, list(inner)], index[list(inner)]
+    if isinstance(node, Conv2d):
+        q, whole = q.transpose(0, 2, 3, 1), whole.transpose(0, 2, 3, 1)
+    terms = Terms(weight.zero, weight.multiple, index if weight.group else None)
+    plain = weight.zero is None and weight.multiple is None
     empty: Int64 = np.zeros(0, np.int64)
-    return IntegerLayer(np.ascontiguousarray(q), bits, scale, bias=empty, bound=empty)
+    return IntegerLayer(
+        q=np.ascontiguousarray(q),
+        integers=np.ascontiguousarray(whole),
+        terms=None if plain else terms,
+        bits=bits,
+        scale=weight.scale,
+        bias=empty,
+        bound=empty,
+    )
+
+
+def _with_outputs(weight: QuantizedWeight, order: list[int]) -> QuantizedWeight:
+    """Return a weight with its output channels in another order."""
+    return replace(
+        weight,
+        q=weight.q[order],
+        scale=weight.scale[order],
+        zero=None if weight.zero is None else weight.zero[order],
+        multiple=None if weight.multiple is None else weight.multiple[order],
+    )
 
 
 def _rounded(draft: Draft, step: Step, node: Conv2d | Linear, bits: int) -> QuantizedWeight:
-    """Return the graph's own weights rounded to nearest."""
-    if not 2 <= bits <= 8:
+    """Return the graph's own weights rounded as the layer's settings say."""
+    if not 2 <= bits <= 16:
         raise unsupported_width(f"weights of '{node.name}'", bits, 2)
-    settings = draft.request.settings.weights(node.name)
-    _check_settings(node.name, settings)
     weight = draft.request.parameter(node.weight)
     if not np.isfinite(weight).all():
         raise not_finite(node.name)
     least = least_weight_scale(layer_bias(draft, node), draft.params(step.reads[0]).scale)
-    return quantize_weight(
-        weight, bits, granularity=settings.granularity, method=settings.range, least=least
-    )
-
-
-def _check_settings(name: str, settings: WeightSettings) -> None:
-    if not isinstance(settings.granularity, str):
-        raise weight_setting(name, f"group({settings.granularity.size})")
-    if settings.scheme != "symmetric":
-        raise weight_setting(name, f"{settings.scheme} weights")
+    settings = draft.request.settings.layer(node.name)
+    return quantize_layer(weight, draft.request.precisions[node.name], settings, least)

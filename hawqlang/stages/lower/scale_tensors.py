@@ -28,7 +28,7 @@ def scale_tensors(draft: Draft) -> Draft:
         if _same_grid(codes, known[entry]):
             known[entry] = codes
     for slot in draft.slots():
-        if slot.bits <= 8 and slot != draft.pixels and Form(slot.root, slot.bits) not in known:
+        if slot.bits <= 16 and slot != draft.pixels and Form(slot.root, slot.bits) not in known:
             raise missing_range(slot.root, slot.bits)
     return replace(draft, forms=known)
 

@@ -31,8 +31,8 @@ from hawqlang.stages.lower.draft import Draft, Request, Result, Slot, Step, Work
 from hawqlang.stages.lower.errors import clamp_across_padding, unsupported_width
 from hawqlang.stages.structure import (
     LOGITS_BITS,
-    TAIL_BITS,
     enters_unrounded,
+    inner_width,
     range_root,
 )
 
@@ -126,7 +126,7 @@ def _plan(node: Operator, results: tuple[Result, ...], context: _Context) -> _Pl
 
 
 def _check_width(what: str, bits: int) -> None:
-    if not 1 <= bits <= 8:
+    if not 1 <= bits <= 16:
         raise unsupported_width(what, bits, 1)
 
 
@@ -146,7 +146,8 @@ def _computed(
     node: AvgPool2d | BatchNorm, results: tuple[Result, ...], context: _Context
 ) -> Iterator[_Plan]:
     """Yield a plan per width: an average pool or batch norm reads at the width of its reader."""
-    widths = [TAIL_BITS if r.slot.bits == LOGITS_BITS else r.slot.bits for r in results]
+    output = context.request.graph.output
+    widths = [inner_width(r.slot.bits, logits=r.slot.root == output) for r in results]
     for bits in dict.fromkeys(widths):
         wanted = tuple(r for r, width in zip(results, widths, strict=True) if width == bits)
         yield _single(node, node.x, context.natural(node.x, bits), wanted)
@@ -180,7 +181,6 @@ def _moved(node: MaxPool2d | Slice | Pad | Flatten | Concat, result: Result) -> 
 
 def _add(node: Add, results: tuple[Result, ...], context: _Context) -> _Plan:
     """Return the plan of an addition: demands only where it dissolves into a convolution."""
-    _check_width(f"operands of '{node.name}'", context.request.settings.residual)
     fused = context.fused.get(node.name)
     operands = [x for x in (node.a, node.b) if x != fused]
     demands: list[tuple[str, Result]] = []

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from hawqlang.base import Precision
 from hawqlang.cache import digest
 from hawqlang.diagnostics import Diagnostic, HawqError, ToolError
 from hawqlang.ir.candidates import CandidateTable
 from hawqlang.ir.front import AxisBound, Corner, Front, FrontPoint
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.plan import BitPlan
+from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import Build, Goal, LayersSource, Linear, MetricTerm
 from hawqlang.session import Session
 from hawqlang.stages.allocate.encode import linear, space
-from hawqlang.stages.allocate.front import Answer, Question, Tradeoff, solve, tradeoff, walk
+from hawqlang.stages.allocate.front import (
+    Answer,
+    Budget,
+    Tradeoff,
+    resolution,
+    solve,
+    tradeoff,
+    walk,
+)
 from hawqlang.stages.allocate.nearest import bounds
 from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
@@ -30,19 +41,47 @@ Show = Callable[[FrontPoint, bool], None]
 """Called with every point found, and whether the spec itself chooses it."""
 
 
-def pareto(build: Build, request: Request, session: Session, report: Report, show: Show) -> Front:
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a lock knows of a build."""
+
+    sensitivities: SensitivityTable | None = None
+    """Used instead of measuring."""
+    refused: tuple[Mapping[str, Precision], ...] = ()
+    """Allocations that failed a constraint on the accuracy: the spec does not choose them."""
+
+
+NOTHING = Recorded()
+
+
+def pareto(
+    build: Build,
+    request: Request,
+    session: Session,
+    report: Report,
+    show: Show,
+    recorded: Recorded = NOTHING,
+) -> Front:
     """Return the front of two metrics under the constraints of a build.
 
     A point that was solved before, by this run or one that was stopped, is not solved again.
+
+    Args:
+        build: the constraints, and what the spec itself chooses by.
+        request: the metrics, and how finely to look.
+        session: the cache, the progress.
+        report: takes warnings.
+        show: takes every point as it is found.
+        recorded: what a lock knows.
 
     Raises:
         ToolError: the request names no metric or no constraint, or the solver found nothing.
         HawqError: the model or its data are at fault, or nothing satisfies the constraints (HQ501).
     """
     wanted, kept = aims(request), relaxed(build, request.relax)
-    table, offered = _known(build, session, report)
+    table, offered = _known(build, session, report, recorded.sensitivities)
     with session.step("allocate", "choose and prove every layer's precision"):
-        plan = allocate(build, table, offered)
+        plan = allocate(build, table, offered, exclude=recorded.refused)
     if not plan.layers and not request.relax:
         raise _nothing(plan)
     trade = tradeoff(kept, table, offered, wanted)
@@ -59,21 +98,22 @@ def pareto(build: Build, request: Request, session: Session, report: Report, sho
     if not found:
         raise _nothing(allocate(kept.replace(objective=wanted[1:]), table, offered))
     x, y = axes(request)
-    span = abs(found[0].x - found[-1].x)
     return Front(
         build=build.name,
         x=x,
         y=y,
         points=tuple(_undominated(trade, reversed(found))),
         chosen=chosen,
-        resolution=span / request.steps if request.steps else Fraction(0),
+        resolution=_resolution(trade, request.steps, found),
         bounds=tuple(_bounds(build, table, offered, wanted, request.relax)),
         relaxed=request.relax,
         at_build=tuple(one.name for one in kept.constraints if at_build(one.predicate)),
     )
 
 
-def _known(build: Build, session: Session, report: Report) -> tuple[LayerTable, CandidateTable]:
+def _known(
+    build: Build, session: Session, report: Report, recorded: SensitivityTable | None
+) -> tuple[LayerTable, CandidateTable]:
     """Return the layers of a build and what each may take; a table of layers is only read."""
     source = build.model.source
     if isinstance(source, LayersSource):
@@ -83,16 +123,16 @@ def _known(build: Build, session: Session, report: Report) -> tuple[LayerTable, 
         return table, candidates(build, table, None)
     from hawqlang.stages.analyse import analyse
 
-    analysis = analyse(build, session, report)
+    analysis = analyse(build, session, report, recorded)
     return analysis.table, analysis.candidates
 
 
 def _remembered(trade: Tradeoff, session: Session) -> Answer:
     key = trade.key()
 
-    def answer(question: Question) -> Corner:
-        own = digest(key, question.budget)
-        return session.cache.step(own, Corner, lambda: solve(trade, question))
+    def answer(budget: Budget) -> Corner:
+        own = digest(key, budget.most)
+        return session.cache.step(own, Corner, lambda: solve(trade, budget))
 
     return answer
 
@@ -109,6 +149,12 @@ def _chosen(trade: Tradeoff, names: Sequence[str], plan: BitPlan) -> FrontPoint 
     precisions = tuple(choice.precision for choice in plan.layers)
     proven = plan.status == "optimal"
     return _point(trade, names, Corner(precisions=precisions, proven=proven, gap=plan.gap or 0.0))
+
+
+def _resolution(trade: Tradeoff, steps: int | None, found: Sequence[FrontPoint]) -> Fraction:
+    """Return how far apart budgets are; 0 where no value lies between them."""
+    step = abs(resolution(found[0].x, found[-1].x, steps))
+    return Fraction(0) if step <= trade.unit() else step
 
 
 def _undominated(trade: Tradeoff, points: Iterable[FrontPoint]) -> Iterator[FrontPoint]:

@@ -1,7 +1,7 @@
 """A front as a picture: the places of everything in it, for whatever draws it.
 
-Places are whole numbers from the top left corner. The staircase says what is proven: no allocation
-lies on the side without points.
+Places are whole numbers from the top left corner. The staircase says what is proven: an allocation
+on its other side is nearer to it in x than the resolution.
 """
 
 from __future__ import annotations

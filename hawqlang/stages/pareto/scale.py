@@ -97,4 +97,5 @@ def _logarithmic(title: str, unit: str, low: float, high: float) -> Scale:
 
 def _short(value: float, unit: str) -> str:
     word, factor = _unit(unit, value)
-    return f"{value / factor:.4g} {word}".strip()
+    number = value / factor
+    return f"{number:,.0f} {word}".strip() if 1 <= number < 1e7 else f"{number:g} {word}".strip()

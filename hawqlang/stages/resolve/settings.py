@@ -7,10 +7,12 @@ from fractions import Fraction
 from typing import Literal, TypeAlias
 
 from hawqlang.ir import spec, syntax
+from hawqlang.stages.resolve import refusals
 from hawqlang.stages.resolve.amounts import Amount
 from hawqlang.stages.resolve.bind import Arguments, Signature, call, fields
 from hawqlang.stages.resolve.constants import amount, ungroup
 from hawqlang.stages.resolve.read import boolean, listed, path, positive, ratio, whole, word
+from hawqlang.stages.resolve.refusals import refuse
 from hawqlang.stages.resolve.report import RejectedError, error
 from hawqlang.stages.resolve.scope import Context
 
@@ -99,7 +101,7 @@ def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
         ctx.defer(f"granularity = group({size})", body.settings["granularity"].span)
     if found.scheme == "affine":
         ctx.defer("affine weights (`scheme = affine`)", body.settings["scheme"].span)
-    if found.rounding in ("adaptive", "stochastic"):
+    if found.rounding == "adaptive":
         ctx.defer(f"rounding = {found.rounding}", body.settings["rounding"].span)
     return found
 
@@ -138,12 +140,11 @@ def residual(expr: syntax.Expr, ctx: Context) -> Literal[8, 16, 32]:
     if found is None:
         message = f"`{ctx.quote(expr.span)}` is not a width of `residual`"
         raise error("HQ209", message, expr.span, help="write `8`, `16` or `32`")
-    if found != 8:
-        ctx.defer(f"residual = {found}", expr.span)
     return found
 
 
 def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
+    refuse(expr, ctx, refusals.WEIGHT_GRANULARITIES)
     before = ctx.sink.errors
     arguments = call(expr, ctx, "a granularity of weights", _GRANULARITIES)
     if arguments.function == "group":
@@ -155,6 +156,7 @@ def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
 
 
 def _scheme(expr: syntax.Expr, ctx: Context) -> Scheme:
+    refuse(expr, ctx, refusals.SCHEMES)
     return word(expr, ctx, SCHEMES, "a scheme")
 
 
@@ -163,6 +165,7 @@ def _rounding(expr: syntax.Expr, ctx: Context) -> Rounding:
 
 
 def _per_tensor(expr: syntax.Expr, ctx: Context) -> Literal["per_tensor"]:
+    refuse(expr, ctx, refusals.ACTIVATION_GRANULARITIES)
     only: tuple[Literal["per_tensor"], ...] = ("per_tensor",)
     return word(expr, ctx, only, "a granularity of activations")
 
@@ -172,6 +175,7 @@ def _weight_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
 
 
 def _activation_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
+    refuse(expr, ctx, refusals.ACTIVATION_RANGES)
     return _range(expr, ctx, "a range of activations", _ACTIVATION_RANGES)
 
 
@@ -237,7 +241,7 @@ def sensitivity(expr: syntax.Expr, ctx: Context) -> spec.Sensitivity:
         case "file":
             found = spec.FileSensitivity(path=arguments.read("path", path, ""), span=expr.span)
         case name:
-            samples = arguments.read("samples", whole, spec.NamedSensitivity(kind="kl").samples)
+            samples = arguments.read("samples", whole, 0) or None
             found = spec.NamedSensitivity.model_validate({"kind": name, "samples": samples})
     if ctx.sink.errors > before:
         raise RejectedError

@@ -29,7 +29,8 @@ from hawqlang.stages.sensitivity.file import (
 from hawqlang.stages.sensitivity.hessian_trace import Budget, Estimate, Traces, hessian_traces
 from hawqlang.stages.sensitivity.output_error import Costs, fisher_errors, mean_squared_errors
 from hawqlang.stages.sensitivity.perturbation import omega, quantization_errors, undecided
-from hawqlang.stages.sensitivity.trial import Subject, Trials
+from hawqlang.stages.sensitivity.trial import Subject, Trials, not_finite
+from hawqlang.stages.sensitivity.work import sample_count
 
 __all__ = [
     "LayerLosses",
@@ -78,16 +79,14 @@ def sensitivity(
         HawqError: A sensitivity is not finite (HQ420), or there are no samples (HQ414).
     """
     source = Source(source) if isinstance(source, Stream) else source
-    samples = source.samples.first(method.samples)
-    if undecided(subject.settings).weights and not samples.count:
+    if undecided(subject.settings).weights and not source.samples.count:
         raise HawqError(Diagnostic(code="HQ414", severity="error", message="there are no samples"))
     match method:
         case HessianSensitivity():
+            samples = source.samples.first(method.samples)
             return _hessian(subject, samples, method, seed, feedback)
         case NamedSensitivity():
-            return _named(
-                subject, Source(samples, source.labels, source.remember), method, seed, feedback
-            )
+            return _named(subject, source, method, seed, feedback)
         case _:
             assert_never(method)
 
@@ -102,6 +101,8 @@ def describe(method: HessianSensitivity | NamedSensitivity) -> str:
                 f"samples = {method.samples})"
             )
         case NamedSensitivity():
+            if method.samples is None:
+                return method.kind
             return f"{method.kind}(samples = {method.samples})"
         case _:
             assert_never(method)
@@ -114,18 +115,19 @@ def _named(
     subject: Subject, source: Source, method: NamedSensitivity, seed: int, feedback: Feedback
 ) -> SensitivityTable:
     trials = Trials(subject)
+    samples = source.samples.first(sample_count(trials, method) if trials.nodes else 0)
     labels = source.labels
     costs: Costs
     match method.kind:
         case "mse":
-            costs = mean_squared_errors(trials, source.samples, feedback)
+            costs = mean_squared_errors(trials, samples, feedback)
         case "fisher":
-            costs = fisher_errors(trials, source.samples, seed, feedback)
+            costs = fisher_errors(trials, samples, seed, feedback)
         case "kl":
-            costs = losses_alone(trials, source.samples, Loss("kl"), source.remember, feedback)
+            costs = losses_alone(trials, samples, Loss("kl"), source.remember, feedback)
         case "measured":
             loss = Loss("measured", labels)
-            costs = losses_alone(trials, source.samples, loss, source.remember, feedback)
+            costs = losses_alone(trials, samples, loss, source.remember, feedback)
         case _:
             assert_never(method.kind)
     below = {key: cost for key, cost in costs.items() if cost < 0}
@@ -144,7 +146,7 @@ def _named(
         method=describe(method),
         layers=rows,
         labels=labels is not None if method.kind == "measured" else None,
-        samples=source.samples.count,
+        samples=samples.count,
         seed=seed if method.kind == "fisher" else None,
         raised=tuple(dict.fromkeys(name for name, _ in below)),
     )
@@ -212,14 +214,7 @@ def _finite(
     found = tuple(values)
     for precision, value in found:
         if not math.isfinite(value):
-            raise HawqError(
-                Diagnostic(
-                    code="HQ420",
-                    severity="error",
-                    message=f"the sensitivity of '{name}' at {precision} is not finite",
-                    help="check the layer's weights",
-                )
-            )
+            raise HawqError(not_finite(name, precision))
     return found
 
 

@@ -72,7 +72,7 @@ def losses_alone(
     done = count = 0
     with torch.inference_mode():
         for index, portion in enumerate(samples.batches(room)):
-            batches = list(portion.split(size))
+            batches = [portion[a : a + size] for a in range(0, len(portion), size)]
             labels = None if loss.labels is None else loss.labels[count : count + len(portion)]
             count += len(portion)
             judge = _judge(trials, batches, loss.kind, labels)

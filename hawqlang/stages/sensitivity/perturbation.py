@@ -19,7 +19,7 @@ from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.stages.batches import Stream, chunk_size
 from hawqlang.stages.float_model import FloatModel
-from hawqlang.stages.quantize import quantize_weight, stored_params
+from hawqlang.stages.quantize import quantize_layer, stored_params
 from hawqlang.stages.sensitivity.forward import run
 from hawqlang.stages.sensitivity.hessian_trace import Traces, Wanted
 from hawqlang.stages.simulate import round_to
@@ -67,9 +67,10 @@ def _weight_errors(
         if node.name not in wanted.weights:
             continue
         weight = model.parameters[node.weight].double().numpy()
-        how = settings[node.name].weights
-        for bits in sorted({p.wbits for p in settings[node.name].candidates}):
-            quantized = quantize_weight(weight, bits, granularity=how.granularity, method=how.range)
+        own = settings[node.name]
+        for bits in sorted({p.wbits for p in own.candidates}):
+            widest = max(p.abits for p in own.candidates if p.wbits == bits)
+            quantized = quantize_layer(weight, Precision(wbits=bits, abits=widest), own)
             found[node.name, bits] = float(np.square(quantized.real() - weight).sum())
     return found
 

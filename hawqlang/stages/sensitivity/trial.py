@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from hawqlang.base import Precision
+from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.stages.float_model import FloatModel, evaluate
@@ -77,16 +79,17 @@ class Trials:
         key = (node.name, precision)
         if key not in self._weights:
             how = self.settings[node.name].weights
-            least = 0.0
-            if node.bias is not None:
-                scale = self._params[Form(self._root[node.x], precision.abits)].scale
-                least = least_weight_scale(self.model.parameters[node.bias].numpy(), scale)
+            weight = self.model.parameters[node.weight].numpy()
+            bias = np.zeros(1) if node.bias is None else self.model.parameters[node.bias].numpy()
+            if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+                raise HawqError(not_finite(node.name, precision))
+            scale = self._params[Form(self._root[node.x], precision.abits)].scale
             self._weights[key] = quantize_weight(
-                self.model.parameters[node.weight].numpy(),
+                weight,
                 precision.wbits,
                 granularity=how.granularity,
                 method=how.range,
-                least=least,
+                least=least_weight_scale(bias, scale),
             )
         return torch.from_numpy(self._weights[key].real()).to(torch.float32)
 
@@ -100,3 +103,13 @@ def per_channel(x: torch.Tensor) -> torch.Tensor:
 def along(channels: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Return ``(C,)`` values in the shape and type in which they meet ``x``."""
     return channels.to(x.dtype).reshape(1, -1, *[1] * (x.ndim - 2))
+
+
+def not_finite(layer: str, precision: Precision) -> Diagnostic:
+    """Return the error of a sensitivity that the solver cannot weigh."""
+    return Diagnostic(
+        code="HQ420",
+        severity="error",
+        message=f"the sensitivity of '{layer}' at {precision} is not finite",
+        help="check the layer's weights",
+    )

@@ -8,14 +8,13 @@ decides how many samples are used.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 
 from hawqlang.ir.graph import Graph, Operator
 from hawqlang.stages.batches import Stream, chunk_size
 from hawqlang.stages.simulate import Key, Simulation
-from hawqlang.stages.structure import LOGITS_BITS, layer_nodes
+from hawqlang.stages.structure import layer_nodes
 
 HELD_OUT_EVERY = 4
 """Every fourth sample is held out."""
@@ -76,8 +75,6 @@ class Replay:
         """Return some samples of a stored tensor as reals, or what a layer accumulates of them."""
         if key.form is None:
             return self.simulation.accumulate(key.value, lambda k: self.stored(k, at))
-        if key.form.bits == LOGITS_BITS:
-            return self.codes[key][at]
         return self.simulation.decode(self.codes[key][at], key.form)
 
     def advance(self, node: Operator) -> None:
@@ -100,7 +97,7 @@ class Replay:
         """Store what some samples gave: integers, but for the logits."""
         if key.form is None:
             return
-        own = real if key.form.bits == LOGITS_BITS else self.simulation.encode(real, key.form)
+        own = self.simulation.encode(real, key.form)
         if key not in self.codes:
             self.codes[key] = torch.empty((self.count, *own.shape[1:]), dtype=own.dtype)
         self.codes[key][at] = own
@@ -157,7 +154,6 @@ def stored_bytes(simulation: Simulation) -> int:
         value.name: sum(
             math.prod(value.shape) * (1 if form.bits <= 8 else 4)
             for form in simulation.forms[value.name]
-            if form.bits != LOGITS_BITS
         )
         for value in graph.values
     }

@@ -40,23 +40,33 @@ typedef struct {
 static size_t place_row(const hawq_place *t) { return (size_t)(t->left + t->width + t->right) * (size_t)t->pixel; }
 static size_t place_origin(const hawq_place *t) { return (size_t)t->top * place_row(t) + (size_t)t->left * (size_t)t->pixel; }
 
+/* Set elements of a tensor to its zero point; one of four bytes has zero point 0. */
+static void place_fill(const hawq_memory *m, const hawq_place *t, size_t first, size_t count)
+{
+    uint8_t *p = m->arena + t->buffer + first * (size_t)t->element;
+    if (t->element != 2) {
+        memset(p, t->zero, count * (size_t)t->element);
+        return;
+    }
+    int16_t zero = (int16_t)t->zero;
+    for (size_t i = 0; i < count; i++) memcpy(p + 2 * i, &zero, 2);
+}
+
 /* Set a tensor's whole buffer, halo included, to its zero point. */
 static void hawq_fill(const hawq_memory *m, const hawq_place *t)
 {
-    size_t rows = (size_t)(t->top + t->height + t->bottom);
-    memset(m->arena + t->buffer, t->zero, rows * place_row(t) * (size_t)t->element);
+    place_fill(m, t, 0, (size_t)(t->top + t->height + t->bottom) * place_row(t));
 }
 
-/* Set a byte tensor's halo to its zero point; the gap right of one row and left of the next is one run. */
+/* Set a tensor's halo to its zero point; the gap right of one row and left of the next is one run. */
 static void hawq_border(const hawq_memory *m, const hawq_place *t)
 {
     size_t row = place_row(t), inner = (size_t)t->width * (size_t)t->pixel, gap = row - inner;
-    uint8_t *p = m->arena + t->buffer, *first = p + place_origin(t);
-    memset(p, t->zero, (size_t)(first - p));
+    size_t first = place_origin(t), last = first + (size_t)(t->height - 1) * row + inner;
+    place_fill(m, t, 0, first);
     if (gap)
-        for (int y = 0; y < t->height - 1; y++) memset(first + (size_t)y * row + inner, t->zero, gap);
-    uint8_t *last = first + (size_t)(t->height - 1) * row + inner;
-    memset(last, t->zero, (size_t)(p + (size_t)(t->top + t->height + t->bottom) * row - last));
+        for (int y = 0; y < t->height - 1; y++) place_fill(m, t, first + (size_t)y * row + inner, gap);
+    place_fill(m, t, last, (size_t)(t->top + t->height + t->bottom) * row - last);
 }
 
 #include "model_table.h"
@@ -179,17 +189,22 @@ static void load_image(const hawq_model *m, const uint8_t *image)
     hawq_border(&m->memory, t);
 }
 
+static int32_t read_element(const uint8_t *bytes, int32_t size, size_t at)
+{
+    int32_t wide;
+    int16_t half;
+    if (size == 1) return bytes[at];
+    if (size == 4) return memcpy(&wide, bytes + 4 * at, 4), wide;
+    return memcpy(&half, bytes + 2 * at, 2), half;
+}
+
 static void read_place(const hawq_model *m, const hawq_place *t, int32_t *out)
 {
     const uint8_t *bytes = m->memory.arena + t->buffer;
     for (int y = 0; y < t->height; y++)
         for (int x = 0; x < t->width; x++) {
             size_t at = place_origin(t) + (size_t)y * place_row(t) + (size_t)x * (size_t)t->pixel;
-            for (int c = 0; c < t->channels; c++) {
-                int32_t wide;
-                memcpy(&wide, bytes + (t->element == 4 ? 4 * (at + (size_t)c) : 0), 4);
-                *out++ = (t->element == 4 ? wide : bytes[at + (size_t)c]) - t->bias;
-            }
+            for (int c = 0; c < t->channels; c++) *out++ = read_element(bytes, t->element, at + (size_t)c) - t->bias;
         }
 }
 

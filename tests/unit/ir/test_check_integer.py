@@ -95,8 +95,8 @@ BREAKS: dict[str, tuple[Callable[[Lowered], IntegerProgram], str]] = {
         "stem.relu:u4 has zero point 0, not 3",
     ),
     "width": (
-        lambda f: with_tensor(f.program, "stem.relu:u8", bits=16),
-        "stem.relu:u8 has 16 bits",
+        lambda f: with_tensor(f.program, "stem.relu:u8", bits=17),
+        "stem.relu:u8 has 17 bits",
     ),
     "clamp": (
         lambda f: with_store(f, "stem", hi=16),

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hawqlang.ir.spec import GroupSize, Mse, Percentile
+from hawqlang.ir.spec import Mse, Percentile
 from hawqlang.stages.quantize import (
     QuantParams,
     least_weight_scale,
@@ -113,11 +113,9 @@ def test_the_percentile_range_clips_the_tail_of_the_magnitudes() -> None:
     assert got.scale[0] == 50 / 127
 
 
-def test_widths_and_granularities_without_uniform_levels_are_refused() -> None:
+def test_widths_without_uniform_levels_are_refused() -> None:
     with pytest.raises(ValueError, match="1 bits"):
         quantize_weight(np.ones((1, 2)), 1)
-    with pytest.raises(ValueError, match="group"):
-        quantize_weight(np.ones((1, 2)), 4, granularity=GroupSize(size=2))
 
 
 def test_sixteen_bit_weights_are_int16() -> None:

@@ -240,6 +240,7 @@ def lowered(
     tuned: Tuned | None = None,
     count: int = 4,
     exact_weights: bool = True,
+    residual: int = 8,
 ) -> Lowered:
     """Calibrate on random samples, lower and verify."""
     graph, store = net
@@ -252,16 +253,16 @@ def lowered(
     samples = np.random.default_rng(7).integers(
         0, 256, (count, *shape[1:], *shape[:1]), dtype=np.uint8
     )
-    settings = LowerSettings(input=source, layers=layers or {})
+    settings = LowerSettings(input=source, layers=layers or {}, residual=residual)
     part = Lowered.__new__(Lowered)
     object.__setattr__(part, "source", source)
     object.__setattr__(part, "samples", samples)
     abits = {name: precision.abits for name, precision in chosen.items()}
     needed = {
         (form.root, form.bits)
-        for wanted in forms(graph, abits, 8).values()
+        for wanted in forms(graph, abits, residual).values()
         for form in wanted
-        if form.bits <= 8
+        if form.bits < 32
     }
     table = ranges_of(graph, store, source, part.seen(), needed)
     program, scales = lower(graph, table, chosen, settings, store, tuned)

@@ -9,6 +9,7 @@ import pytest
 
 from hawqlang.base import Precision
 from hawqlang.cache import TensorStore
+from hawqlang.interpret import interpret
 from hawqlang.ir.graph import AvgPool2d, Conv2d, Graph, MaxPool2d
 from hawqlang.ir.spec import TensorInput
 from hawqlang.ops import Add, Concat, Slice
@@ -154,6 +155,29 @@ def signed_sums() -> tuple[Graph, TensorStore]:
     return net.graph(net.linear("fc", net.flatten("flat", net.avg_pool("pool", x)), 4)), net.store
 
 
+def pooled_shortcut() -> tuple[Graph, TensorStore]:
+    """Additions whose operands are the results of an average pool and of a batch norm that cannot fold."""
+    net = Net((3, 6, 6), 5)
+    stem = net.relu("stem.relu", net.conv("stem", "x", 4))
+    scaled = net.batch_norm("bn", stem)
+    one = net.relu("one", net.add("add1", net.conv("conv1", stem, 4), scaled))
+    mean = net.avg_pool("mean", one)
+    two = net.add("add2", net.avg_pool("mean2", scaled), mean)
+    return net.graph(net.linear("fc", net.flatten("flat", two), 4)), net.store
+
+
+def long_residual_path() -> tuple[Graph, TensorStore]:
+    """Many small steps on one path, so that roundings of the path add up."""
+    net = Net((3, 6, 6), 2)
+    x = net.relu("stem.relu", net.conv("stem", "x", 8))
+    for i in range(8):
+        y = net.relu(f"relu{i}", net.conv(f"conv{i}", x, 8))
+        weight = 0.02 * net.rng.normal(size=(8, 8, 1, 1))
+        y = net.conv(f"out{i}", y, 8, 1, weight=weight, bias=np.zeros(8))
+        x = net.relu(f"sum{i}", net.add(f"add{i}", y, x))
+    return net.graph(net.linear("fc", net.flatten("flat", net.avg_pool("pool", x)), 5)), net.store
+
+
 NETS = {
     "residual": residual_net,
     "fire": fire_net,
@@ -194,6 +218,32 @@ def test_every_operator_means_its_node(name: str, precision: str) -> None:
     net = NETS[name]()
     found = lowered(net, precisions=mixed(net[0], precision))
     found.assert_every_operator_means_its_node()
+
+
+@pytest.mark.parametrize("residual", [16, 32])
+@pytest.mark.parametrize("name", [*NETS, "pooled shortcut"])
+def test_wide_residual_operands_mean_what_they_say(name: str, residual: int) -> None:
+    net = pooled_shortcut() if name == "pooled shortcut" else NETS[name]()
+    found = lowered(net, precisions=mixed(net[0], "mixed"), residual=residual)
+    found.assert_every_operator_means_its_node()
+
+
+def test_a_wide_residual_path_loses_less_than_a_narrow_one() -> None:
+    net = long_residual_path()
+    errors = [lowered(net, residual=bits).relative_error() for bits in (8, 16, 32)]
+    assert max(errors[1:]) < 0.9 * errors[0]
+
+
+def test_operands_of_thirty_two_bits_are_never_clipped() -> None:
+    """They need no calibrated range: their scale holds whatever the layers before can produce."""
+    found = lowered(residual_net(), residual=32)
+    assert not any(row.bits == 32 for row in found.draft.request.ranges.ranges)
+    operands = [t for t in found.program.tensors if t.bits == 32 and t.name != found.program.output]
+    assert {t.name for t in operands} >= {"stem.relu:i32", "b1.relu2:i32"}
+    images = np.random.default_rng(0).choice(np.array([0, 255], np.uint8), (8, 8, 8, 3))
+    arrays = interpret(found.program, found.store, images, keep="all")
+    for tensor in operands:
+        assert int(arrays[tensor.name].max()) < 2**31 - 1, tensor.name
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -129,7 +129,10 @@ def test_goals_keep_the_order_of_the_text(project: Project) -> None:
         ("weights { range = percentile(30%) }", "HQ209"),
         ("weights { rounding = up }", "HQ210"),
         ("activations { range = ema(2) }", "HQ209"),
-        ("activations { granularity = per_channel }", "HQ210"),
+        ("activations { granularity = per_channel }", "HQ261"),
+        ("activations { range = dynamic }", "HQ261"),
+        ("weights { scheme = codebook }", "HQ261"),
+        ("weights { granularity = vector(4) }", "HQ261"),
         ("activations { rounding = nearest }", "HQ205"),
         ("layer first { precison = w8a8 }", "HQ205"),
         ("layer first { seed = 1 }", "HQ205"),
@@ -331,13 +334,13 @@ def test_without_code_the_back_end_of_the_device_is_meant(
     ("body", "expected"),
     [
         ("weights { rounding = adaptive }", ["rounding = adaptive"]),
-        ("weights { rounding = stochastic }", ["rounding = stochastic"]),
+        ("weights { rounding = stochastic }", []),
         ("weights { granularity = group(64) }", ["granularity = group(64)"]),
         ("weights { scheme = affine }", ["affine weights (`scheme = affine`)"]),
         ("activations { range = entropy }", []),
         ("activations { range = ema(0.9) }", []),
         ("effort = best", ["effort = best"]),
-        ("residual = 16", ["residual = 16"]),
+        ("residual = 16", []),
         ("accumulator = int24", ["accumulator = int24"]),
         ("layer first { accumulator = int16 }", ["accumulator = int16"]),
         ("layer first { weights { rounding = adaptive } }", ["rounding = adaptive"]),
@@ -358,9 +361,21 @@ def test_settings_whose_engine_comes_later_are_noted(
 
 
 @pytest.mark.parametrize("kind", ["fisher", "mse", "kl", "measured"])
-def test_other_sensitivities_are_noted(project: Project, kind: str) -> None:
-    text = project.network(CALIBRATION, f"precision = [w4a8, w8a8]\nsensitivity = {kind}")
-    assert deferred(project, text) == [f"sensitivity = {kind}"]
+def test_other_sensitivities_take_samples_or_stand_alone(project: Project, kind: str) -> None:
+    for written, samples in ((kind, None), (f"{kind}()", None), (f"{kind}(samples = 9)", 9)):
+        text = project.network(CALIBRATION, f"precision = [w4a8, w8a8]\nsensitivity = {written}")
+        found = project.spec(text).builds[0].sensitivity
+        assert found == spec.NamedSensitivity.model_validate({"kind": kind, "samples": samples})
+        assert deferred(project, text) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [("kl(0)", "HQ212"), ("kl(samples = 0)", "HQ209"), ("mse(probes = 4)", "HQ212")],
+)
+def test_other_sensitivities_take_nothing_else(project: Project, written: str, code: str) -> None:
+    body = f"precision = [w4a8, w8a8]\nsensitivity = {written}"
+    assert project.found(project.network(CALIBRATION, body)) == [code]
 
 
 def test_declarations_are_noted_for_every_build_that_uses_them(project: Project) -> None:
