@@ -44,4 +44,17 @@ layer "fc" { finetune = qat(epochs = 20) }
 layer "fc" { finetune = none }
 """,
     ),
+    Entry(
+        code="HQ453",
+        title="levels do not belong to the precisions",
+        cause="`mean_field` gives its levels to the layers whose weights have just the bits that the levels need: 1 "
+        "for `[-1, 1]`, 2 for `[-1, 0, 1]`, else one more than the largest magnitude takes. Layers of more bits are "
+        "trained on their uniform grid. Here a layer has fewer bits, or none has as many.",
+        example="""precision = w4a8
+finetune  = mean_field(levels = [-1, 1], epochs = 20)
+""",
+        mended="""precision = w1a8
+finetune  = mean_field(levels = [-1, 1], epochs = 20)
+""",
+    ),
 )

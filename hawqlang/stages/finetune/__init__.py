@@ -33,8 +33,8 @@ from hawqlang.stages.zero_shot import SyntheticSamples
 
 __all__ = ["Pupil", "finetune", "with_ranges"]
 
-RATES = {"qat": 1e-4, "overflow_aware": 1e-4, "mean_field": 1e-2}
-"""Learning rates of weights where the spec gives none; those of ``mean_field`` are logarithms."""
+RATE = 1e-4
+"""Learning rate of weights where the spec gives none."""
 
 KEPT = 40
 """Bytes kept of every element of every value to differentiate it: the value before and after each rounding."""
@@ -83,7 +83,7 @@ def finetune(
     teacher = Teacher(pupil.model, device)
     schedule = Schedule(
         epochs=how.epochs,
-        rate=float(dict(how.arguments).get("lr", RATES[how.method])),
+        rate=float(dict(how.arguments).get("lr", RATE)),
         batch=gradient_batch(pupil.model.graph, len(lesson.trained), KEPT),
         seed=seed,
     )
@@ -166,7 +166,7 @@ def _begin(pupil: Pupil, how: Finetune) -> Begin:
         precision = pupil.deployment.precision[node.name]
         limit = weight_range(precision.wbits)[1]
         if how.method == "mean_field" and precision.wbits == level_bits(how.levels):
-            return MeanField(start, how.levels)
+            return MeanField(pupil.model.parameters[node.weight], how.levels)
         accumulator = pupil.deployment.settings[node.name].accumulator
         if accumulator != "int32":
             form = Form(roots[node.x], precision.abits)
@@ -193,7 +193,30 @@ def _agreed(pupil: Pupil, chosen: Mapping[str, Finetune]) -> Finetune:
                     "keep their weights",
                 )
             )
+    if first.method == "mean_field":
+        bits = level_bits(first.levels)
+        widths = {name: pupil.deployment.precision[name].wbits for name in names}
+        narrow = [name for name in names if widths[name] < bits]
+        if narrow or bits not in widths.values():
+            raise HawqError(_misfit(pupil, first, bits, narrow))
     return first
+
+
+def _misfit(pupil: Pupil, how: Finetune, bits: int, narrow: list[str]) -> Diagnostic:
+    """Return the error of levels that do not belong to the precisions."""
+    levels = f"levels {list(how.levels)} need {bits}-bit weights"
+    message = f"no layer has weights of {bits} bits: {levels}"
+    if narrow:
+        bits_there = pupil.deployment.precision[narrow[0]].wbits
+        message = f"{levels}, '{narrow[0]}' has {bits_there}"
+    return Diagnostic(
+        code="HQ453",
+        severity="error",
+        message=message,
+        span=pupil.span,
+        help=f"give the layers that are to take the levels `precision = w{bits}a8` or the like; layers of more bits "
+        "are trained on a uniform grid beside them",
+    )
 
 
 def _learned(before: Tuning, network: Trainable, store: TensorStore) -> Tuning:
@@ -226,7 +249,8 @@ def _unlabelled(pupil: Pupil) -> Diagnostic:
 
 
 def _dropped(found: FineTuning) -> Diagnostic:
-    after = f"{min(found.errors[1:]):.3g}" if len(found.errors) > 1 else "it diverged"
+    later = list(found.errors)[1:]
+    after = f"{min(later):.3g}" if later else "it diverged"
     return Diagnostic(
         code="HQ451",
         severity="note",

@@ -45,20 +45,20 @@ class BoundedStep(LearnedStep):
         """
         super().__init__(start, given, limit)
         self._longest = longest
-        self._factor = torch.zeros((1,), dtype=start.dtype)
+        self._range_factor = torch.zeros((1,), dtype=start.dtype)
 
     @property
-    def factor(self) -> float:
+    def range_factor(self) -> float:
         """Return the logarithm of the range factor."""
-        return float(self._factor)
+        return float(self._range_factor)
 
     def steps(self) -> list[torch.Tensor]:
         """Return the logarithms of the steps, and the range factor, which has a rule of its own."""
-        return [*super().steps(), self._factor]
+        return [*super().steps(), self._range_factor]
 
     def step(self) -> torch.Tensor:
         """Return the scale of each output channel ``(OC,)``."""
-        return super().step() * self._factor.to(self._log_step.device).exp()
+        return super().step() * self._range_factor.to(self._log_step.device).exp()
 
     def advance(self, share: float) -> None:
         """Move the range factor by how many channels are too long without projection."""
@@ -67,7 +67,7 @@ class BoundedStep(LearnedStep):
             lengths = self._whole().round().abs().flatten(1).sum(1)
             over = float((lengths > self._longest).double().mean())
             move = min(RATE * math.log1p(over), LARGEST_RATE) if over > 0 else -FALL
-            self._factor.add_(move).clamp_(min=0.0)
+            self._range_factor.add_(move).clamp_(min=0.0)
 
     def _rounded(self, whole: torch.Tensor) -> torch.Tensor:
         """Return the integers nearest to the projection of each channel onto its L1 ball, inside it."""
@@ -86,7 +86,8 @@ def projected(weight: torch.Tensor, longest: int) -> torch.Tensor:
     magnitude = shorter.round()
     excess = magnitude.sum(1) - longest
     gain = magnitude - shorter
-    rank = gain.argsort(1, descending=True, stable=True).argsort(1)
+    order = gain.sort(dim=1, descending=True, stable=True).indices
+    rank = order.sort(dim=1).indices  # its inverse: the place of each weight in that order
     magnitude = magnitude - (rank < excess[:, None]).to(magnitude)
     return (magnitude * rows.sign()).reshape(weight.shape)
 

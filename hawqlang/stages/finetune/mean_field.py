@@ -16,15 +16,18 @@ import torch
 from hawqlang.stages.quantize import QuantizedWeight
 
 SHARPEST = 1e4
-CERTAIN_AT = 0.8
+CERTAIN_AT = 0.9
 """Share of the training after which the distributions are as certain as they get."""
 
-WEIGHT = 1.0
-"""How much a weight's distance from a level counts in the beginning."""
+WEIGHT = 0.5
+"""How much a weight's distance from a level counts in the beginning; more, and it could not change its mind."""
 
 
 class MeanField:
     """A weight over a set of levels."""
+
+    factor = 100.0
+    """A logarithm has further to go than a weight."""
 
     def __init__(self, start: torch.Tensor, levels: Sequence[int]) -> None:
         """Begin with every weight leaning towards the level nearest to it.
@@ -40,7 +43,8 @@ class MeanField:
         self._levels = ordered
         self._log_step = (mean / typical).log().requires_grad_()
         self._rows = (-1, *[1] * (start.ndim - 1))
-        distance = (start / self.step().detach().reshape(self._rows))[..., None] - ordered
+        whole = start / self.step().detach().reshape(self._rows)
+        distance = whole.clamp(float(ordered[0]), float(ordered[-1]))[..., None] - ordered
         self._leaning = (-WEIGHT * distance.square()).requires_grad_()
         self._sharpness = 1.0
 
@@ -67,12 +71,12 @@ class MeanField:
         with torch.no_grad():
             q = self._levels.to(self._leaning.device)[self._leaning.argmax(-1)].cpu().numpy()
             scale = self.step().double().cpu().numpy().copy()
-        whole = q.astype(np.int8) if np.abs(q).max(initial=0) < 128 else q.astype(np.int16)
-        return QuantizedWeight(whole, scale)
+        small = np.abs(q).max(initial=0) < 128
+        return QuantizedWeight(q.astype(np.int8) if small else q.astype(np.int16), scale)
 
     def advance(self, share: float) -> None:
-        """Sharpen the distributions."""
-        self._sharpness = SHARPEST ** min(1.0, share / CERTAIN_AT)
+        """Sharpen the distributions, slowly at first: most of the deciding is done while gradients are large."""
+        self._sharpness = SHARPEST ** min(1.0, (share / CERTAIN_AT) ** 2)
 
 
 def level_bits(levels: Sequence[int]) -> int:

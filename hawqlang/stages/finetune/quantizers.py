@@ -24,6 +24,9 @@ def straight_through(x: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
 class WeightQuantizer(Protocol):
     """The weight of one layer in training."""
 
+    factor: float
+    """The rate at which :meth:`weights` learn, in units of that of float weights."""
+
     def weights(self) -> list[torch.Tensor]:
         """Return the leaves that learn at the rate of weights."""
         ...
@@ -50,7 +53,9 @@ class WeightQuantizer(Protocol):
 
 
 class LearnedStep:
-    """A uniform grid of ``bits`` bits with a learned step for each output channel, or one for all."""
+    """A uniform grid with a learned step for each output channel, or one for all."""
+
+    factor = 1.0
 
     def __init__(self, start: torch.Tensor, given: QuantizedWeight, limit: int) -> None:
         """Begin where rounding ``start`` gives the integers of ``given``.

@@ -24,6 +24,10 @@ Begin = Callable[[LayerNode, QuantizedWeight, torch.Tensor], WeightQuantizer]
 """Gives the weight of a layer in training from its node, its integers and the real weight to start from."""
 
 
+STEP_FACTOR = 10.0
+"""Steps and biases learn at this multiple of the rate of weights."""
+
+
 class Trainable(Simulation):
     """A quantized network with weights, biases and steps that learn."""
 
@@ -85,18 +89,18 @@ class Trainable(Simulation):
         for leaf in self.leaves():
             leaf.data = leaf.data.to(device)
 
-    def weight_leaves(self) -> list[torch.Tensor]:
-        """Return the leaves that learn at the rate of weights."""
-        return [leaf for q in self.quantizers.values() for leaf in q.weights()]
-
-    def step_leaves(self) -> list[torch.Tensor]:
-        """Return the leaves that learn at the rate of steps and biases."""
-        steps = [leaf for q in self.quantizers.values() for leaf in q.steps()]
-        return [*steps, *self.biases.values(), *self.log_steps.values()]
+    def rates(self) -> list[tuple[float, list[torch.Tensor]]]:
+        """Return everything that learns, by its rate in units of that of weights; always in the same order."""
+        own = list(self.quantizers.values())
+        steps = [leaf for q in own for leaf in q.steps()]
+        return [
+            *((q.factor, q.weights()) for q in own),
+            (STEP_FACTOR, [*steps, *self.biases.values(), *self.log_steps.values()]),
+        ]
 
     def leaves(self) -> list[torch.Tensor]:
         """Return everything that learns, always in the same order."""
-        return [*self.weight_leaves(), *self.step_leaves()]
+        return [leaf for _, leaves in self.rates() for leaf in leaves]
 
     def advance(self, share: float) -> None:
         """Prepare for the next step of a training of which ``share``, from 0 to 1, is done."""

@@ -19,9 +19,6 @@ from hawqlang.stages.finetune.trainable import Trainable
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.tune import Memory
 
-STEP_RATE = 10.0
-"""Steps and biases learn at this multiple of the rate of weights."""
-
 BETAS = (0.9, 0.999)
 
 
@@ -79,10 +76,7 @@ class Training:
         self.lessons = lessons
         self.objective = objective
         self.schedule = schedule
-        groups = [
-            {"params": network.weight_leaves(), "factor": 1.0},
-            {"params": network.step_leaves(), "factor": STEP_RATE},
-        ]
+        groups = [{"params": leaves, "factor": factor} for factor, leaves in network.rates()]
         self._optimizer = torch.optim.Adam(groups, lr=schedule.rate, betas=BETAS)
         self._steps = lessons.steps(schedule.batch)
 

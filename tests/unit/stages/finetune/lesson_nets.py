@@ -107,6 +107,8 @@ def pupil(
     samples: Drawn,
     asked: Finetune,
     inner: Precision = W2A3,
+    *,
+    residual: int = 8,
     **settings: object,
 ) -> Pupil:
     """The network at ``inner`` with its ends at 8 bits, calibrated."""
@@ -119,7 +121,7 @@ def pupil(
         for name in names
     }
     default = ActivationSettings(range=Mse() if inner != W8A8 else MinMax())
-    requests = range_requests(model.graph, own, default, 8, lambda _: None)
+    requests = range_requests(model.graph, own, default, residual, lambda _: None)
     table: RangeTable = calibrate(
         model,
         stream(samples, KIND),
@@ -128,7 +130,7 @@ def pupil(
         default=default,
         feedback=Feedback(),
     )
-    return Pupil(model, table, Deployment(precision, own), KIND, NOWHERE)
+    return Pupil(model, table, Deployment(precision, own, residual), KIND, NOWHERE)
 
 
 def train(

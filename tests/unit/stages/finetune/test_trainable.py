@@ -63,6 +63,19 @@ def test_what_is_trained_is_what_is_deployed(inner: Precision, scheme: str) -> N
         torch.testing.assert_close(trained, simulated, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("residual", [16, 32])
+def test_wide_residual_operands_are_trained_as_they_are_deployed(residual: int) -> None:
+    model, _ = network()
+    samples = drawn(model, 16)
+    who = pupil(model, samples, method(), Precision(wbits=4, abits=4), residual=residual)
+    learner = trainable(who)
+    disturb(learner)
+    x = preprocess(samples.images, KIND).double()
+    with torch.no_grad():
+        trained, simulated = learner.run(x), deployed(who, learner).run(x)
+    torch.testing.assert_close(trained, simulated, rtol=1e-9, atol=1e-9)
+
+
 def test_before_training_it_is_the_network_rounded_to_nearest() -> None:
     model, _ = network()
     samples = drawn(model, 16)
