@@ -438,11 +438,9 @@ def test_declarations_are_noted_for_every_build_that_uses_them(project: Project)
     assert notes == [
         ("net", "source = pt2(…)"),
         ("net", "latency = profile(…)"),
-        ("net", "zero_shot(…)"),
         ("net", "emit cuda"),
         ("second", "source = pt2(…)"),
         ("second", "latency = measured"),
-        ("second", "zero_shot(…)"),
     ]
 
 
