@@ -181,9 +181,8 @@ def conflict(named: int, seed: int) -> tuple[Build, LayerTable]:
     spec, table = instance("resnet101", 5, Fraction(1, 2), seed)
     chosen = [table.layers[int(i)] for i in rng.permutation(len(table.layers))][: named - 6]
     floors = [int(rng.choice((4, 6, 8))) for _ in chosen]
-    stated = [_at_least(one.name, bits) for one, bits in zip(chosen, floors, strict=True)]
-    for k in range(named - 6 - len(stated)):
-        stated.append(_at_most(table.layers[k].name, 8))
+    stated = [_wbits(one.name, ">=", bits) for one, bits in zip(chosen, floors, strict=True)]
+    stated += [_wbits(table.layers[k].name, "<=", 8) for k in range(named - 6 - len(stated))]
     least = {one.name: bits for one, bits in zip(chosen, floors, strict=True)}
     needed = sum(one.params * least.get(one.name, 2) for one in table.layers)
     bare = 2 * sum(one.params for one in table.layers)
@@ -200,14 +199,6 @@ def conflict(named: int, seed: int) -> tuple[Build, LayerTable]:
 
 def _ends(spec: Build) -> tuple[Precision, Precision]:
     return spec.precision[0], spec.precision[-1]
-
-
-def _at_least(name: str, bits: int) -> Constraint:
-    return _wbits(name, ">=", bits)
-
-
-def _at_most(name: str, bits: int) -> Constraint:
-    return _wbits(name, "<=", bits)
 
 
 def _wbits(name: str, op: Comparator, bits: int) -> Constraint:

@@ -92,7 +92,8 @@ def write_results(name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Write ``results/NAME.json`` with the machine's description, and return its path."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    text = json.dumps({"machine": machine(), "rows": list(rows)}, indent=1) + "\n"
+    lines = ",\n  ".join(json.dumps(row) for row in rows)
+    text = f'{{\n "machine": {json.dumps(machine())},\n "rows": [\n  {lines}\n ]\n}}\n'
     path.write_text(text, encoding="utf-8")
     return path
 

@@ -1,21 +1,25 @@
 """Which sensitivity ranks allocations as the loss does: rank correlation over random allocations.
 
     python benchmarks/sensitivity.py --data FOLDER [--networks resnet20 squeezenet mobilenet]
+        [--ways nearest corrected adaptive]
 
 Every layer but the first and the last draws from w4a4, w4a8 and w8a8 (depthwise layers of MobileNet
 from w8a4 and w8a8: their 4-bit weights need no ranking), 4-bit layers being rare in some allocations
-and common in others, so that sizes spread. Each allocation is run in simulation on evaluation images, once
-rounded to nearest and once with corrected biases. A method predicts the sum of its sensitivities,
-measured on calibration images. Reported: Spearman's rank correlation of prediction and loss (KL
-divergence from the float network, cross entropy at the labels), its standard error over bootstrap
-resamples of the allocations, and the seconds that the method took on one core.
+and common in others, so that sizes spread. Each allocation is run in simulation on evaluation
+images, in each way of deployment: rounded to nearest, with corrected biases, or (asked for, since a
+fit of every allocation takes hours) with weights fitted layer by layer. A method predicts the sum of its
+sensitivities, measured on calibration images for the same way of deployment. Reported: Spearman's
+rank correlation of prediction and loss (KL divergence from the float network, increase of the cross
+entropy at the labels), its standard error over bootstrap resamples of the allocations, and the
+seconds that the method took on one core. Since any count of 4-bit operands ranks allocations of very
+different sizes, the column "beyond" has the partial rank correlation: what a method knows once that
+count is known.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,19 +40,19 @@ from hawqlang.stages.analyse import Analysis, analyse
 from hawqlang.stages.batches import stream
 from hawqlang.stages.data import open_samples
 from hawqlang.stages.feedback import Feedback
-from hawqlang.stages.quantize import quantize_weight
+from hawqlang.stages.quantize import QuantizedWeight, quantize_weight
 from hawqlang.stages.resolve import resolve_file
 from hawqlang.stages.sensitivity import Source, Subject, sensitivity
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import layer_nodes
-from hawqlang.stages.tune import correct_biases
+from hawqlang.stages.tune import Memory, fit
 
 Floats = npt.NDArray[np.float64]
 Allocation = Mapping[str, Precision]
 
 BOOTSTRAP = 2000
-WAYS = ("nearest", "corrected")
-"""How an allocation is deployed: weights rounded to nearest, or biases corrected on top."""
+WAYS = ("nearest", "corrected", "adaptive")
+"""How an allocation is deployed: weights rounded to nearest, biases corrected, or weights fitted layer by layer."""
 
 METHODS: dict[str, HessianSensitivity | NamedSensitivity] = {
     "hessian": HessianSensitivity(),
@@ -74,8 +78,6 @@ class Case:
     """A network, and how many images decide."""
 
     spec: str
-    images: str | None
-    """Evaluation data instead of the spec's own."""
     evaluation: int
     tuning: int
     """Calibration images that biases are corrected on."""
@@ -83,16 +85,10 @@ class Case:
 
 
 CASES = {
-    "resnet20": Case(
-        "cifar_resnet20",
-        'arrays(data + "/cifar10/test_jpeg_dev4500.npz", images = "images", labels = "labels")',
-        evaluation=600,
-        tuning=128,
-    ),
-    "squeezenet": Case("squeezenet", None, evaluation=96, tuning=48),
+    "resnet20": Case("cifar_resnet20", evaluation=517, tuning=128),
+    "squeezenet": Case("squeezenet", evaluation=96, tuning=48),
     "mobilenet": Case(
         "mobilenet_v1",
-        None,
         evaluation=160,
         tuning=96,
         depthwise="  layer depthwise {\n    precision = [w8a4, w8a8]\n  }\n",
@@ -100,16 +96,12 @@ CASES = {
 }
 
 
-def opened(case: Case, data: Path, session: Session) -> Analysis:
+def opened(case: Case, data: Path, folder: Path, session: Session) -> Analysis:
     """Return a network with its ranges, every layer's candidates and evaluation data."""
     text = (EXAMPLES / f"{case.spec}.hawq").read_text(encoding="utf-8")
     head = text[: text.rindex("  precision = w8a8")]
-    if case.images is not None:
-        lines = head.splitlines(keepends=True)
-        own = f"  evaluation = {case.images}\n"
-        head = "".join(own if line.startswith("  evaluation") else line for line in lines)
     body = "  precision = [w4a4, w4a8, w8a8]\n  sensitivity = mse(samples = 1)\n"
-    path = Path(tempfile.mkdtemp()) / "spec.hawq"
+    path = folder / f"{case.spec}.hawq"
     path.write_text(f"{head}{body}{SETTINGS}{case.depthwise}}}\n", encoding="utf-8")
     spec, found = resolve_file(path, overrides={"data": str(data)}, trust=False)
     if spec is None:
@@ -118,10 +110,10 @@ def opened(case: Case, data: Path, session: Session) -> Analysis:
 
 
 def random_allocations(analysis: Analysis, count: int, seed: int) -> list[Allocation]:
-    """Return allocations whose layers drew at random, with shares of their own."""
+    """Return different allocations whose layers drew at random, with shares of their own."""
     rng = np.random.default_rng(seed)
-    found: list[Allocation] = []
-    for _ in range(count):
+    found: dict[tuple[Precision, ...], Allocation] = {}
+    while len(found) < count:
         weight, activation = rng.uniform(0.0, 1.0, 2)
         own: dict[str, Precision] = {}
         for name, settings in analysis.settings.items():
@@ -130,8 +122,8 @@ def random_allocations(analysis: Analysis, count: int, seed: int) -> list[Alloca
             choices = {(p.wbits, p.abits): p for p in settings.candidates}
             fallback = choices.get((wbits, 8), settings.candidates[-1])
             own[name] = choices.get((wbits, abits), fallback)
-        found.append(own)
-    return found
+        found.setdefault(tuple(own.values()), own)
+    return list(found.values())
 
 
 class Loss(Frozen):
@@ -175,11 +167,7 @@ class Losses:
         return self.cache.step(key, Loss, lambda: self._measure(allocation, way))
 
     def _measure(self, allocation: Allocation, way: str) -> Loss:
-        simulation = Simulation(
-            self.model, self.ranges, Deployment(allocation, self.settings, self.residual)
-        )
-        if way == "corrected":
-            correct_biases(self.model, simulation, self.tuning, Feedback())
+        simulation = Simulation(self.model, self.ranges, self._deployment(allocation, way))
         logits = torch.cat([simulation.run(x) for x in self.batches])
         log_p = self.reference.double().log_softmax(1)
         log_q = logits.double().log_softmax(1)
@@ -190,41 +178,89 @@ class Losses:
             agreement=float((logits.argmax(1) == self.reference.argmax(1)).double().mean()),
         )
 
+    def _deployment(self, allocation: Allocation, way: str) -> Deployment:
+        """Return an allocation with the weights and biases that a build would give it."""
+        settings = dict(self.settings)
+        if way == "adaptive":
+            settings = {
+                name: own.replace(weights=own.weights.replace(rounding="adaptive"))
+                for name, own in settings.items()
+            }
+        plain = Deployment(allocation, settings, self.residual)
+        if way == "nearest":
+            return plain
+        memory = Memory(self.cache, digest(self.digest, tuple(allocation.items()), way))
+        found = fit(self.model, self.ranges, plain, self.tuning, memory, Feedback())
+        get = memory.store.get
+        return Deployment(
+            allocation,
+            settings,
+            self.residual,
+            biases={row.layer: get(row.bias) for row in found.biases},
+            weights={
+                row.layer: QuantizedWeight(get(row.q), get(row.scale)) for row in found.weights
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What a method says of every allocation."""
+
+    losses: list[float]
+    seconds: float
+    samples: int
+
 
 def predictions(
-    analysis: Analysis, allocations: list[Allocation], seed: int
-) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Return each method's prediction for every allocation, and the seconds it took."""
+    analysis: Analysis,
+    allocations: list[Allocation],
+    way: str,
+    seed: int,
+    known: dict[str, tuple[SensitivityTable, float]],
+) -> dict[str, Predicted]:
+    """Return each method's predictions for one way of deployment.
+
+    Traces of the Hessian do not depend on the way; they are kept in ``known``.
+    """
     network = analysis.known()
-    subject = Subject(network.model, network.ranges, analysis.settings)
+    settings = {
+        name: own.replace(bias_correction=way != "nearest")
+        for name, own in analysis.settings.items()
+    }
+    subject = Subject(network.model, network.ranges, settings)
     source = Source(network.stream(), network.samples.labels)
-    found: dict[str, list[float]] = {}
-    seconds: dict[str, float] = {}
-    tables: dict[str, SensitivityTable] = {}
+    found: dict[str, Predicted] = {}
+    traces: dict[str, float] = {}
     for name, method in METHODS.items():
-        begin = time.perf_counter()
-        tables[name] = sensitivity(subject, source, method, seed, Feedback())
-        seconds[name] = time.perf_counter() - begin
-        costs = {row.layer: dict(row.values) for row in tables[name].layers}
-        found[name] = [sum(costs[n][p] for n, p in own.items()) for own in allocations]
-        print(f"  {name}: {seconds[name]:.1f} s", flush=True)
-    traces = {row.layer: row.weight_trace or 0.0 for row in tables["hessian"].layers}
-    begin = time.perf_counter()
+        if name not in known:
+            begin = time.process_time()
+            table = sensitivity(subject, source, method, seed, Feedback())
+            known[name] = table, time.process_time() - begin
+        table, seconds = known["hessian"] if name == "hessian" else known.pop(name)
+        costs = {row.layer: dict(row.values) for row in table.layers}
+        losses = [sum(costs[n][p] for n, p in own.items()) for own in allocations]
+        found[name] = Predicted(losses, seconds, table.samples or 0)
+        traces |= {row.layer: row.weight_trace for row in table.layers if row.weight_trace}
+        print(f"  {way}, {name}: {seconds:.1f} s", flush=True)
+    begin = time.process_time()
     errors = _weight_errors(analysis)
-    own_seconds = time.perf_counter() - begin
+    seconds = time.process_time() - begin
 
     def error(own: Allocation, weigh: Callable[[str], float]) -> float:
         return sum(weigh(name) * errors[name, p.wbits] for name, p in own.items())
 
-    def four_bit(own: Allocation) -> float:
-        return float(sum((p.wbits == 4) + (p.abits == 4) for p in own.values()))
-
     omega, plain, count = BASELINES
-    found[omega] = [error(own, traces.__getitem__) for own in allocations]
-    found[plain] = [error(own, lambda _: 1.0) for own in allocations]
-    found[count] = [four_bit(own) for own in allocations]
-    seconds |= {omega: seconds["hessian"], plain: own_seconds, count: 0.0}
-    return found, seconds
+    hessian = found["hessian"]
+    paper = [error(own, lambda name: traces.get(name, 0.0)) for own in allocations]
+    found[omega] = Predicted(paper, hessian.seconds, hessian.samples)
+    found[plain] = Predicted([error(own, lambda _: 1.0) for own in allocations], seconds, 0)
+    found[count] = Predicted([_four_bit(own) for own in allocations], 0.0, 0)
+    return found
+
+
+def _four_bit(own: Allocation) -> float:
+    return float(sum((p.wbits == 4) + (p.abits == 4) for p in own.values()))
 
 
 def _weight_errors(analysis: Analysis) -> dict[tuple[str, int], float]:
@@ -256,34 +292,60 @@ def _ranks(values: Floats) -> Floats:
     return (ends - (counts - 1) / 2)[inverse]
 
 
-def correlation(predicted: list[float], loss: list[float], seed: int) -> tuple[float, float]:
-    """Return the rank correlation and its bootstrap standard error over allocations."""
-    x, y = np.array(predicted), np.array(loss)
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(0, len(x), (BOOTSTRAP, len(x)))
-    return spearman(x, y), float(np.std([spearman(x[i], y[i]) for i in draws]))
+def partial(x: Floats, y: Floats, known: Floats) -> float:
+    """Return the rank correlation of ``x`` and ``y`` that is left once ``known`` is known."""
+    xy, xk, yk = spearman(x, y), spearman(x, known), spearman(y, known)
+    spread = float(np.sqrt(max((1 - xk**2) * (1 - yk**2), 0.0)))
+    return (xy - xk * yk) / spread if spread > 1e-6 else 0.0
+
+
+def correlations(
+    predicted: list[float], loss: list[float], count: list[float], seed: int
+) -> dict[str, float]:
+    """Return rank correlation and partial rank correlation, with bootstrap standard errors."""
+    x, y, known = (np.array(values) for values in (predicted, loss, count))
+    draws = np.random.default_rng(seed).integers(0, len(x), (BOOTSTRAP, len(x)))
+    whole = [spearman(x[i], y[i]) for i in draws]
+    rest = [partial(x[i], y[i], known[i]) for i in draws]
+    return {
+        "rank": spearman(x, y),
+        "stderr": float(np.std(whole)),
+        "beyond": partial(x, y, known),
+        "beyond_stderr": float(np.std(rest)),
+    }
 
 
 def measure(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return a row per method, way of deployment and loss for one network."""
+    """Return a row per way of deployment, loss and method for one network."""
     session = Session(Cache(options.cache))
-    analysis = opened(CASES[name], options.data.resolve(), session)
+    case = CASES[name]
+    analysis = opened(case, options.data.resolve(), options.cache, session)
     allocations = random_allocations(analysis, options.allocations, options.seed)
     print(f"{name}: {len(allocations)} allocations", flush=True)
-    predicted, seconds = predictions(analysis, allocations, options.seed)
-    with torch.inference_mode():
-        losses = Losses(analysis, CASES[name], session.cache)
-        found = {way: [losses.of(own, way) for own in allocations] for way in WAYS}
     rows: list[dict[str, Any]] = []
-    for way, results in found.items():
+    known: dict[str, tuple[SensitivityTable, float]] = {}
+    for way in options.ways:
+        with torch.inference_mode():
+            losses = Losses(analysis, case, session.cache)
+            results = [losses.of(own, way) for own in allocations]
         kl = [result.kl for result in results]
         print(f"  {way}: KL {min(kl):.4f} to {max(kl):.4f}", flush=True)
-        for method, values in predicted.items():
-            row: dict[str, Any] = {"network": name, "weights": way, "method": method}
-            for loss, measured in (("kl", kl), ("ce", [result.ce for result in results])):
-                rho, stderr = correlation(values, measured, options.seed)
-                row |= {loss: rho, f"{loss}_stderr": stderr}
-            rows.append({**row, "allocations": len(allocations), "seconds": seconds[method]})
+        predicted = predictions(analysis, allocations, way, options.seed, known)
+        count = predicted[BASELINES[-1]].losses
+        for loss, measured in (("kl", kl), ("ce", [result.ce for result in results])):
+            rows += [
+                {
+                    "network": name,
+                    "weights": way,
+                    "loss": loss,
+                    "method": method,
+                    **correlations(own.losses, measured, count, options.seed),
+                    "allocations": len(allocations),
+                    "samples": own.samples,
+                    "seconds": own.seconds,
+                }
+                for method, own in predicted.items()
+            ]
     return rows
 
 
@@ -292,21 +354,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--networks", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["nearest", "corrected"])
     parser.add_argument("--allocations", type=int, default=48)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cache", type=Path, default=Path("build") / "benchmarks" / "sensitivity")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.cache.mkdir(parents=True, exist_ok=True)
-    kept: list[dict[str, Any]] = []
-    if (RESULTS / "sensitivity.json").is_file():
-        known = json.loads((RESULTS / "sensitivity.json").read_text(encoding="utf-8"))["rows"]
-        kept = [row for row in known if row["network"] not in options.networks]
     for name in options.networks:
         rows = measure(name, options)
         show(rows)
-        kept += rows
-        print(f"wrote {write_results('sensitivity', kept)}", flush=True)
+        path = write_results("sensitivity", [*_others(name), *rows])
+        print(f"wrote {path}", flush=True)
+
+
+def _others(network: str) -> list[dict[str, Any]]:
+    """Return the rows of the networks that were not measured now."""
+    path = RESULTS / "sensitivity.json"
+    if not path.is_file():
+        return []
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return [row for row in rows if row["network"] != network]
 
 
 if __name__ == "__main__":

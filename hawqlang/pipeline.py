@@ -87,7 +87,11 @@ def plan_build(
 
 
 def explain_plan(
-    analysis: Analysis, plan: BitPlan, session: Session, priced: Collection[str] = ()
+    analysis: Analysis,
+    plan: BitPlan,
+    session: Session,
+    terms: Terms = FREE,
+    priced: Collection[str] = (),
 ) -> BitPlan:
     """Return a plan with the reason of every layer, the price of its next step, the runner-up, and its packed bytes.
 
@@ -95,10 +99,18 @@ def explain_plan(
         analysis: what the plan was made from.
         plan: one without an allocation comes back as it is.
         session: shows progress.
+        terms: what the plan was made under.
         priced: layers to price even where there are very many; else all are.
     """
     with session.step("explain", "price the next step of every layer"):
-        found = explained(analysis.build, analysis.table, analysis.candidates, plan, priced=priced)
+        found = explained(
+            analysis.build,
+            analysis.table,
+            analysis.candidates,
+            plan,
+            priced=priced,
+            exclude=terms.refused,
+        )
     return found.replace(artifact_bytes=packed_bytes(analysis, found, session))
 
 

@@ -82,7 +82,7 @@ def plan(
         try:
             analysis, found = plan_build(build, session, warnings.append, terms)
             asked = asked_about((layer.name for layer in found.layers), why or ())
-            found = explain_plan(analysis, found, session, asked)
+            found = explain_plan(analysis, found, session, terms, asked)
         finally:
             show(warnings)
         show(found.diagnostics)

@@ -14,7 +14,6 @@ from hawqlang.diagnostics import Diagnostic, ToolError
 from hawqlang.diagnostics.suggest import nearest
 from hawqlang.ir.plan import (
     BitPlan,
-    Change,
     ConstraintResult,
     Excess,
     LayerChoice,
@@ -22,6 +21,7 @@ from hawqlang.ir.plan import (
     RunnerUp,
     Why,
 )
+from hawqlang.stages.allocate.report import changes_text
 
 SIDE_BY_SIDE = 3
 """Candidates up to which the table shows every sensitivity; with more, the chosen one's."""
@@ -191,7 +191,9 @@ def _runner_up(other: RunnerUp, found: BitPlan) -> str:
     changes = ", ".join(f"{goal} {_relative(by, goal, found)}" for goal, by in other.objective)
     best = "runner-up" if other.status == "optimal" else "runner-up, not proven second"
     others = [text for key, by in other.metrics if (text := _changed(key, by))]
-    return f"{best}: {changes}: {_named(other.changes)}" + (f"; {', '.join(others)}" * bool(others))
+    return f"{best}: {changes}: {changes_text(other.changes, NAMED)}" + (
+        f"; {', '.join(others)}" * bool(others)
+    )
 
 
 def _changed(key: str, by: float) -> str:
@@ -207,12 +209,6 @@ def _changed(key: str, by: float) -> str:
 
 def _sign(by: float) -> str:
     return "+" if by > 0 else "−"
-
-
-def _named(changes: Sequence[Change]) -> str:
-    said = [f"{one.layer} {one.before} → {one.after}" for one in changes[:NAMED]]
-    rest = len(changes) - NAMED
-    return ", ".join(said) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _status(found: BitPlan) -> str:
@@ -277,7 +273,7 @@ def _price(price: Price, found: BitPlan) -> str:
     cost = (
         f"{price.goal} {_relative(price.change, price.goal, found)} ({price.change:+.4g}{proven})"
     )
-    changes = f", with {_named(price.changes)}" if price.changes else ""
+    changes = f", with {changes_text(price.changes, NAMED)}" if price.changes else ""
     others = [text for key, by in price.metrics if (text := _changed(key, by))]
     rest = f"; {', '.join(others)}" if others else ""
     return f"   the best plan with {price.precision} here: {cost}{changes}{rest}"

@@ -134,8 +134,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         code="HQ831",
         title="not everything could be checked",
-        cause="Constraints on measured quantities (perturbation, accuracy) wait for `plan` and `build`, which measure"
-        " them. Everything else was checked.",
+        cause="Constraints on measured quantities wait: an accuracy for `build`, the perturbation until `plan` or"
+        " `build` has measured the same model on the same data under the same settings. Everything else was checked.",
         example="good: accuracy_drop <= 1%",
         mended="good: accuracy_drop <= 1%      # decided by hawqc build",
     ),

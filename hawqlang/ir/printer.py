@@ -48,7 +48,9 @@ def program_text(program: IntegerProgram, store: TensorStore) -> str:
     """
     tensors = {tensor.name: tensor for tensor in program.tensors}
     frame = Frame({}, tensors, store.get)
-    bounds = {bound.op: bound for bound in program.bounds}
+    bounds: dict[str, list[Bound]] = {}
+    for bound in program.bounds:
+        bounds.setdefault(bound.op, []).append(bound)
     lines = [
         f"program {program.name}",
         f"  input  {_typed(tensors[program.input])}",
@@ -56,7 +58,7 @@ def program_text(program: IntegerProgram, store: TensorStore) -> str:
         "",
     ]
     for op in program.ops:
-        lines += _op_lines(op, frame, bounds.get(op.name))
+        lines += _op_lines(op, frame, bounds.get(op.name, []))
     return "\n".join(lines) + "\n"
 
 
@@ -70,7 +72,7 @@ def _by(sizes: Iterable[int]) -> str:
     return "x".join(str(size) for size in sizes)
 
 
-def _op_lines(op: Op, frame: Frame, bound: Bound | None) -> list[str]:
+def _op_lines(op: Op, frame: Frame, bounds: list[Bound]) -> list[str]:
     match op:
         case Conv2d():
             lines = [_conv(op, frame), *_stores(op.stores, frame)]
@@ -94,8 +96,7 @@ def _op_lines(op: Op, frame: Frame, bound: Bound | None) -> list[str]:
             lines = [f"  {_move(op)}", _moved(op.output, frame)]
         case _:
             assert_never(op)
-    if bound is not None:
-        lines.append(f"    bound {bound.largest} of {bound.limit} in channel {bound.channel}")
+    lines += [f"    bound {b.largest} of {b.limit} in channel {b.channel}" for b in bounds]
     return lines
 
 
@@ -118,7 +119,14 @@ def _conv(op: Conv2d, frame: Frame) -> str:
 
 
 def _constants(op: Conv2d | Linear) -> str:
-    return f"weight={_digest(op.weight)} bias={_digest(op.bias)}"
+    parts = [f"weight={_digest(op.weight)}"]
+    if op.terms is not None:
+        refs = (("zero", op.terms.zero), ("multiple", op.terms.multiple), ("group", op.terms.group))
+        parts += [f"{name}={_digest(ref)}" for name, ref in refs if ref is not None]
+    parts.append(f"bias={_digest(op.bias)}")
+    if op.accumulator != "int32":
+        parts.append(f"sums={op.accumulator}")
+    return " ".join(parts)
 
 
 def _digest(ref: TensorRef) -> str:

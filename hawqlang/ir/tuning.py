@@ -43,6 +43,18 @@ class FittedLayer(Frozen):
     error_after: float
 
 
+class FittedBlock(Frozen):
+    """What gradient reconstruction made of the layers between two cuts of the network."""
+
+    layers: tuple[FittedLayer, ...]
+    """All of its layers; empty where held-out samples did not confirm it."""
+    ranges: tuple[TensorRange, ...]
+    """Of tensors stored inside whose step was learned."""
+    error_before: float
+    """Mean squared error of the block's output on held-out samples, relative to its power."""
+    error_after: float
+
+
 class Trial(Frozen):
     """A set of corrections that was tried on the whole network."""
 

@@ -25,7 +25,7 @@ from hawqlang.ir.spec import (
     NamedSensitivity,
 )
 from hawqlang.session import Session
-from hawqlang.stages.analysed import remember
+from hawqlang.stages.analysed import keep
 from hawqlang.stages.batches import Stream, stream
 from hawqlang.stages.calibrate import calibrate, input_interval, range_requests
 from hawqlang.stages.candidates import candidates, settings
@@ -122,8 +122,22 @@ def analyse(
         )
     for warning in found.warnings:
         report(warning)
-    remember(build, table, network.samples.digest, sensitivities, found, session.cache)
+    keep(build, table, network.samples.digest, sensitivities, found, session.cache)
     return Analysis(build, table, layers, network, sensitivities, found)
+
+
+def recalibrated(analysis: Analysis, model: FloatModel) -> RangeTable:
+    """Return the ranges of a network that has other weights than the imported one, as the build asks for them."""
+    build, network = analysis.build, analysis.known()
+    settings = (network.graph, analysis.settings, build.activations, build.residual)
+    return calibrate(
+        model,
+        network.stream(),
+        range_requests(*settings, lambda _known: None),
+        interval=input_interval(network.input),
+        default=build.activations,
+        feedback=Feedback(),
+    )
 
 
 def calibration_words(network: Network, build: Build) -> str:

@@ -44,7 +44,7 @@ class Analysed(Frozen):
         )
 
 
-def remember(
+def keep(
     build: Build,
     table: LayerTable,
     samples: str,
@@ -101,8 +101,7 @@ def _key(build: Build, table: LayerTable, samples: str) -> str | None:
         _file(Path(method.path)) if isinstance(method, FileSensitivity) else method,
         build.model.input,
         samples,
-        # Where a rule stands in the spec does not matter, only what it sets.
-        tuple(own.replace(rules=()) for own in settings(build, table)),
+        settings(build, table),
         build.activations,
         (build.residual, build.effort, build.seed, build.target.batch),
     )

@@ -10,7 +10,7 @@ from hawqlang.diagnostics import Diagnostic
 from hawqlang.ir.attempt import Attempt
 from hawqlang.ir.plan import BitPlan, ConstraintResult
 from hawqlang.ir.spec import Build
-from hawqlang.stages.allocate.report import changes_json
+from hawqlang.stages.allocate.report import changes_json, changes_text
 
 NAMED = 4
 """Changed layers that one line names; the rest is counted."""
@@ -56,9 +56,7 @@ def totals(attempt: Attempt) -> str:
 
 def changed(attempt: Attempt) -> str:
     """Return which layers differ from the attempt before, "" for the first."""
-    named = [f"{one.layer} {one.before} → {one.after}" for one in attempt.changes[:NAMED]]
-    rest = len(attempt.changes) - NAMED
-    return ", ".join(named) + (f" and {rest} more" if rest > 0 else "")
+    return changes_text(attempt.changes, NAMED)
 
 
 def attempt_line(attempt: Attempt) -> str:

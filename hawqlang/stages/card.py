@@ -81,6 +81,7 @@ class Outcome:
     calibration: str
     """The calibration set in words: count, kind, whether labels were used."""
     bias_correction: str
+    rounding: str
     training: str
     evaluation: Evaluation | None
     notes: tuple[str, ...]
@@ -105,7 +106,7 @@ def training_words(found: FineTuning | None) -> str:
 
 def card_context(outcome: Outcome, version: str) -> CardContext:
     """Return what the card says."""
-    bounds = {bound.op: bound for bound in outcome.program.bounds}
+    bounds = {bound.op: bound for bound in reversed(outcome.program.bounds)}
     return CardContext(
         name=outcome.build.name,
         version=version,
@@ -191,18 +192,20 @@ def _method(outcome: Outcome) -> list[tuple[str, str]]:
     return [
         ("First and last layer", f"{first.precision}, {last.precision}"),
         ("Precisions allowed", ", ".join(allowed)),
-        ("Weights", f"{build.weights.granularity}, {build.weights.scheme}, round to nearest even"),
+        ("Weights", f"{build.weights.granularity}, {build.weights.scheme}"),
+        ("Rounding of weights", outcome.rounding),
+        ("Effort", build.effort),
         ("Activations", f"per tensor, {outcome.ranges.scheme}, static, after ReLU"),
         ("Ranges", outcome.ranges.method),
         ("Calibration data", outcome.calibration),
-        ("Sensitivity", _sensitivity(outcome.sensitivities)),
+        ("Sensitivity", sensitivity_words(outcome.sensitivities)),
         ("Bias correction", outcome.bias_correction),
         ("Batch norm", "folded before quantization"),
         ("Fine-tuning", outcome.training),
     ]
 
 
-def _sensitivity(table: SensitivityTable | None) -> str:
+def sensitivity_words(table: SensitivityTable | None) -> str:
     """Return what the sensitivities are, and what was looked at for them."""
     if table is None:
         return "not needed: every layer has one candidate"

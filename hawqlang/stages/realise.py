@@ -34,6 +34,7 @@ from hawqlang.ir.kernels import KernelSet
 from hawqlang.ir.plan import BitPlan, ConstraintResult
 from hawqlang.ir.printer import program_text
 from hawqlang.ir.printer_spec import print_spec
+from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.scales import ScaleTable
 from hawqlang.ir.spec import Build, ImageInput, Input, Spec
 from hawqlang.ir.tuning import Tuning
@@ -43,20 +44,23 @@ from hawqlang.progress import Silent
 from hawqlang.session import Session
 from hawqlang.stages.accuracy import accuracy_constraints, decide
 from hawqlang.stages.allocate.report import plan_json
-from hawqlang.stages.analyse import Analysis, Network, Report, calibration_words
+from hawqlang.stages.analyse import Analysis, Network, Report, calibration_words, recalibrated
 from hawqlang.stages.bundle import file_entries, relocate, write_reference
 from hawqlang.stages.card import Outcome, card_context, training_words
 from hawqlang.stages.data import Samples, open_samples
 from hawqlang.stages.evaluate import compare, float_top1, integer_top1
 from hawqlang.stages.feedback import Feedback
-from hawqlang.stages.finetune import Pupil, finetune, with_ranges
+from hawqlang.stages.finetune import Pupil, finetune
+from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment
-from hawqlang.stages.tune import Memory, fit
+from hawqlang.stages.tune import Effort, Memory, Subject, fit
+from hawqlang.stages.tune.reconstruct import replaced
+from hawqlang.stages.tune.words import bias_words, rounding_words
 from hawqlang.stages.verify import RealInputs, holds, verify
+from hawqlang.stages.zero_shot import Subject as ZeroShotSubject
 from hawqlang.stages.zero_shot import (
-    Subject,
     SyntheticSamples,
     open_or_make,
     stored_dataset,
@@ -71,9 +75,7 @@ class Realised:
     program: IntegerProgram
     scales: ScaleTable
     kernels: tuple[KernelSet, ...]
-    bias_correction: str
-    training: str
-    """What became of the fine-tuning, as a card says it."""
+    tuning: Tuning
     evaluation: Evaluation | None
     decided: tuple[ConstraintResult, ...]
     """The accuracy constraints, as they stand for this allocation."""
@@ -93,17 +95,16 @@ def realise(
     """
     build, network = analysis.build, analysis.known()
     program, scales, tuning = integers(analysis, plan, session, report)
-    words = _tuning_words(tuning), training_words(tuning.training)
     known = _known_evaluation(analysis, network, program, session)
     decided = _decided(build, known)
     if not all(result.holds for result in decided):
-        return Realised(program, scales, (), *words, known, decided)
+        return Realised(program, scales, (), tuning, known, decided)
     kernels = tuple(_generate(build, program, folder, session))
     evaluation = known or _evaluate(analysis, network, program, folder, kernels, session)
     decided = _decided(build, evaluation)
     if len(decided) < len(accuracy_constraints(build)):
         raise HawqError(_not_evaluated(build))
-    return Realised(program, scales, kernels, *words, evaluation, decided)
+    return Realised(program, scales, kernels, tuning, evaluation, decided)
 
 
 def integers(
@@ -122,7 +123,7 @@ def integers(
     with session.step("lower", "lower to integers"):
         program, scales = lower(
             network.graph,
-            with_ranges(network.ranges, tuning.ranges),
+            replaced(network.ranges, tuning.ranges),
             plan.allocation(),
             LowerSettings(network.input, analysis.settings, build.residual),
             store,
@@ -143,18 +144,21 @@ def _tuned(
 ) -> Tuning:
     """Return the corrected biases of an allocation, from the cache where it was tried before."""
     deployment = Deployment(plan.allocation(), analysis.settings, analysis.build.residual)
-    own = tuple(analysis.settings.items())
-    key = digest("tune", network.digest(), tuple(plan.allocation().items()), own)
+    own, build = tuple(analysis.settings.items()), analysis.build
+    best = build.seed if build.effort == "best" else None
+    key = digest("tune", network.digest(), tuple(plan.allocation().items()), own, best)
+
+    def again(model: FloatModel) -> RangeTable:
+        return recalibrated(analysis, model)
+
     return session.cache.step(
         key,
         Tuning,
         lambda: fit(
-            network.model,
-            network.ranges,
-            deployment,
-            network.stream(),
+            Subject(network.model, network.ranges, deployment, network.stream()),
             Memory(session.cache, key),
             feedback,
+            Effort(again if build.effort == "best" else None, build.seed),
         ),
     )
 
@@ -173,7 +177,7 @@ def _finetuned(
     if not asked or dataset is None or dataset.training is None:
         return tuning
     outputs = math.prod(network.graph.shape(network.graph.output))
-    subject = Subject(build.model, network.model, network.input)
+    subject = ZeroShotSubject(build.model, network.model, network.input)
     samples = open_or_make(dataset.training, subject, build.seed, session, classes=outputs)
     parameters = _parameters(tuning, session.cache.tensors)
     deployment = Deployment(
@@ -183,7 +187,7 @@ def _finetuned(
         biases={name: np.asarray(b, np.float64) for name, b in parameters.biases.items()},
         weights=parameters.weights,
     )
-    table = with_ranges(network.ranges, tuning.ranges)
+    table = replaced(network.ranges, tuning.ranges)
     pupil = Pupil(network.model, table, deployment, network.input, dataset.training.span)
     own = tuple(analysis.settings.items())
     allocation = tuple(plan.allocation().items())
@@ -208,17 +212,6 @@ def _parameters(tuning: Tuning, store: TensorStore) -> Tuned:
             for row in tuning.weights
         },
     )
-
-
-def _tuning_words(tuning: Tuning) -> str:
-    """Return what became of the bias correction, as a card says it."""
-    if tuning.error_after is None or tuning.error_before is None:
-        return "none"
-    errors = f"logit error {tuning.error_before:.2g} without, {tuning.error_after:.2g} with it"
-    judged = f"on {tuning.held_out} held-out samples"
-    if tuning.kept:
-        return f"kept for {len(tuning.biases)} layers, fitted on {tuning.fitted}: {errors} {judged}"
-    return f"tried and dropped: {errors} {judged}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,12 +345,13 @@ def _describe(
         build=analysis.build,
         plan=plan,
         program=found.program,
-        ranges=network.ranges,
+        ranges=replaced(network.ranges, found.tuning.ranges),
         sensitivities=analysis.sensitivities,
         kernels=found.kernels,
         calibration=calibration_words(network, analysis.build),
-        bias_correction=found.bias_correction,
-        training=found.training,
+        bias_correction=bias_words(found.tuning),
+        rounding=rounding_words(found.tuning),
+        training=training_words(found.tuning.training),
         evaluation=found.evaluation,
         attempts=found.attempts,
         notes=(*network.graph.notes, *plan.notes),

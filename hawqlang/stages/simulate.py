@@ -286,13 +286,15 @@ class Simulation:
 
     def _clamp(self, node: Clamp, form: Form, x: torch.Tensor) -> torch.Tensor:
         """Return stored values clamped between the bounds' own stored values."""
-        bounds = [
-            None
-            if bound is None
-            else float(self.store(torch.tensor([bound], dtype=torch.float64), form))
+        low, high = (
+            None if bound is None else self._stored_bound(bound, form)
             for bound in (node.low, node.high)
-        ]
-        return x if bounds == [None, None] else x.clamp(*bounds)
+        )
+        return x if low is None and high is None else x.clamp(low, high)
+
+    def _stored_bound(self, bound: float, form: Form) -> float:
+        """Return the stored value nearest to a clamp's bound."""
+        return float(self.store(torch.tensor([bound], dtype=torch.float64), form))
 
 
 def _dead_after(simulation: Simulation) -> dict[str, tuple[str, ...]]:

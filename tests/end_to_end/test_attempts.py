@@ -99,7 +99,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Interpreted:
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Counter]:
     """Bias correction and evaluation, counted."""
-    counted = {name: Counter(getattr(realise, name)) for name in ("tune", "integer_top1")}
+    counted = {name: Counter(getattr(realise, name)) for name in ("fit", "integer_top1")}
     for name, counter in counted.items():
         monkeypatch.setattr(realise, name, counter)
     return counted
@@ -169,14 +169,14 @@ def test_a_killed_build_does_not_repeat_what_was_finished(
     file = spec(repository, tmp_path, "accuracy >= 100%", 2)
     backend.die_at = 2
     assert build(file).exit_code == 130
-    assert steps["tune"].calls == 2
+    assert steps["fit"].calls == 2
     assert steps["integer_top1"].calls == 1
 
     backend.die_at = 0
     again = build(file)
 
     assert "HQ840" in again.stderr
-    assert steps["tune"].calls == 2  # both allocations were tuned before
+    assert steps["fit"].calls == 2  # both allocations were tuned before
     assert steps["integer_top1"].calls == 2  # the second for the first time
     assert backend.built == 3  # the first is known to fail, and not even built
 
@@ -221,6 +221,13 @@ def test_the_attempt_that_holds_is_last_in_json_and_card(
     assert "proven optimal among those not excluded that satisfy the constraints" in card
     assert "good: 50.00 % (fails)" in card
     assert "good: 100.00 % (holds)" in card
+
+    again = build(file)  # in words; the first attempt is known to fail, and not built
+    assert again.exit_code == 0, again.stderr
+    lines = [line for line in again.stdout.splitlines() if line.startswith("attempt ")]
+    assert ["(fails)" in line for line in lines] == [True, False]
+    assert "proven optimal among those not excluded" in again.stdout
+    assert backend.built == 3
 
 
 def test_an_accuracy_constraint_that_cannot_be_evaluated_is_a_diagnostic(

@@ -9,7 +9,7 @@ import numpy as np
 from hawqlang.arith import width
 from hawqlang.cache import TensorStore
 from hawqlang.ir.integer import IntegerProgram
-from tests.semantics.programs import Builder, Pads, Pair
+from tests.semantics.programs import PLAIN, Builder, Pads, Pair, WeightForm
 
 Case = tuple[IntegerProgram, TensorStore]
 
@@ -170,6 +170,115 @@ def wide_residual(seed: int) -> Case:
     return finish(b, x, "wide residual")
 
 
+def affine_weights(seed: int) -> Case:
+    """Weights with zero points: codes of 4 and 8 bits with sums of windows, others as they are; groups, depthwise."""
+    b, image = start(seed, (7, 6, 3))
+    a = b.affine(image)
+    form = WeightForm(affine=True)
+    for depth, bits in ((3, 8), (21, 4)):
+        x = b.conv(a, depth, (3, 3), weight_bits=bits, bits=(5,), signed=bits == 4, form=form)
+        for channels, weight_bits in ((5, 8), (33, 4), (20, 6), (16, 12)):
+            b.conv(
+                x,
+                channels,
+                (3, 2),
+                stride=pair(b, 1, 2),
+                padding=(1, 0, 2, 1),
+                dilation=pair(b, 1, 2),
+                weight_bits=weight_bits,
+                form=form,
+            )
+        b.linear(b.flatten(x), 12, weight_bits=bits, form=form)
+    b.conv(x, 21, (3, 3), groups=21, weight_bits=8, form=form)
+    x = b.conv(a, 12, (1, 1), padding=(0, 0, 0, 0))
+    b.conv(x, 24, (3, 3), groups=4, weight_bits=8, form=form)
+    b.conv(x, 24, (3, 3), groups=4, weight_bits=3, bits=(4,), form=form)
+    return finish(b, x, "affine weights")
+
+
+def group_weights(seed: int) -> Case:
+    """Groups of input channels, also such that do not divide them, with and without zero points."""
+    b, image = start(seed, (6, 5, 3))
+    a = b.affine(image)
+    for depth, size in ((5, 2), (24, 8), (16, 5)):
+        x = b.conv(a, depth, (1, 1), padding=(0, 0, 0, 0), bits=(4,), signed=bool(depth % 2))
+        for bits, affine, most in ((4, False, 255), (8, True, 100), (3, True, 2)):
+            form = WeightForm(affine=affine, group=size, most=most)
+            y = b.conv(x, 19, (3, 3), stride=pair(b, 1, 2), weight_bits=bits, form=form)
+            b.linear(b.flatten(y), 7, weight_bits=4, form=WeightForm(group=6))
+    b.conv(x, 32, (3, 3), groups=2, weight_bits=4, form=WeightForm(group=3))
+    return finish(b, x, "group weights")
+
+
+def short_sums(seed: int) -> Case:
+    """Layers whose products fit int16 in any order, also at the very end of it."""
+    b, image = start(seed, (7, 6, 3))
+    a = b.affine(image)
+    for kind in ("int16", "int24"):
+        form = WeightForm(accumulator=kind)
+        x = b.conv(a, 24, (1, 1), padding=(0, 0, 0, 0), bits=(4,), signed=False, form=PLAIN)
+        y = b.conv(x, 33, (3, 3), weight_bits=4, bits=(4,), signed=True, form=form)
+        b.conv(y, 16, (3, 3), weight_bits=3, bits=(3,), signed=False, form=form, stride=(2, 1))
+        b.conv(x, 20, (2, 1), padding=(1, 0, 0, 0), weight_bits=5, form=form)
+        b.conv(x, 24, (3, 3), groups=24, weight_bits=8, form=form)
+        b.conv(x, 8, (3, 3), groups=4, weight_bits=4, form=form)
+        b.conv(
+            x,
+            8,
+            (1, 1),
+            padding=(0, 0, 0, 0),
+            weight_bits=4,
+            form=WeightForm(affine=True, accumulator=kind),
+        )
+    b.constant = 7
+    ones = b.conv(image, 16, (1, 1), padding=(0, 0, 0, 0), bits=(4,), signed=False)
+    form = WeightForm(accumulator="int16")
+    for sign in (1, -1):
+        b.constant = 7 * sign
+        b.conv(ones, 16, (3, 6), padding=(1, 0, 1, 0), weight_bits=4, form=form)
+        b.constant = 113 * sign
+        b.conv(ones, 8, (1, 1), padding=(0, 0, 0, 0), weight_bits=8, form=form)
+    b.constant = None
+    return finish(b, ones, "short sums")
+
+
+def halves(seed: int) -> Case:
+    """Layers that read 9 to 16 bits, and layers with weights of 9 to 16 bits."""
+    b, image = start(seed, (7, 6, 3))
+    a = b.affine(image)
+    wide = [
+        b.affine(image, bits=16),
+        b.conv(a, 13, (3, 3), bits=(16,), signed=False),
+        b.conv(a, 32, (1, 1), padding=(0, 0, 0, 0), bits=(11,)),
+    ]
+    for x in wide:
+        y = b.conv(
+            x,
+            20,
+            (3, 3),
+            stride=pair(b, 1, 2),
+            weight_bits=int(b.rng.choice([2, 4, 8])),
+            padding=(1, 0, 2, 1),
+        )
+        depth = b.tensors[x].shape[2]
+        b.conv(x, depth, (3, 2), groups=depth, weight_bits=4, bits=(16, 8))
+        b.linear(b.flatten(x), 9, weight_bits=3, bits=(32,), wide=True)
+        b.conv(
+            x,
+            8,
+            (1, 1),
+            padding=(0, 0, 0, 0),
+            weight_bits=4,
+            bits=(8,),
+            form=WeightForm(affine=True),
+        )
+        b.conv(y, 17, (2, 2), weight_bits=12, bits=(9,), addend=None)
+    b.conv(b.conv(a, 12, bits=(3,)), 6, (3, 3), groups=3, weight_bits=16, bits=(16,))
+    b.conv(a, 3, (3, 3), groups=3, weight_bits=14)
+    b.conv(wide[2], 8, (3, 3), groups=4, weight_bits=8)
+    return finish(b, wide[1], "halves")
+
+
 def pools(seed: int) -> Case:
     """Pools with windows clipped at borders, ceil mode and padding that does or does not count."""
     b, image = start(seed)
@@ -265,6 +374,10 @@ FAMILIES: dict[str, Callable[[int], Case]] = {
     "depthwise": depthwise,
     "residual": residual,
     "wide residual": wide_residual,
+    "affine weights": affine_weights,
+    "group weights": group_weights,
+    "short sums": short_sums,
+    "halves": halves,
     "pools": pools,
     "moves": moves,
     "affines": affines,

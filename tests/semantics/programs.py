@@ -25,12 +25,29 @@ from hawqlang.ops import (
     Reshape,
     Slice,
     Store,
+    WeightTerms,
 )
 from hawqlang.ops.avgpool2d import distinct_populations
 from hawqlang.ops.window import output_size
 
 Pads = tuple[int, int, int, int]
 Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class WeightForm:
+    """What a layer's weights are beside symmetric codes, and what their products are summed in."""
+
+    affine: bool = False
+    zero: int | None = None
+    """Every zero point, instead of random ones."""
+    group: int = 0
+    most: int = 255
+    """Largest multiple of a group."""
+    accumulator: width.Accumulator = "int32"
+
+
+PLAIN = WeightForm()
 
 
 @dataclass
@@ -139,14 +156,45 @@ class Builder:
             x=tensor.name, zero_point=tensor.zero_point, multiplier=multiplier, shift=shift
         )
 
-    def weights(self, shape: tuple[int, ...], bits: int) -> npt.NDArray[np.int8]:
+    def weights(self, shape: tuple[int, ...], bits: int) -> npt.NDArray[np.integer[Any]]:
+        dtype = np.int8 if bits <= 8 else np.int16
         if self.constant is not None:
-            return np.full(shape, self.constant, dtype=np.int8)
+            return np.full(shape, self.constant, dtype=dtype)
         low, high = width.weight_range(bits)
-        w = self.rng.integers(low, high + 1, shape).astype(np.int8)
-        return np.where(w == 0, 1, w).astype(np.int8) if bits == 1 else w
+        w = self.rng.integers(low, high + 1, shape).astype(dtype)
+        return np.where(w == 0, 1, w).astype(dtype) if bits == 1 else w
 
-    def bias_for(self, x: str, w: npt.NDArray[np.int8]) -> tuple[Any, int]:
+    def kernel(
+        self, shape: tuple[int, ...], bits: int, form: WeightForm
+    ) -> tuple[Any, npt.NDArray[np.integer[Any]], WeightTerms | None]:
+        """Packed codes, the integers they stand for, and what makes the one of the other."""
+        if not form.affine and not form.group:
+            w = self.weights(shape, bits)
+            return self.put(pack.pack_weights(w, bits)), w, None
+        low, high = width.type_range(bits, signed=True)
+        codes = self.rng.integers(low, high + 1, shape)
+        depth, groups = shape[-1], -(-shape[-1] // form.group) if form.group else 1
+        index = np.arange(depth, dtype=np.int32) // form.group if form.group else None
+        if index is not None and self.rng.integers(2):
+            index = self.rng.permutation(index)
+        zero = self.rng.integers(low, high + 1, (shape[0], groups)) if form.affine else None
+        zero = zero if zero is None or form.zero is None else np.full_like(zero, form.zero)
+        codes = codes if form.affine else np.clip(codes, low + 1, high)
+        multiple = self.rng.integers(1, form.most + 1, (shape[0], groups)) if form.group else None
+        whole = np.array(codes, np.int64)
+        for channel in range(shape[0]):
+            for i in range(depth):
+                g = 0 if index is None else int(index[i])
+                whole[channel, ..., i] -= 0 if zero is None else zero[channel, g]
+                whole[channel, ..., i] *= 1 if multiple is None else multiple[channel, g]
+        terms = WeightTerms(
+            zero=None if zero is None else self.put(zero.astype(np.int16)),
+            multiple=None if multiple is None else self.put(multiple.astype(np.uint8)),
+            group=None if index is None else self.put(index),
+        )
+        return self.put(pack.pack(codes, bits, signed=True)), whole, terms
+
+    def bias_for(self, x: str, w: npt.NDArray[np.integer[Any]]) -> tuple[Any, int]:
         t = self.tensors[x]
         bound = int(width.accumulator_bound(w, t.bits, signed=t.signed).max())
         limit = max(bound // 4, 1)
@@ -168,9 +216,10 @@ class Builder:
         addend: str | None = None,
         wide: bool = False,
         signed: bool | None = None,
+        form: WeightForm = PLAIN,
     ) -> str:
         height, wide_, depth = self.tensors[x].shape
-        w = self.weights((channels, *kernel, depth // groups), weight_bits)
+        weight, w, terms = self.kernel((channels, *kernel, depth // groups), weight_bits, form)
         bias, bound = self.bias_for(x, w)
         size = output_size((height, wide_), kernel, stride, padding, dilation)
         shape = (*size, channels)
@@ -181,9 +230,11 @@ class Builder:
             Conv2d(
                 name=f"conv{len(self.ops)}",
                 x=x,
-                weight=self.put(pack.pack_weights(w, weight_bits)),
+                weight=weight,
                 weight_bits=weight_bits,
                 weight_shape=(channels, *kernel, depth // groups),
+                terms=terms,
+                accumulator=form.accumulator,
                 bias=bias,
                 stride=stride,
                 padding=padding,
@@ -203,9 +254,10 @@ class Builder:
         bits: tuple[int, ...] = (8,),
         addend: str | None = None,
         wide: bool = False,
+        form: WeightForm = PLAIN,
     ) -> str:
         shape = (features, *self.tensors[x].shape)
-        w = self.weights(shape, weight_bits)
+        weight, w, terms = self.kernel(shape, weight_bits, form)
         bias, bound = self.bias_for(x, w)
         stores = tuple(
             self.store_one((features,), bound, b, addend=addend, wide=wide) for b in bits
@@ -214,9 +266,11 @@ class Builder:
             Linear(
                 name=f"linear{len(self.ops)}",
                 x=x,
-                weight=self.put(pack.pack_weights(w, weight_bits)),
+                weight=weight,
                 weight_bits=weight_bits,
                 weight_shape=(features, shape[1]),
+                terms=terms,
+                accumulator=form.accumulator,
                 bias=bias,
                 stores=stores,
             )

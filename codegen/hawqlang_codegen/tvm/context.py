@@ -64,7 +64,7 @@ class StoreForm:
 
 @dataclass(frozen=True, slots=True)
 class Conv:
-    """A convolution of four input channels a step; a linear layer is one whose window is the whole input."""
+    """A convolution, a word of four or two input channels a step; a linear layer's window is the whole input."""
 
     height: int
     width: int
@@ -95,10 +95,17 @@ class Conv:
     """With 16 registers of 32 bytes and int16 products."""
     pixels_outside: bool
     """Whether the loop over pixels is the outer one: small weights stay in cache."""
+    short: bool
+    """Whether byte products are summed in int16 to the end, where every order of them is proven to fit."""
     prefetch: int
     """How many bytes ahead weights are fetched; 0 where they stay in cache."""
     stores: tuple[StoreForm, ...]
-    kind: Literal["conv"] = "conv"
+    kind: Literal["conv", "conv16"] = "conv"
+    """``conv16``: words are two channels of 16 bits."""
+    widened: bool = False
+    """Whether the input is bytes that are widened to 16 bits first."""
+    sums_at: int = 0
+    """Where the sums of windows stand in working memory; 0 where they are not needed."""
 
     @property
     def title(self) -> str:
@@ -106,17 +113,23 @@ class Conv:
         tall = self.kernel[0]
         grouped = ", grouped" if self.windowed else ""
         bits = ", 4-bit weights" if self.nibbles else ""
-        return f"{tall}x{self.taps} taps, {self.words * 4} bytes each, {self.height}x{self.width} pixels{grouped}{bits}"
+        sums = ", int16 sums" if self.short else ""
+        taps = f"{tall}x{self.taps} taps, {self.words * 4} bytes each"
+        return f"{taps}, {self.height}x{self.width} pixels{grouped}{bits}{sums}"
 
     @property
     def input_bytes(self) -> int:
-        """Return the bytes of the input's buffer, slack included."""
+        """Return the bytes of the input's words, slack included."""
         return self.x.elements * 4
 
     @property
     def scratch(self) -> int:
-        """Return the bytes that the input takes when widened to int16; nibbles meet it as it is."""
-        return 0 if self.nibbles else 2 * self.input_bytes
+        """Return the bytes that the input takes when widened to int16; byte products meet it as it is."""
+        if self.sums_at:
+            return self.sums_at + 4 * self.height * self.width
+        if self.kind == "conv16":
+            return self.input_bytes if self.widened else 0
+        return 0 if self.nibbles or self.short else 2 * self.input_bytes
 
     @property
     def weight_bytes(self) -> int:
@@ -177,6 +190,51 @@ class Depthwise:
     def weight_bytes(self) -> int:
         """Return the bytes of the packed weights."""
         return self.vectors * LANES * self.quads * self.kernel[1] * 4
+
+
+@dataclass(frozen=True, slots=True)
+class WideDepthwise:
+    """The same on 32-bit products, for tensors or weights that bytes do not hold; 16 channels at a time."""
+
+    height: int
+    width: int
+    vectors: int
+    kernel: tuple[int, int]
+    x: Plane
+    """The origin is that of the first tap of output pixel (0, 0)."""
+    step: tuple[int, int]
+    """Elements from one output row, column to the next."""
+    dilation: tuple[int, int]
+    """Elements from one tap row, column to the next."""
+    stores: tuple[StoreForm, ...]
+    kind: Literal["wide_depthwise"] = "wide_depthwise"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSums:
+    """The sum of each window of stored codes: first of every pixel's channels, then of its taps."""
+
+    height: int
+    width: int
+    pixels: int
+    """Of the input's buffer, halo included."""
+    channels: int
+    x: Plane
+    origin: int
+    """The pixel of the first tap of output pixel (0, 0)."""
+    step: tuple[int, int]
+    """Pixels from one output row, column to the next."""
+    dilation: tuple[int, int]
+    """Pixels from one tap row, column to the next."""
+    kernel: tuple[int, int]
+    at: int
+    """Bytes of working memory before the sums; the pixels' own stand there."""
+    kind: Literal["window_sums"] = "window_sums"
+
+    @property
+    def chunks(self) -> int:
+        """Return the vectors of 16 channels of a pixel."""
+        return -(-self.channels // LANES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,5 +354,17 @@ class Renumber:
     kind: Literal["renumber"] = "renumber"
 
 
-Kernel = Conv | Depthwise | AffineMap | PixelAffine | AddMaps | MaxPool | AvgPool | Move | Renumber
+Kernel = (
+    Conv
+    | Depthwise
+    | WideDepthwise
+    | WindowSums
+    | AffineMap
+    | PixelAffine
+    | AddMaps
+    | MaxPool
+    | AvgPool
+    | Move
+    | Renumber
+)
 """Every kernel context; ``kind`` names the template."""

@@ -18,7 +18,10 @@ from hawqlang_codegen.tvm.site import Pointer
 
 TEMPLATES = {
     "conv": "conv_{products}.py.j2",
+    "conv16": "conv_dot.py.j2",
     "depthwise": "depthwise_{products}.py.j2",
+    "wide_depthwise": "depthwise_wide.py.j2",
+    "window_sums": "window_sums.py.j2",
     "affine": "affine.py.j2",
     "pixel_affine": "pixel_affine.py.j2",
     "add": "add.py.j2",
@@ -121,6 +124,7 @@ def kernels_text(plan: Plan, isa: Isa) -> str:
         version=compiler_version(),
         isa=isa,
         kernels=kernels,
+        halves=any(k.context.kind == "conv16" for k in plan.kernels),
         templates={kind: name.format(products=isa.products) for kind, name in TEMPLATES.items()},
     )
 
@@ -197,7 +201,7 @@ def _argument(plan: Plan, pointer: Pointer) -> str:
         case "blob":
             return f"W({pointer.offset})"
         case "scratch":
-            return "S"
+            return f"(void *)(m->scratch + {pointer.offset})" if pointer.offset else "S"
         case "arena":
             return f"A({plan.arena.offset[pointer.tensor] + pointer.offset})"
 

@@ -103,15 +103,18 @@ def _padded(values: npt.NDArray[np.int64], channels: int) -> Int32:
     return result
 
 
-def dense_weights(weights: Int8, vectors: int) -> Int8:
-    """Return weights ``[blocks][KH][KW][IC/4][vectors][16][4]`` of ``(OC, KH, KW, IC)``; padding is zeros."""
+def dense_weights(weights: IntArray, vectors: int, word: int = WORD) -> Int8:
+    """Return weights ``[blocks][KH][KW][IC/word][vectors][16][word]`` of ``(OC, KH, KW, IC)``; padding is zeros.
+
+    A word is 32 bits: four channels of int8 or two of int16, as four bytes either way.
+    """
     channels, tall, wide, depth = weights.shape
     blocks = -(-channels // (vectors * LANES))
-    words = -(-depth // WORD)
-    full = np.zeros((blocks * vectors * LANES, tall, wide, words * WORD), dtype=np.int8)
+    words = -(-depth // word)
+    full = np.zeros((blocks * vectors * LANES, tall, wide, words * word), dtype=weights.dtype)
     full[:channels, :, :, :depth] = weights
-    split = full.reshape(blocks, vectors, LANES, tall, wide, words, WORD)
-    return np.ascontiguousarray(split.transpose(0, 3, 4, 5, 1, 2, 6))
+    split = full.reshape(blocks, vectors, LANES, tall, wide, words, word)
+    return np.ascontiguousarray(split.transpose(0, 3, 4, 5, 1, 2, 6)).view(np.int8)
 
 
 def joined_taps(weights: Int8) -> Int8:
@@ -147,6 +150,14 @@ def depthwise_weights(weights: Int8, lanes: int, pixel: int) -> Int8:
     return np.ascontiguousarray(split.transpose(0, 4, 6, 2, 1, 3, 5))
 
 
+def wide_depthwise_weights(weights: IntArray, pixel: int) -> Int32:
+    """Return weights ``[KH][KW][C]`` of ``(C, KH, KW, 1)`` in int32, channels padded to those of a stored pixel."""
+    channels, tall, wide, _ = weights.shape
+    full = np.zeros((tall, wide, pixel), dtype=np.int32)
+    full[:, :, :channels] = weights[:, :, :, 0].transpose(1, 2, 0)
+    return full
+
+
 def padded_bias(bias: npt.NDArray[np.int64], channels: int) -> Int32:
     """Return biases padded to ``channels``; that they fit int32 has been proven with the sums they begin."""
     result = np.zeros(channels, dtype=np.int32)
@@ -160,12 +171,14 @@ class Windows:
 
     start: Int32
     """First word per block."""
-    weights: Int8
-    """``(OC, KH, KW, 4·words)``, zeros outside the channel's own group."""
+    weights: IntArray
+    """``(OC, KH, KW, word·words)``, zeros outside the channel's own group."""
     words: int
 
 
-def group_windows(weights: Int8, groups: int, block: int, pixel: int) -> Windows:
+def group_windows(
+    weights: IntArray, groups: int, block: int, pixel: int, word: int = WORD
+) -> Windows:
     """Return a grouped convolution as dense ones on windows of channels.
 
     Args:
@@ -173,6 +186,7 @@ def group_windows(weights: Int8, groups: int, block: int, pixel: int) -> Windows
         groups: Number of groups.
         block: Output channels computed together.
         pixel: Channels of the stored input, padding included, that a window must not leave.
+        word: Channels of a 32-bit word.
     """
     channels, tall, wide, depth = weights.shape
     per_group = channels // groups
@@ -180,10 +194,10 @@ def group_windows(weights: Int8, groups: int, block: int, pixel: int) -> Windows
     for first in range(0, channels, block):
         last = min(first + block, channels) - 1
         spans.append((first // per_group * depth, (last // per_group + 1) * depth))
-    words = max(-(-stop // WORD) - start // WORD for start, stop in spans)
-    starts = [min(start // WORD, pixel // WORD - words) for start, _ in spans]
-    full = np.zeros((channels, tall, wide, words * WORD), dtype=np.int8)
+    words = max(-(-stop // word) - start // word for start, stop in spans)
+    starts = [min(start // word, pixel // word - words) for start, _ in spans]
+    full = np.zeros((channels, tall, wide, words * word), dtype=weights.dtype)
     for channel in range(channels):
-        at = channel // per_group * depth - starts[channel // block] * WORD
+        at = channel // per_group * depth - starts[channel // block] * word
         full[channel, :, :, at : at + depth] = weights[channel]
     return Windows(start=np.array(starts, dtype=np.int32), weights=full, words=words)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hawqlang.base import TensorRef
-from hawqlang.ops import Addend, QTensor, Store
+from hawqlang.ops import Addend, Conv2d, Frame, Linear, QTensor, Store
 from hawqlang_codegen.tvm.blob import BlobBuilder
 from hawqlang_codegen.tvm.context import AddendKind, Kernel, StoreForm, plane
 from hawqlang_codegen.tvm.layout import Layout, Layouts
@@ -58,6 +58,11 @@ class Site:
     def layout(self, name: str) -> Layout:
         """Return how tensor ``name`` lies in memory."""
         return self.layouts.of[name]
+
+    def weights(self, op: Conv2d | Linear) -> npt.NDArray[np.integer[Any]]:
+        """Return the integers of a layer's weight."""
+        frame = Frame({}, self.tensors, self.constant)
+        return frame.weights(op.weight, op.weight_bits, op.weight_shape, op.terms)
 
     def tensor(self, name: str) -> Pointer:
         """Return a pointer to the buffer of tensor ``name``."""

@@ -177,6 +177,8 @@ class _Tree:
         for part in (first, ~first):
             child = allowed.copy()
             child[own] &= part
+            if not child[own].any():
+                continue
             self.made += 1
             heapq.heappush(self.open, _Node(bound, self.made, child))
 
@@ -200,7 +202,7 @@ class _Tree:
             v = int(top.argmin())
             if top[v] < 1 - MIXED:
                 own = x[self._columns_of(v)]
-                return v, own == own.max()
+                return v, np.arange(len(own)) == own.argmax()  # of equal ones the first
         v = int((np.add.reduceat(allowed, self.starts[:-1], dtype=np.int64) > 1).argmax())
         own = allowed[self._columns_of(v)]
         return v, np.arange(len(own)) == own.argmax()

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ class Cut:
 
     def coefs(self) -> dict[int, tuple[int, ...]]:
         """Return ``rc`` by variable, without those where it is 0 throughout."""
-        spans = zip(self.starts.tolist(), self.starts[1:].tolist(), strict=False)
+        spans = pairwise(self.starts.tolist())
         own = (tuple(self.reduced[start:end].tolist()) for start, end in spans)
         return {v: values for v, values in enumerate(own) if any(values)}
 

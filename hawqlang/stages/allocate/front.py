@@ -8,8 +8,8 @@ no allocation beats, because whatever is at least as good in both lies within th
 Budgets are taken from the largest down. The next one is the largest below ``x(p)``: for all in
 between ``p`` is the answer as well. With budgets a step ``δ`` apart, every allocation ``a`` has a
 point with ``y(p) ≤ y(a)`` and ``x(p) < x(a) + δ``; with the next value that ``x`` can have as the
-next budget, every non-dominated value is found. Metrics to maximise enter with a minus. Numbers are
-exact: nothing is scaled.
+next budget, every non-dominated value is found. Metrics to maximise enter with a minus. Both
+optima are exact (``goals``), however close two allocations are.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from hawqlang.stages.allocate.problem import (
 from hawqlang.stages.allocate.proof import hint
 from hawqlang.stages.allocate.pseudo_boolean import Judge
 from hawqlang.stages.allocate.rows import Merged
-from hawqlang.stages.allocate.search import Outcome, minimise, price
+from hawqlang.stages.allocate.search import Alike, Outcome, minimise, price
 
 SCALE = 2**60
 """What the scaled costs span."""
@@ -287,7 +287,8 @@ class _State:
     def _reach_form(self, goal: Goal, form: Form, *, tell_apart: bool) -> bool:
         whole, per = form.integral(), form.denominator()
         exact = self.merged.fold(whole.parts)
-        asked = [v for v in range(len(self.problem.sizes)) if self._is_layer(v)]
+        layers = frozenset(v for v in range(len(self.problem.sizes)) if self._is_layer(v))
+        asked = layers if tell_apart else None
         found = _refined(
             exact,
             self.domain,
@@ -297,8 +298,7 @@ class _State:
                 self.limits,
                 point,
                 domain,
-                tell_apart=asked if tell_apart else (),
-                slack=cost.slack,
+                Alike(asked, cost.slack),
             ),
             self.point,
         )

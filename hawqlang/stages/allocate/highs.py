@@ -54,7 +54,7 @@ class Relaxation:
         self._row_scale = np.array([_scale(row.coefs, row.cap) for row in problem.rows])
         self._first = len(problem.rows)
         self._upper = np.ones(len(self.costs))
-        self._highs = _start(self._model(integer=False))
+        self._highs = start(self._model(integer=False))
         self._highs.setOptionValue("presolve", "off")
 
     def forbid(self, allowed: NDArray[np.bool_]) -> None:
@@ -123,7 +123,7 @@ class Relaxation:
 
     def best_integer(self, nodes: int) -> tuple[int, ...] | None:
         """Return the point that the MIP solver finds best within a number of nodes."""
-        highs = _start(self._model(integer=True))
+        highs = start(self._model(integer=True))
         highs.setOptionValue("random_seed", 0)
         highs.setOptionValue("mip_rel_gap", 0.0)  # HiGHS stops at 1e-4 on its own
         highs.setOptionValue("mip_abs_gap", 0.5 / self._cost_scale)
@@ -156,7 +156,8 @@ class Relaxation:
         return model
 
 
-def _start(model: Any) -> Any:
+def start(model: Any) -> Any:
+    """Return the solver with a model, silent and on one thread."""
     highs = highspy().Highs()
     highs.setOptionValue("output_flag", False)
     highs.setOptionValue("threads", 1)
@@ -189,9 +190,7 @@ def _float(number: int) -> float:
     return float(max(-HUGE, min(HUGE, number)))
 
 
-def _columns(
-    coefs: Coefs, offsets: Sequence[int], scale: float
-) -> tuple[list[int], list[float]]:
+def _columns(coefs: Coefs, offsets: Sequence[int], scale: float) -> tuple[list[int], list[float]]:
     index, value = list[int](), list[float]()
     for v, values in coefs.items():
         start = offsets[v]

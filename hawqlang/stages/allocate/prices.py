@@ -17,7 +17,7 @@ from hawqlang.stages.allocate.results import metrics
 from hawqlang.stages.allocate.solve import DEFAULT, Question
 from hawqlang.stages.candidates.metrics import Allocation, value
 
-MANY_QUESTIONS = Limits(direct=1_000, leaf=1_000, mip_nodes=0, nodes=100)
+MANY_QUESTIONS = Limits(direct=1_000, leaf=1_000, mip_nodes=0, nodes=300)
 """For many small questions near a known optimum: what finds good points costs more than it saves, and so does asking
 Z3 about a whole core for long."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,7 +163,7 @@ def domain_of(starts: NDArray[np.int64], allowed: NDArray[np.bool_]) -> Domain:
     flags, bounds = allowed.tolist(), starts.tolist()
     return tuple(
         tuple(column - start for column in range(start, end) if flags[column])
-        for start, end in zip(bounds, bounds[1:], strict=False)
+        for start, end in pairwise(bounds)
     )
 
 

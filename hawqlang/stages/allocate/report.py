@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hawqlang.ir.plan import BitPlan, Change, ConstraintResult, LayerChoice, Price, RunnerUp, Why
@@ -96,3 +97,10 @@ def _constraint(one: ConstraintResult) -> dict[str, Any]:
         "bound": one.bound,
         "slack": one.slack,
     }
+
+
+def changes_text(changes: Sequence[Change], shown: int) -> str:
+    """Return the layers that differ between two allocations in words, the first ``shown`` by name."""
+    named = [f"{one.layer} {one.before} → {one.after}" for one in changes[:shown]]
+    rest = len(changes) - shown
+    return ", ".join(named) + (f" and {rest} more" if rest > 0 else "")

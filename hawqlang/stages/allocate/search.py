@@ -10,7 +10,6 @@ All limits count work, never time: the same problem gives the same answer everyw
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -50,15 +49,23 @@ class Outcome:
     """Outside these choices every point costs more than ``cost`` and the slack; ``None``: not known."""
 
 
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """What counts as another point as cheap as the cheapest."""
+
+    variables: frozenset[int] | None = None
+    """It takes another choice of one of these; ``None``: not asked."""
+    slack: int = 0
+    """It may cost this much more."""
+
+
 def minimise(
     problem: Problem,
     cost: Coefs,
     limits: Limits,
     start: Point | None = None,
     domain: Domain | None = None,
-    *,
-    tell_apart: Collection[int] = (),
-    slack: int = 0,
+    alike: Alike = Alike(),
 ) -> Outcome:
     """Return the cheapest point of a problem.
 
@@ -68,18 +75,17 @@ def minimise(
         limits: how much work may be done.
         start: a point known to meet the rows.
         domain: the choices to look among; ``None`` for all.
-        tell_apart: variables to look at when asking whether the cheapest point is unique; without
-            them that is not asked.
-        slack: by how much another point may cost more and still counts as cheap as the cheapest.
+        alike: what counts as another point as cheap, when asking whether the cheapest is unique.
     """
     reduced = reduce(problem, everything(problem) if domain is None else domain)
     if reduced is None:
         return Outcome("infeasible")
     own, constant = reduced.fold(cost)
     begin = None if start is None else reduced.shrink(start)
-    asked = frozenset(v for v, old in enumerate(reduced.free) if old in tell_apart)
-    search = _Search(reduced.problem, own, limits, asked if tell_apart else None, slack)
-    found = search.run(begin)
+    asked = None
+    if alike.variables is not None:
+        asked = frozenset(v for v, old in enumerate(reduced.free) if old in alike.variables)
+    found = _Search(reduced.problem, own, limits, Alike(asked, alike.slack)).run(begin)
     return _lifted(found, reduced, constant)
 
 
@@ -110,19 +116,11 @@ def price(cost: Coefs, point: Point) -> int:
 class _Search:
     """One search: the best point so far, and the steps that improve it or prove it best."""
 
-    def __init__(
-        self,
-        problem: Problem,
-        cost: Coefs,
-        limits: Limits,
-        asked: frozenset[int] | None,
-        slack: int,
-    ) -> None:
+    def __init__(self, problem: Problem, cost: Coefs, limits: Limits, alike: Alike) -> None:
         self.problem = problem
         self.cost = cost
         self.limits = limits
-        self.asked = asked
-        self.slack = slack
+        self.alike = alike
         self.best: Point | None = None
         self.improved = False
         self.root: Cut | None = None
@@ -169,8 +167,8 @@ class _Search:
             return self._conclude(root, below(self.problem, self.cost, ceiling, self.limits))
         if not self.improved:
             self._improve(root)
-        if self.asked is not None:
-            verdict = self._apart(self.asked)
+        if self.alike.variables is not None:
+            verdict = self._apart(self.alike.variables)
             if verdict.closed:
                 return replace(self._conclude(root, verdict), unique=not verdict.tied)
         while True:
@@ -186,8 +184,8 @@ class _Search:
         One proof then shows both that nothing is cheaper and whether the best point is unique.
         """
         while True:
-            upper, known = self._price(), Apart(self.best or (), asked, self.slack)
-            verdict = below(self.problem, self.cost, upper + self.slack, self.limits, known)
+            upper, known = self._price(), Apart(self.best or (), asked, self.alike.slack)
+            verdict = below(self.problem, self.cost, upper + self.alike.slack, self.limits, known)
             self.offer(verdict.point)
             if verdict.closed or self._price() == upper:
                 return verdict
@@ -212,7 +210,7 @@ class _Search:
         if not verdict.closed:
             bound = max(root.bound(), min(verdict.bound, upper))
             return Outcome("feasible", best, upper, bound)
-        domain = root.within(everything(self.problem), upper + self.slack)
+        domain = root.within(everything(self.problem), upper + self.alike.slack)
         return Outcome("optimal", best, upper, upper, domain=domain)
 
     def _price(self) -> int:

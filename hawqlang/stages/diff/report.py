@@ -75,7 +75,7 @@ def difference(before: Side, after: Side) -> Difference:
         added=() if alone else tuple(n for n in second if n not in first and n not in paired[1]),
         builds=builds,
         spec=texts or (),
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 

@@ -11,7 +11,7 @@ from hawqlang.arith.width import LIMITS, largest_magnitude, weight_range
 from hawqlang.base import Span
 from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import Diagnostic, HawqError
-from hawqlang.ir.ranges import RangeTable, TensorRange
+from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import Finetune, Input
 from hawqlang.ir.tuning import FineTuning, LayerBias, LayerWeight, Tuning
 from hawqlang.stages.batches import gradient_batch
@@ -29,9 +29,10 @@ from hawqlang.stages.quantize import QuantizedWeight, stored_params
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import Form, LayerNode, range_root
 from hawqlang.stages.tune import Memory
+from hawqlang.stages.tune.reconstruct import replaced
 from hawqlang.stages.zero_shot import SyntheticSamples
 
-__all__ = ["Pupil", "finetune", "with_ranges"]
+__all__ = ["Pupil", "finetune"]
 
 RATE = 1e-4
 """Learning rate of weights where the spec gives none."""
@@ -111,14 +112,6 @@ def finetune(
     return _learned(before, network, memory.store).replace(training=outcome)
 
 
-def with_ranges(table: RangeTable, learned: tuple[TensorRange, ...]) -> RangeTable:
-    """Return a range table in which learned rows replace the calibrated ones."""
-    rows = {(row.tensor, row.bits): row for row in learned}
-    return table.replace(
-        ranges=tuple(rows.get((row.tensor, row.bits), row) for row in table.ranges)
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Judge:
     """Rates the network in training as it would be deployed: rounded, without anything differentiable."""
@@ -136,7 +129,7 @@ class _Judge:
             weights={**pupil.deployment.weights, **network.exported_weights()},
             biases={**pupil.deployment.biases, **network.exported_biases()},
         )
-        table = with_ranges(pupil.table, network.exported_ranges())
+        table = replaced(pupil.table, network.exported_ranges())
         total = 0.0
         with torch.inference_mode():
             deployed = Simulation(pupil.model, table, deployment)

@@ -65,4 +65,4 @@ ACTIVATION_GRANULARITIES: Refusals = {
     "dynamic": _DYNAMIC,
 }
 WEIGHT_GRANULARITIES: Refusals = dict.fromkeys(_CODEBOOKS, _CODEBOOK)
-SCHEMES: Refusals = {**dict.fromkeys(_CODEBOOKS, _CODEBOOK), "dynamic": _DYNAMIC}
+REFUSED_SCHEMES: Refusals = {**dict.fromkeys(_CODEBOOKS, _CODEBOOK), "dynamic": _DYNAMIC}

@@ -7,12 +7,17 @@ from fractions import Fraction
 from typing import Literal, TypeAlias
 
 from hawqlang.ir import spec, syntax
-from hawqlang.stages.resolve import refusals
 from hawqlang.stages.resolve.amounts import Amount
 from hawqlang.stages.resolve.bind import Arguments, Signature, call, fields
 from hawqlang.stages.resolve.constants import amount, ungroup
 from hawqlang.stages.resolve.read import boolean, listed, path, positive, ratio, whole, word
-from hawqlang.stages.resolve.refusals import refuse
+from hawqlang.stages.resolve.refusals import (
+    ACTIVATION_GRANULARITIES,
+    ACTIVATION_RANGES,
+    REFUSED_SCHEMES,
+    WEIGHT_GRANULARITIES,
+    refuse,
+)
 from hawqlang.stages.resolve.report import RejectedError, error
 from hawqlang.stages.resolve.scope import Context
 
@@ -96,13 +101,10 @@ def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
         range=body.read("range", _weight_range, None),
         rounding=body.read("rounding", _rounding, None),
     )
-    if isinstance(found.granularity, spec.GroupSize):
-        size = found.granularity.size
-        ctx.defer(f"granularity = group({size})", body.settings["granularity"].span)
-    if found.scheme == "affine":
-        ctx.defer("affine weights (`scheme = affine`)", body.settings["scheme"].span)
-    if found.rounding == "adaptive":
-        ctx.defer(f"rounding = {found.rounding}", body.settings["rounding"].span)
+    if found.rounding == "adaptive" and (
+        found.scheme == "affine" or isinstance(found.granularity, spec.GroupSize)
+    ):
+        ctx.defer("rounding = adaptive of affine weights or groups", body.settings["rounding"].span)
     return found
 
 
@@ -119,18 +121,12 @@ def activation_block(block: syntax.Block, ctx: Context) -> ActivationChanges:
 
 def accumulator(expr: syntax.Expr, ctx: Context) -> Accumulator:
     """Return the type of sums."""
-    found: Accumulator = word(expr, ctx, ACCUMULATORS, "an accumulator")
-    if found != "int32":
-        ctx.defer(f"accumulator = {found}", expr.span)
-    return found
+    return word(expr, ctx, ACCUMULATORS, "an accumulator")
 
 
 def effort(expr: syntax.Expr, ctx: Context) -> Effort:
     """Return how hard ranges and rounding are optimised."""
-    found: Effort = word(expr, ctx, EFFORTS, "a level of effort")
-    if found != "fast":
-        ctx.defer(f"effort = {found}", expr.span)
-    return found
+    return word(expr, ctx, EFFORTS, "a level of effort")
 
 
 def residual(expr: syntax.Expr, ctx: Context) -> Literal[8, 16, 32]:
@@ -144,7 +140,7 @@ def residual(expr: syntax.Expr, ctx: Context) -> Literal[8, 16, 32]:
 
 
 def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
-    refuse(expr, ctx, refusals.WEIGHT_GRANULARITIES)
+    refuse(expr, ctx, WEIGHT_GRANULARITIES)
     before = ctx.sink.errors
     arguments = call(expr, ctx, "a granularity of weights", _GRANULARITIES)
     if arguments.function == "group":
@@ -156,7 +152,7 @@ def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
 
 
 def _scheme(expr: syntax.Expr, ctx: Context) -> Scheme:
-    refuse(expr, ctx, refusals.SCHEMES)
+    refuse(expr, ctx, REFUSED_SCHEMES)
     return word(expr, ctx, SCHEMES, "a scheme")
 
 
@@ -165,7 +161,7 @@ def _rounding(expr: syntax.Expr, ctx: Context) -> Rounding:
 
 
 def _per_tensor(expr: syntax.Expr, ctx: Context) -> Literal["per_tensor"]:
-    refuse(expr, ctx, refusals.ACTIVATION_GRANULARITIES)
+    refuse(expr, ctx, ACTIVATION_GRANULARITIES)
     only: tuple[Literal["per_tensor"], ...] = ("per_tensor",)
     return word(expr, ctx, only, "a granularity of activations")
 
@@ -175,7 +171,7 @@ def _weight_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
 
 
 def _activation_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
-    refuse(expr, ctx, refusals.ACTIVATION_RANGES)
+    refuse(expr, ctx, ACTIVATION_RANGES)
     return _range(expr, ctx, "a range of activations", _ACTIVATION_RANGES)
 
 

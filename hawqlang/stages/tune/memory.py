@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hawqlang.cache import Cache, TensorStore, digest
-from hawqlang.ir.tuning import FittedLayer
+from hawqlang.ir.tuning import FittedBlock, FittedLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +29,7 @@ class Memory:
     def layer(self, name: str, fit: Callable[[], FittedLayer]) -> FittedLayer:
         """Return what a layer was settled at; ``fit`` finds it where that is not known."""
         return self.cache.step(digest("fit layer", self.key, name), FittedLayer, fit)
+
+    def block(self, name: str, fit: Callable[[], FittedBlock]) -> FittedBlock:
+        """Return what the block that ends at value ``name`` was settled at."""
+        return self.cache.step(digest("fit block", self.key, name), FittedBlock, fit)

@@ -1,11 +1,12 @@
 """What a least-squares fit of a layer needs of its samples: sums of products, never the samples themselves.
 
 A convolution is a linear map of the columns under its kernel, ``y = W x + b``, one map a group. Its squared output
-error depends on the columns through a few sums alone,
+error depends on the columns through means and second moments alone,
 
-    E = Σ (W x + b - y)² = tr(W Sxx W') - 2 tr(W Sxy) + Syy + …,
+    E|W x + b - y|² = tr(W Cxx W' - 2 W Cxy + Cyy) + |W x̄ + b - ȳ|²,
 
-which are accumulated in float64 over the samples, at a fixed random choice of output positions.
+which are accumulated in float64 over the samples, at a fixed random choice of output positions. Everything is summed
+about the mean of the first portion, so that inputs that hardly vary lose no digits.
 """
 
 from __future__ import annotations
@@ -24,24 +25,25 @@ ROWS = 2048
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Means over columns, float64; ``G`` groups of ``R`` outputs and ``K`` inputs each."""
+    """Means and centred second moments over columns, float64; ``G`` groups of ``R`` outputs and ``K`` inputs each."""
 
     count: int
     xx: torch.Tensor
-    """``(G, K, K)``: of x·x'."""
+    """``(G, K, K)``: of (x - x̄)(x - x̄)'."""
     yx: torch.Tensor
-    """``(G, R, K)``: of y·x'."""
+    """``(G, R, K)``: of (y - ȳ)(x - x̄)'."""
+    yy: torch.Tensor
+    """``(G, R)``: of (y - ȳ)²."""
     x: torch.Tensor
     """``(G, K)``."""
     y: torch.Tensor
     """``(G, R)``."""
-    yy: torch.Tensor
-    """``(G, R)``: of y²."""
 
-    def centred(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return ``xx`` and ``yx`` about the means, which is what counts where the bias is free."""
-        xx = self.xx - self.x[:, :, None] * self.x[:, None, :]
-        return xx, self.yx - self.y[:, :, None] * self.x[:, None, :]
+    def about(self, bias: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return second moments of x, and of what a given bias ``(G, R)`` leaves of y with x, both about 0."""
+        rest = self.y - bias
+        xx = self.xx + self.x[:, :, None] * self.x[:, None, :]
+        return xx, self.yx + rest[:, :, None] * self.x[:, None, :]
 
     def bias(self, weight: torch.Tensor) -> torch.Tensor:
         """Return the bias ``(G, R)`` with which ``weight`` has the wanted mean output."""
@@ -49,13 +51,9 @@ class Moments:
 
     def error(self, weight: torch.Tensor, bias: torch.Tensor) -> float:
         """Return the mean squared output error of ``weight (G, R, K)`` and ``bias (G, R)``, summed over outputs."""
-        return float(self.errors(weight, bias).sum())
-
-    def errors(self, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        """Return the mean squared error ``(G, R)`` of each output."""
-        mean = (weight @ self.x[:, :, None])[:, :, 0]
-        quadratic = ((weight @ self.xx) * weight).sum(2) - 2 * (weight * self.yx).sum(2) + self.yy
-        return (quadratic + bias * (bias + 2 * mean - 2 * self.y)).clamp_min(0)
+        spread = ((weight @ self.xx) * weight).sum(2) - 2 * (weight * self.yx).sum(2) + self.yy
+        shift = self.bias(weight) - bias
+        return float((spread.clamp_min(0) + shift.square()).sum())
 
 
 class Sums:
@@ -68,25 +66,35 @@ class Sums:
             return torch.zeros(groups, *shape, dtype=torch.float64)
 
         self.count = 0
-        self.xx, self.yx = zeros(inputs, inputs), zeros(outputs, inputs)
-        self.x, self.y, self.yy = zeros(inputs), zeros(outputs), zeros(outputs)
+        self._xx, self._yx, self._yy = zeros(inputs, inputs), zeros(outputs, inputs), zeros(outputs)
+        self._x, self._y = zeros(inputs), zeros(outputs)
+        self._origin: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def add(self, x: torch.Tensor, y: torch.Tensor) -> None:
         """Take in columns ``x (G, M, K)`` and what is wanted of them, ``y (G, M, R)``, float32."""
+        if self._origin is None:
+            self._origin = (x.mean(1, keepdim=True), y.mean(1, keepdim=True))
         self.count += x.shape[1]
         for start in range(0, x.shape[1], ROWS):
-            a, b = x[:, start : start + ROWS], y[:, start : start + ROWS]
-            self.xx += a.mT @ a
-            self.yx += b.mT @ a
-        self.x += x.sum(1, dtype=torch.float64)
-        self.y += y.sum(1, dtype=torch.float64)
-        self.yy += y.square().sum(1, dtype=torch.float64)
+            a = x[:, start : start + ROWS] - self._origin[0]
+            b = y[:, start : start + ROWS] - self._origin[1]
+            self._xx += a.mT @ a
+            self._yx += b.mT @ a
+            self._x += a.sum(1, dtype=torch.float64)
+            self._y += b.sum(1, dtype=torch.float64)
+            self._yy += b.square().sum(1, dtype=torch.float64)
 
     def moments(self) -> Moments:
-        """Return the means."""
+        """Return means and centred second moments; 0 without any column."""
         n = max(self.count, 1)
+        x, y = self._x / n, self._y / n
         return Moments(
-            self.count, self.xx / n, self.yx / n, self.x / n, self.y / n, self.yy / n
+            count=self.count,
+            xx=self._xx / n - x[:, :, None] * x[:, None, :],
+            yx=self._yx / n - y[:, :, None] * x[:, None, :],
+            yy=(self._yy / n - y.square()).clamp_min(0),
+            x=x if self._origin is None else x + self._origin[0][:, 0],
+            y=y if self._origin is None else y + self._origin[1][:, 0],
         )
 
 

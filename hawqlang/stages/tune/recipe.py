@@ -8,8 +8,8 @@ network's, on samples that nothing was fitted on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -22,7 +22,9 @@ from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import layer_nodes
+from hawqlang.stages.tune.equalize import equalized
 from hawqlang.stages.tune.memory import Memory
+from hawqlang.stages.tune.reconstruct import Walk, most_samples, reconstruct
 from hawqlang.stages.tune.reference import Reference
 from hawqlang.stages.tune.replay import (
     LEAST_SAMPLES,
@@ -31,7 +33,7 @@ from hawqlang.stages.tune.replay import (
     held_out,
     sample_limit,
 )
-from hawqlang.stages.tune.sequential import fit_layers
+from hawqlang.stages.tune.sequential import apply, complete, fit_layers, untouched
 
 ATTEMPTS: tuple[tuple[Correction, ...], ...] = (
     ("bias",),
@@ -51,22 +53,6 @@ WORDS: Mapping[Correction, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """The attempt that held-out samples liked best."""
-
-    layers: tuple[FittedLayer, ...]
-    """Empty where nothing beat plain rounding."""
-    trials: tuple[Trial, ...]
-    fitted: int
-    held_out: int
-
-    @property
-    def error(self) -> float:
-        """Return the error of what was chosen."""
-        return min(trial.error for trial in self.trials)
-
-
-@dataclass(slots=True)
 class Bench:
     """A network, its samples, and what is known of them."""
 
@@ -75,16 +61,18 @@ class Bench:
     deployment: Deployment
     replay: Replay
     reference: Reference
-    trials: list[Trial] = field(default_factory=list[Trial])
 
     @property
     def held(self) -> torch.Tensor:
         """Return which samples are held out."""
         return held_out(self.replay.count)
 
-    def simulation(self) -> Simulation:
-        """Return the network rounded to nearest."""
-        return Simulation(self.model, self.table, self.deployment)
+    samples: Stream
+    trials: list[Trial] = field(default_factory=list[Trial])
+
+    def simulation(self, table: RangeTable | None = None) -> Simulation:
+        """Return the network rounded to nearest, in the calibrated ranges or in others."""
+        return Simulation(self.model, table or self.table, self.deployment)
 
     def judge(self, logits: torch.Tensor) -> float:
         """Return the error of held-out samples' logits."""
@@ -95,6 +83,23 @@ class Bench:
         kept = not self.trials or error < min(trial.error for trial in self.trials)
         self.trials.append(Trial(corrections=corrections, error=error, kept=kept))
         return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The attempt that held-out samples liked best."""
+
+    layers: tuple[FittedLayer, ...]
+    """Empty where nothing beat plain rounding."""
+    bench: Bench
+    """The network they belong to: the given one, or the same function with equalized weights."""
+    table: RangeTable
+    """Ranges of everything that is stored."""
+
+    @property
+    def corrections(self) -> tuple[Correction, ...]:
+        """Return what was kept."""
+        return next(t.corrections for t in reversed(self.bench.trials) if t.kept)
 
 
 def adaptive(settings: LayerSettings) -> bool:
@@ -128,7 +133,7 @@ def bench(
     replay = Replay(plain, room)
     if replay.count < LEAST_SAMPLES:
         return None
-    return Bench(model, table, deployment, replay, Reference(model, room))
+    return Bench(model, table, deployment, replay, Reference(model, room), room)
 
 
 def close_form(bench: Bench, memory: Memory, feedback: Feedback) -> Chosen:
@@ -158,8 +163,70 @@ def close_form(bench: Bench, memory: Memory, feedback: Feedback) -> Chosen:
             best = found
         else:
             feedback.report(dropped(bench.trials))
-    held = int(bench.held.sum())
-    return Chosen(best, tuple(bench.trials), bench.replay.count - held, held)
+    return Chosen(best, bench, bench.table)
+
+
+def equalize(
+    chosen: Chosen,
+    ranges_of: Callable[[FloatModel], RangeTable],
+    memory: Memory,
+    feedback: Feedback,
+) -> Chosen:
+    """Return the same corrections on equalized weights, or the choice itself where those are better.
+
+    Args:
+        chosen: Where the closed form ended.
+        ranges_of: Calibrates a network again.
+        memory: Remembers settled layers.
+        feedback: Gets layers done, and a note where nothing came of it (HQ432).
+    """
+    bench, settings = chosen.bench, chosen.bench.deployment.settings
+    model = equalized(bench.model)
+    if model is bench.model or not all(adaptive(own) for own in settings.values()):
+        return chosen
+    table = ranges_of(model)
+    even = replace(bench, model=model, table=table, reference=Reference(model, bench.samples))
+    corrections: tuple[Correction, ...] = ("equalized", *chosen.corrections)
+    replay = bench.replay.again(even.simulation())
+    own = memory.of(corrections)
+    even.reference.outputs(layer_nodes(model.graph)[0])
+    found = fit_layers(replay, even.reference, allowed(corrections, settings), own, feedback)
+    error = even.judge(replay.codes[replay.simulation.logits][bench.held])
+    if bench.try_out(corrections, error):
+        whole = tuple(complete(replay.simulation, row, own) for row in found)
+        return Chosen(whole, even, table)
+    feedback.report(dropped(bench.trials))
+    return chosen
+
+
+def descend(chosen: Chosen, memory: Memory, seed: int, feedback: Feedback) -> Chosen:
+    """Return what gradient reconstruction makes of a choice, or the choice itself where that is better.
+
+    Args:
+        chosen: Where the closed form ended.
+        memory: Remembers settled blocks.
+        seed: Draws batches.
+        feedback: Gets blocks done, and a note where nothing came of it (HQ432).
+    """
+    bench = chosen.bench
+    graph, settings = bench.model.graph, bench.deployment.settings
+    start = {node.name: untouched(node.name) for node in layer_nodes(graph)}
+    start |= {row.layer: row for row in chosen.layers}
+    count = min(bench.replay.count, most_samples(graph))
+    some = torch.arange(bench.replay.count) < count
+    x = torch.cat(list(bench.samples.first(count).batches(bench.replay.size)))
+    walk = Walk(bench.replay.again(bench.simulation(), some), bench.model, bench.table, x)
+    trainable = frozenset(name for name in start if adaptive(settings[name]))
+    own = memory.of("reconstructed", *(row.model_dump_json() for row in start.values()))
+    layers = reconstruct(walk, start, trainable, own, seed, feedback)
+    final = bench.replay.again(bench.simulation(walk.table), bench.held)
+    for row in layers:
+        apply(final.simulation, row, memory)
+    steps: tuple[Correction, ...] = (*chosen.corrections, "reconstructed")
+    if bench.try_out(steps, bench.judge(final.finish())):
+        return Chosen(layers, bench, walk.table)
+    feedback.report(dropped(bench.trials))
+    return chosen
 
 
 def dropped(trials: list[Trial]) -> Diagnostic:

@@ -1,7 +1,7 @@
 """What the float network gives at every layer: the targets of a fit, a bounded part of them at a time.
 
-Outputs are kept at a fixed random choice of positions, for as many layers as :data:`BYTES` allows. When the fit comes to
-a layer beyond those, the float network runs again for the next ones.
+Outputs are kept at a fixed random choice of positions, for as many layers as :data:`BYTES` allows. When the fit comes
+to a layer beyond those, the float network runs again for the next ones.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Reference:
     """``(N, F)``, once :meth:`outputs` was asked for the first layer."""
     passes: int = 0
     """How often the float network ran."""
-    _kept: dict[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
+    kept: dict[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
+    """Float outputs of some consecutive layers, by name."""
 
     def positions(self, node: LayerNode) -> torch.Tensor:
         """Return the output positions of a layer that are looked at, ascending; ``(P,)``."""
@@ -46,19 +47,21 @@ class Reference:
 
     def outputs(self, node: LayerNode) -> torch.Tensor:
         """Return a layer's float outputs at its positions, ``(N, OC, P)`` or ``(N, OF)``."""
-        if node.name not in self._kept:
+        if node.name not in self.kept:
             self._collect(node)
-        return self._kept[node.name]
+        return self.kept[node.name]
 
     def _collect(self, node: LayerNode) -> None:
         """Run the network for the layers from ``node`` on, as many as the bound allows."""
         graph = self.model.graph
-        self._kept.clear()
+        self.kept.clear()
         wanted: dict[str, LayerNode] = {}
         room = BYTES
         layers = layer_nodes(graph)
         for layer in layers[layers.index(node) :]:
-            room -= 4 * self.samples.count * graph.shape(layer.output)[0] * len(self.positions(layer))
+            room -= (
+                4 * self.samples.count * graph.shape(layer.output)[0] * len(self.positions(layer))
+            )
             if wanted and room < 0:
                 break
             wanted[layer.output] = layer
@@ -78,4 +81,4 @@ class Reference:
         self.passes += 1
         self.logits = torch.cat(logits)
         for name in list(parts):
-            self._kept[name] = torch.cat(parts.pop(name))
+            self.kept[name] = torch.cat(parts.pop(name))

@@ -71,7 +71,7 @@ class Replay:
         ends = range(0, self.count, self.size)
         return tuple(slice(a, min(a + self.size, self.count)) for a in ends)
 
-    def stored(self, key: Key, at: slice) -> torch.Tensor:
+    def stored(self, key: Key, at: slice | torch.Tensor) -> torch.Tensor:
         """Return some samples of a stored tensor as reals, or what a layer accumulates of them."""
         if key.form is None:
             return self.simulation.accumulate(key.value, lambda k: self.stored(k, at))

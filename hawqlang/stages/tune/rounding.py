@@ -1,6 +1,6 @@
 """Integers for a weight whose inputs are known: chosen by the error of the layer's output, not of the weight.
 
-With ``H`` the second moment of the layer's centred input and ``T`` the weight that is wanted, a choice ``Q = s·q`` costs
+With ``H`` the second moment of the layer's centred input and ``T`` the weight that is wanted, ``Q = s·q`` costs
 
     E = Σ_r (Q_r - T_r) H (Q_r - T_r)'.
 
@@ -14,9 +14,12 @@ With ``H`` the second moment of the layer's centred input and ``T`` the weight t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+
+_factorize: Callable[..., tuple[torch.Tensor, torch.Tensor]] = torch.linalg.cholesky_ex  # pyright: ignore[reportUnknownVariableType]
 
 RIDGE = 0.01
 """Pull of the refit towards the trained weight, in units of the mean diagonal of H."""
@@ -68,6 +71,17 @@ def ridge_of(h: torch.Tensor, share: float) -> torch.Tensor:
     return (share * mean).clamp_min(floor)[:, None, None] * torch.eye(h.shape[1], dtype=h.dtype)
 
 
+def cholesky(h: torch.Tensor, *, upper: bool = False) -> torch.Tensor:
+    """Return the Cholesky factor of each matrix ``(G, K, K)``, its diagonal raised where rounding errors ask for it."""
+    share = 1e-12
+    while True:
+        factor, info = _factorize(h, upper=upper)
+        if not bool(info.any()):
+            return factor
+        h = h + ridge_of(h.abs(), share)
+        share *= 100
+
+
 def refit(weight: torch.Tensor, h: torch.Tensor, yx: torch.Tensor) -> torch.Tensor:
     """Return the weight ``(G, R, K)`` that gives the wanted output best, pulled towards ``weight``.
 
@@ -79,7 +93,7 @@ def refit(weight: torch.Tensor, h: torch.Tensor, yx: torch.Tensor) -> torch.Tens
         yx: Centred product moment of the wanted output and the input, ``(G, R, K)``.
     """
     pull = ridge_of(h, RIDGE)
-    factor = torch.linalg.cholesky(h + pull)
+    factor = cholesky(h + pull)
     return torch.cholesky_solve((yx + weight @ pull).mT, factor).mT
 
 
@@ -89,8 +103,8 @@ def metric(h: torch.Tensor) -> Metric:
     order = damped.diagonal(dim1=1, dim2=2).argsort(dim=1, descending=True, stable=True)
     sorted_ = damped.gather(1, order[:, :, None].expand_as(h))
     sorted_ = sorted_.gather(2, order[:, None, :].expand_as(h))
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(sorted_))
-    return Metric(damped, order, torch.linalg.cholesky(inverse, upper=True))
+    inverse = torch.cholesky_inverse(cholesky(sorted_))
+    return Metric(damped, order, cholesky(inverse, upper=True))
 
 
 def round_with_feedback(

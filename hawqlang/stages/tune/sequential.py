@@ -124,9 +124,28 @@ def apply(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> None:
     simulation.set_layer(fitted.layer, weight, memory.store.get(fitted.bias.bias))
 
 
-def observe(
-    replay: Replay, reference: Reference, node: LayerNode
-) -> tuple[Moments, Moments]:
+def untouched(layer: str) -> FittedLayer:
+    """Return a layer that keeps what it has."""
+    return FittedLayer(
+        layer=layer, weight=None, bias=None, kept=(), error_before=0.0, error_after=0.0
+    )
+
+
+def complete(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> FittedLayer:
+    """Return a layer with weight and bias written out also where they are the simulation's own."""
+    put = memory.store.put
+    own = simulation.weights[fitted.layer]
+    node = next(n for n in layer_nodes(simulation.graph) if n.name == fitted.layer)
+    weight = LayerWeight(layer=fitted.layer, q=put(own.q), scale=put(own.scale))
+    bias = LayerBias(layer=fitted.layer, bias=put(simulation.own_bias(node)))
+    return fitted.replace(
+        weight=fitted.weight or weight,
+        bias=fitted.bias or bias,
+        kept=("equalized", *fitted.kept),
+    )
+
+
+def observe(replay: Replay, reference: Reference, node: LayerNode) -> tuple[Moments, Moments]:
     """Return the moments of a layer's quantized input and float output: samples to fit on, and held-out ones."""
     simulation = replay.simulation
     weight = simulation.weight(node.name)
@@ -155,9 +174,7 @@ def fit_layer(
     """Return a layer with every allowed correction that held-out samples confirm."""
     simulation = replay.simulation
     if not allowed:
-        return FittedLayer(
-            layer=node.name, weight=None, bias=None, kept=(), error_before=0.0, error_after=0.0
-        )
+        return untouched(node.name)
     problem = _Problem(node, simulation, allowed, *observe(replay, reference, node))
     judged = problem.judged
     start = _State(
@@ -174,7 +191,7 @@ def fit_layer(
             got = judged.error(tried.weight, tried.bias)
             if got < error and _fits(problem, tried):
                 current, error = tried, got
-    spread = float((judged.yy - judged.y.square()).sum()) or 1.0
+    spread = float(judged.yy.sum()) or 1.0
     put = memory.store.put
     weight = None
     if current.rounded is not None:
@@ -208,8 +225,8 @@ def _aims(problem: _Problem) -> tuple[torch.Tensor, torch.Tensor]:
     """Return second moments of the input, and of the output with it: about their means where the bias is free."""
     fitted = problem.fitted
     if problem.free_bias:
-        return fitted.centred()
-    return fitted.xx, fitted.yx - problem.own_bias[:, :, None] * fitted.x[:, None, :]
+        return fitted.xx, fitted.yx
+    return fitted.about(problem.own_bias)
 
 
 def _rounded(
@@ -219,7 +236,9 @@ def _rounded(
     simulation, node = problem.simulation, problem.node
     limit = weight_limit(simulation.deployment.precision[node.name].wbits)
     if step == "rounding":
-        scale = torch.from_numpy(simulation.weights[node.name].scale).reshape(problem.fitted.y.shape)
+        scale = torch.from_numpy(simulation.weights[node.name].scale).reshape(
+            problem.fitted.y.shape
+        )
         return round_at(problem.trained, scale, by, limit)
     least = least_weight_scale(problem.own_bias.numpy(), problem.x_scale)
     settings = simulation.deployment.settings[node.name].weights
@@ -245,5 +264,5 @@ def _fits(problem: _Problem, tried: _State) -> bool:
 
 
 def _integers(found: Rounded, like: QuantizedWeight) -> QuantizedWeight:
-    q = found.q.reshape(like.q.shape).numpy().astype(like.q.dtype)
+    q = found.q.reshape(like.q.shape).numpy().astype(np.int8)
     return QuantizedWeight(np.ascontiguousarray(q), found.scale.reshape(-1).numpy().copy())

@@ -13,12 +13,12 @@ from hawqlang.base import Precision
 from hawqlang.diagnostics import HawqError
 from hawqlang.interpret import logits as integer_logits
 from hawqlang.ops import Conv2d
-from hawqlang.stages.finetune import with_ranges
 from hawqlang.stages.finetune.mean_field import MeanField, level_bits
 from hawqlang.stages.float_model import preprocess
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight, quantize_weight
 from hawqlang.stages.simulate import Simulation
+from hawqlang.stages.tune.reconstruct import replaced
 from tests.unit.stages.finetune.lesson_nets import KIND, drawn, method, network, pupil, train
 
 RNG = np.random.default_rng(0)
@@ -93,7 +93,7 @@ def test_a_network_of_levels_is_lowered_as_it_was_trained(
     assert len(np.unique(weights["fc"].q)) > len(levels)  # at 8 bits it learns on its own grid
     program, _ = lower(
         model.graph,
-        with_ranges(who.table, found.ranges),
+        replaced(who.table, found.ranges),
         who.deployment.precision,
         LowerSettings(KIND, who.deployment.settings, 8),
         store,
@@ -101,7 +101,7 @@ def test_a_network_of_levels_is_lowered_as_it_was_trained(
     )
     deployed = Simulation(
         model,
-        with_ranges(who.table, found.ranges),
+        replaced(who.table, found.ranges),
         replace(who.deployment, weights=weights, biases=biases),
     )
     with torch.inference_mode():

@@ -10,7 +10,7 @@ import torch
 
 from hawqlang.base import Precision
 from hawqlang.interpret import logits as integer_logits
-from hawqlang.stages.finetune import Pupil, with_ranges
+from hawqlang.stages.finetune import Pupil
 from hawqlang.stages.finetune.quantizers import LearnedStep
 from hawqlang.stages.finetune.trainable import Trainable
 from hawqlang.stages.float_model import preprocess
@@ -18,6 +18,7 @@ from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight, quantize_weight, weight_limit
 from hawqlang.stages.simulate import Simulation
 from hawqlang.stages.structure import LayerNode, layer_nodes
+from hawqlang.stages.tune.reconstruct import replaced
 from tests.unit.stages.finetune.lesson_nets import KIND, W2A3, W8A8, drawn, method, network, pupil
 
 
@@ -40,9 +41,7 @@ def deployed(who: Pupil, network: Trainable, dtype: torch.dtype = torch.float64)
     deployment = replace(
         who.deployment, weights=network.exported_weights(), biases=network.exported_biases()
     )
-    return Simulation(
-        who.model, with_ranges(who.table, network.exported_ranges()), deployment, dtype
-    )
+    return Simulation(who.model, replaced(who.table, network.exported_ranges()), deployment, dtype)
 
 
 @pytest.mark.parametrize("inner", [W2A3, Precision(wbits=4, abits=8), W8A8], ids=str)
@@ -94,7 +93,7 @@ def test_the_integer_program_gives_the_trained_answers() -> None:
     disturb(learner)
     program, scales = lower(
         model.graph,
-        with_ranges(who.table, learner.exported_ranges()),
+        replaced(who.table, learner.exported_ranges()),
         who.deployment.precision,
         LowerSettings(KIND, who.deployment.settings, 8),
         store,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from hawqlang.base import Precision
@@ -56,14 +58,15 @@ def test_recorded_sensitivities_hold_while_what_they_rest_on_stays() -> None:
     assert recorded(None, origin(), build()) is None
 
 
-@pytest.mark.parametrize(
-    "method", [FileSensitivity(path="s.json"), NamedSensitivity(kind="fisher")]
-)
-def test_what_is_read_from_a_file_is_read_again(
-    method: FileSensitivity | NamedSensitivity,
-) -> None:
-    spec = build().replace(sensitivity=method)
+def test_what_is_read_from_a_file_is_read_again() -> None:
+    spec = build().replace(sensitivity=FileSensitivity(path="s.json"))
     assert recorded(planned(origin(), plan(spec, TABLE), TABLE), origin(), spec) is None
+
+
+@pytest.mark.parametrize("kind", ["fisher", "mse", "kl", "measured"])
+def test_what_was_measured_in_any_way_is_used(kind: Any) -> None:
+    spec = build().replace(sensitivity=NamedSensitivity(kind=kind))
+    assert recorded(planned(origin(), plan(spec, TABLE), TABLE), origin(), spec) == TABLE
 
 
 def test_where_no_layer_has_a_choice_nothing_is_recorded_as_measured() -> None:
