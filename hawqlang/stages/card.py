@@ -154,7 +154,7 @@ def _method(outcome: Outcome) -> list[tuple[str, str]]:
     return [
         ("First and last layer", f"{first.precision}, {last.precision}"),
         ("Precisions allowed", ", ".join(allowed)),
-        ("Weights", f"{build.weights.granularity}, {build.weights.scheme}, round to nearest even"),
+        ("Weights", _weights(build)),
         ("Activations", f"per tensor, {outcome.ranges.scheme}, static, after ReLU"),
         ("Ranges", outcome.ranges.method),
         ("Calibration data", outcome.calibration),
@@ -163,6 +163,19 @@ def _method(outcome: Outcome) -> list[tuple[str, str]]:
         ("Batch norm", "folded before quantization"),
         ("Fine-tuning", "none"),
     ]
+
+
+def _weights(build: Build) -> str:
+    """Return how weights become integers, in words."""
+    own = build.weights
+    grain = (
+        own.granularity if isinstance(own.granularity, str) else f"group({own.granularity.size})"
+    )
+    nearest = "round to nearest even"
+    rounding = (
+        f"rounded stochastically, seed {build.seed}" if own.rounding == "stochastic" else nearest
+    )
+    return f"{grain}, {own.scheme}, {rounding}"
 
 
 def _arithmetic(outcome: Outcome) -> list[tuple[str, str]]:
