@@ -6,23 +6,24 @@ trace that varies log-normally and falls with depth, times the error of uniform 
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hawqlang.base import Precision, Span
+from hawqlang.diagnostics import HawqError
 from hawqlang.ir.layers import Layer, LayerTable
 from hawqlang.ir.spec import (
     Build,
+    Comparator,
     Compare,
     Constraint,
     Device,
     Dimension,
+    Glob,
     Goal,
     Keyword,
     LayersSource,
@@ -30,10 +31,17 @@ from hawqlang.ir.spec import (
     Metric,
     MetricTerm,
     Model,
+    PropertyCompare,
+    PropertyOf,
+    PropertyValue,
     Same,
     Target,
     Term,
 )
+from hawqlang.stages.import_model.layer_file import read_layer_table
+from hawqlang.stages.resolve import resolve_file
+
+HAWQ_V3 = Path(__file__).resolve().parent.parent / "specs" / "examples" / "hawq_v3"
 
 SPAN = Span(file="benchmark.hawq", line=1, column=1, end_line=1, end_column=2)
 
@@ -163,40 +171,72 @@ def instance(network: str, count: int, share: Fraction, seed: int) -> tuple[Buil
     return _build(offered, constraints), table
 
 
-def hawq_v3(folder: Path) -> Iterator[tuple[str, Build, LayerTable]]:
-    """Yield the 18 allocation problems of HAWQ-V3's authors: one resource limited at a time.
+def conflict(named: int, seed: int) -> tuple[Build, LayerTable]:
+    """Return a build with ``named`` constraints of which some cannot be met together.
 
-    A limit lies a quarter, half or three quarters of the way from all at 4 to all at 8 bits.
+    Most ask for a least width of a layer of ResNet101; some limit stages, work and latency. The
+    size allowed lies below what those widths need, so that many of them take part.
     """
-    data = json.loads((folder / "hawq_v3_ilp.json").read_text(encoding="utf-8"))
-    offered = (Precision(wbits=4, abits=4), Precision(wbits=8, abits=8))
-    metrics: tuple[Metric, ...] = ("size", "bops", "latency")
-    for network, model in data["models"].items():
-        table = _hawq_v3_table(model, offered)
-        for metric in metrics:
-            for level, share in (("high", 3), ("medium", 2), ("low", 1)):
-                limit = _limit(metric, Fraction(share, 4), *offered)
-                yield f"{network}, {metric}, {level}", _build(offered, [limit, _tied()]), table
+    rng = np.random.default_rng([seed, named])
+    spec, table = instance("resnet101", 5, Fraction(1, 2), seed)
+    chosen = [table.layers[int(i)] for i in rng.permutation(len(table.layers))][: named - 6]
+    floors = [int(rng.choice((4, 6, 8))) for _ in chosen]
+    stated = [_wbits(one.name, ">=", bits) for one, bits in zip(chosen, floors, strict=True)]
+    stated += [_wbits(table.layers[k].name, "<=", 8) for k in range(named - 6 - len(stated))]
+    least = {one.name: bits for one, bits in zip(chosen, floors, strict=True)}
+    needed = sum(one.params * least.get(one.name, 2) for one in table.layers)
+    bare = 2 * sum(one.params for one in table.layers)
+    stated += [_part("size", f"layer{stage}.*", Fraction(9, 10)) for stage in (1, 2, 3, 4)]
+    stated.append(_limit("bops", Fraction(9, 10), *_ends(spec)))
+    stated.append(_size(Fraction(bare + (needed - bare) * 2 // 3, 8)))
+    order = [stated[int(i)] for i in rng.permutation(len(stated))]
+    lines = (
+        one.replace(name=f"c{i}", span=SPAN.replace(line=i + 1, end_line=i + 1))
+        for i, one in enumerate(order)
+    )
+    return spec.replace(constraints=tuple(lines)), table
 
 
-def _hawq_v3_table(model: dict[str, Any], offered: tuple[Precision, ...]) -> LayerTable:
-    layers: list[Layer] = []
-    for i, name in enumerate(model["layers"]):
-        trace, error, time = (
-            model[key] for key in ("hutchinson_trace_mean", "weight_error_sq", "latency_ms")
-        )
-        layers.append(
-            Layer(
-                name=name,
-                kind="conv",
-                params=round(model["params_millions"][i] * 2**20),
-                macs=round(model["macs_millions"][i] * 10**6),
-                sensitivity=tuple((p, trace[i] * error[f"w{p.wbits}"][i]) for p in offered),
-                latency_us=tuple((p, time[str(p)][i] * 1000) for p in offered),
-            )
-        )
-    ties = tuple(tuple(model["layers"][i] for i in pair) for pair in model["tied_pairs"])
-    return LayerTable(layers=tuple(layers), shared_input=ties, from_file=True)
+def _ends(spec: Build) -> tuple[Precision, Precision]:
+    return spec.precision[0], spec.precision[-1]
+
+
+def _wbits(name: str, op: Comparator, bits: int) -> Constraint:
+    left = PropertyOf(property="wbits", selector=Glob(pattern=name, span=SPAN))
+    predicate = PropertyCompare(op=op, left=left, right=PropertyValue(value=bits), span=SPAN)
+    text = f'wbits("{name}") {op} {bits}'
+    return Constraint(name="bits", predicate=predicate, text=text, span=SPAN)
+
+
+def _part(metric: Metric, pattern: str, share: Fraction) -> Constraint:
+    selector = Glob(pattern=pattern, span=SPAN)
+    own = MetricTerm(metric=metric, selector=selector)
+    widest = own.replace(at=Precision(wbits=8, abits=8))
+    left = Linear(dimension="size", terms=(Term(coefficient=Fraction(1), of=own),))
+    right = Linear(dimension="size", terms=(Term(coefficient=share, of=widest),))
+    text = f'{metric}("{pattern}") <= {float(100 * share):g}% of {metric}(w8a8, "{pattern}")'
+    predicate = Compare(op="<=", left=left, right=right, span=SPAN)
+    return Constraint(name="part", predicate=predicate, text=text, span=SPAN)
+
+
+def _size(most: Fraction) -> Constraint:
+    own = Term(coefficient=Fraction(1), of=MetricTerm(metric="size"))
+    left = Linear(dimension="size", terms=(own,))
+    right = Linear(dimension="size", constant=most)
+    predicate = Compare(op="<=", left=left, right=right, span=SPAN)
+    return Constraint(name="fits", predicate=predicate, text=f"size <= {most} B", span=SPAN)
+
+
+def hawq_v3() -> Iterator[tuple[str, Build, LayerTable]]:
+    """Yield the 18 allocation problems of HAWQ-V3's authors: the builds of specs/examples/hawq_v3."""
+    for network in ("resnet18", "resnet50"):
+        spec, found = resolve_file(HAWQ_V3 / f"{network}.hawq", overrides={})
+        if spec is None:
+            raise HawqError(*found)
+        for build in spec.builds:
+            if isinstance(build.model.source, LayersSource):
+                table = read_layer_table(Path(build.model.source.path))
+                yield build.name.replace("_", ", "), build, table
 
 
 def _layers(

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import EXAMPLES, ROOT, show, write_results
+from common import ROOT, example, forget, show, write_results
 from nets import NETS
 
 MIB = 2**20
@@ -73,16 +73,17 @@ def build(job: Job, label: str, cache: Path, out: Path) -> dict[str, Any]:
 
 def jobs(nets: list[str], data: Path | None, work: Path) -> list[Job]:
     """Return what to build; random weights are written first."""
-    found = [Job("digits", (str(EXAMPLES / "digits.hawq"),))]
+    found = [Job("digits", (str(example("digits", work / "digits")),))]
     for name in nets:
         folder = work / name
         NETS[name].write_files(folder)
         spec = folder / f"{name}.hawq"
         spec.write_text(NETS[name].spec("w8a8", folder), encoding="utf-8")
+        forget(spec)
         found.append(Job(name, (str(spec),)))
     if data is not None:
         settings = ("--set", f"data={data}")
-        found += [Job(name, (str(EXAMPLES / f"{name}.hawq"), *settings)) for name in REAL]
+        found += [Job(name, (str(example(name, work / name)), *settings)) for name in REAL]
     return found
 
 

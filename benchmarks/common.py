@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,22 @@ def hawqc(*arguments: str | Path, environment: Mapping[str, str] | None = None) 
     return json.loads(done.stdout)
 
 
+def example(name: str, folder: Path) -> Path:
+    """Return a copy of a shipped spec in ``folder``, with its files and without a lock: everything is measured."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / f"{name}.hawq"
+    shutil.copyfile(EXAMPLES / copy.name, copy)
+    if (EXAMPLES / name).is_dir():
+        shutil.copytree(EXAMPLES / name, folder / name, dirs_exist_ok=True)
+    forget(copy)
+    return copy
+
+
+def forget(spec: Path) -> None:
+    """Remove the lock beside a spec: what it records would not be measured again."""
+    Path(f"{spec}.lock").unlink(missing_ok=True)
+
+
 def machine() -> dict[str, Any]:
     """Return what a number depends on beside the code: processor, system, versions, date."""
     versions: dict[str, str] = {}
@@ -46,6 +63,7 @@ def machine() -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
         "cpu": _cpu_name(),
         "cpus": len(os.sched_getaffinity(0)),
+        "load": [round(one, 1) for one in os.getloadavg()],
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": versions,
@@ -75,7 +93,8 @@ def write_results(name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Write ``results/NAME.json`` with the machine's description, and return its path."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    text = json.dumps({"machine": machine(), "rows": list(rows)}, indent=1) + "\n"
+    lines = ",\n  ".join(json.dumps(row) for row in rows)
+    text = f'{{\n "machine": {json.dumps(machine())},\n "rows": [\n  {lines}\n ]\n}}\n'
     path.write_text(text, encoding="utf-8")
     return path
 

@@ -9,20 +9,31 @@ the cache under the digests of all it depends on, so a changed constraint is sol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.base import Precision
+from hawqlang.diagnostics import HawqError
+from hawqlang.ir.attempt import Attempt
 from hawqlang.ir.bundle import Manifest
 from hawqlang.ir.plan import BitPlan
+from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import Build, Spec
 from hawqlang.session import Session
 from hawqlang.stages.accuracy import accuracy_constraints, with_accuracy
+from hawqlang.stages.allocate.given import given
+from hawqlang.stages.allocate.reasons import explained
 from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.analyse import Analysis, Report, analyse
+from hawqlang.stages.attempts import attempted, none_accurate
 from hawqlang.stages.bundle import staging
 from hawqlang.stages.deferred import refuse_deferred
+from hawqlang.stages.footprint import packed_bytes
 from hawqlang.stages.realise import Place, Realised, finish, realise
+
+Allocation = Mapping[str, Precision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +44,37 @@ class Artifact:
     manifest: Manifest
     plan: BitPlan
     realised: Realised
-    attempts: tuple[str, ...]
-    """What became of each allocation that was tried, in words."""
+    refused: tuple[Allocation, ...]
+    """Those that were tried before this one."""
+    sensitivities: SensitivityTable | None
+    """What the allocation rests on."""
 
 
-def plan_build(build: Build, session: Session, report: Report) -> tuple[Analysis, BitPlan]:
+def _anything(_: Artifact) -> None:
+    """Approve of whatever was built."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a lock or a saved plan asks of a build."""
+
+    sensitivities: SensitivityTable | None = None
+    """Used instead of measuring."""
+    refused: tuple[Allocation, ...] = ()
+    """Allocations known to fail: what ``given`` was chosen after."""
+    given: Allocation | None = None
+    """Exactly this is built, and no other allocation is tried."""
+    approve: Callable[[Artifact], None] = _anything
+    """Called before the artifact takes its place; nothing is left where it raises."""
+
+
+FREE = Terms()
+"""Nothing is asked."""
+
+
+def plan_build(
+    build: Build, session: Session, report: Report, terms: Terms = FREE
+) -> tuple[Analysis, BitPlan]:
     """Return the analysis of a build's model and its optimal allocation.
 
     The plan's status says whether there is an allocation at all; its diagnostics say why not.
@@ -45,12 +82,40 @@ def plan_build(build: Build, session: Session, report: Report) -> tuple[Analysis
     Raises:
         HawqError: the model, its weights or its data are at fault.
     """
-    analysis = analyse(build, session, report)
-    return analysis, _allocated(analysis, (), session)
+    analysis = analyse(build, session, report, terms.sensitivities)
+    return analysis, _allocated(analysis, terms.refused, session)
+
+
+def explain_plan(
+    analysis: Analysis,
+    plan: BitPlan,
+    session: Session,
+    terms: Terms = FREE,
+    priced: Collection[str] = (),
+) -> BitPlan:
+    """Return a plan with the reason of every layer, the price of its next step, the runner-up, and its packed bytes.
+
+    Args:
+        analysis: what the plan was made from.
+        plan: one without an allocation comes back as it is.
+        session: shows progress.
+        terms: what the plan was made under.
+        priced: layers to price even where there are very many; else all are.
+    """
+    with session.step("explain", "price the next step of every layer"):
+        found = explained(
+            analysis.build,
+            analysis.table,
+            analysis.candidates,
+            plan,
+            priced=priced,
+            exclude=terms.refused,
+        )
+    return found.replace(artifact_bytes=packed_bytes(analysis, found, session))
 
 
 def compile_build(
-    spec: Spec, build: Build, folder: Path, session: Session, report: Report
+    spec: Spec, build: Build, folder: Path, session: Session, report: Report, terms: Terms = FREE
 ) -> Artifact:
     """Write the artifact of one build to ``folder`` and return what it holds.
 
@@ -62,56 +127,52 @@ def compile_build(
             attempt meets the accuracy constraints (HQ840).
     """
     refuse_deferred(spec, build)
-    analysis = analyse(build, session, report)
-    checked = accuracy_constraints(build)
-    refused: list[BitPlan] = []
-    attempts: list[str] = []
-    for _ in range(build.attempts if checked else 1):
-        plan = _allocated(analysis, tuple(refused), session)
+    analysis = analyse(build, session, report, terms.sensitivities)
+    tried: list[BitPlan] = []
+    attempts: list[Attempt] = []
+    several = accuracy_constraints(build) and terms.given is None
+    while len(tried) < (build.attempts if several else 1):
+        begin = time.perf_counter()
+        plan = _chosen(analysis, [one.allocation() for one in tried], terms, session)
+        if not plan.layers and tried:
+            raise HawqError(none_accurate(build, attempts, exhausted=plan.status == "infeasible"))
         if not plan.layers:
-            if refused:
-                break
             raise HawqError(*plan.diagnostics)
+        tried.append(plan)
         with staging(folder) as made:
             realised = realise(analysis, plan, made.path, session, report)
-            attempts.append(_outcome(plan, realised))
-            if all(result.holds for result in realised.decided):
+            attempts.append(attempted(tried, realised.decided, time.perf_counter() - begin))
+            if attempts[-1].holds:
                 decided = with_accuracy(plan, realised.decided)
+                found = replace(realised, attempts=tuple(attempts))
                 place = Place(made.path, folder)
-                manifest = finish(spec, analysis, decided, realised, place, session)
+                manifest = finish(spec, analysis, decided, found, place, session)
+                refused = tuple(one.allocation() for one in tried[:-1]) or terms.refused
+                artifact = Artifact(
+                    folder, manifest, decided, found, refused, analysis.sensitivities
+                )
+                terms.approve(artifact)
                 made.commit()
-                return Artifact(folder, manifest, decided, realised, tuple(attempts))
-        refused.append(plan)
-    raise HawqError(_none_accurate(build, checked[0].name, attempts))
+                return artifact
+    raise HawqError(none_accurate(build, attempts, exhausted=False))
 
 
-def _allocated(analysis: Analysis, refused: tuple[BitPlan, ...], session: Session) -> BitPlan:
-    with session.step("allocate", "choose and prove every layer's precision"):
-        return allocate(
+def _chosen(
+    analysis: Analysis, refused: Sequence[Allocation], terms: Terms, session: Session
+) -> BitPlan:
+    """Return the allocation to build: the one that is given, else the best of those not refused."""
+    if terms.given is None:
+        return _allocated(analysis, refused, session)
+    with session.step("allocate", "check the planned allocation"):
+        return given(
             analysis.build,
             analysis.table,
             analysis.candidates,
-            exclude=[plan.allocation() for plan in refused],
+            terms.given,
+            exclude=terms.refused,
         )
 
 
-def _outcome(plan: BitPlan, realised: Realised) -> str:
-    """Return one attempt in words."""
-    size = dict(plan.metrics)["size_bytes"]
-    found = "; ".join(
-        f"{r.name}: {100 * (r.value or 0):.2f} % ({'holds' if r.holds else 'fails'})"
-        for r in realised.decided
-    )
-    return f"{size:.0f} B of weights" + (f", {found}" if found else "")
-
-
-def _none_accurate(build: Build, constraint: str, attempts: list[str]) -> Diagnostic:
-    span = next(c.span for c in build.constraints if c.name == constraint)
-    return Diagnostic(
-        code="HQ840",
-        severity="error",
-        message=f"none of the {len(attempts)} best allocations satisfies '{constraint}'",
-        span=span,
-        notes=tuple(f"attempt {n}: {text}" for n, text in enumerate(attempts, 1)),
-        help="relax it, relax a bound on size or work, or allow more with `attempts = N`",
-    )
+def _allocated(analysis: Analysis, refused: Sequence[Allocation], session: Session) -> BitPlan:
+    with session.step("allocate", "choose and prove every layer's precision"):
+        return allocate(analysis.build, analysis.table, analysis.candidates, exclude=refused)

@@ -21,6 +21,10 @@ class Progress(Protocol):
         """Say one line between steps."""
         ...
 
+    def doing(self, what: str) -> None:
+        """Say what the running step works on, in place of what was said before."""
+        ...
+
 
 class Silent:
     """Progress that shows nothing."""
@@ -34,3 +38,7 @@ class Silent:
     def note(self, text: str) -> None:
         """Drop the line."""
         del text
+
+    def doing(self, what: str) -> None:
+        """Drop it."""
+        del what

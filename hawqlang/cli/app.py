@@ -35,7 +35,9 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "check": (_SPECS, "check:check", "Find every mistake; prove the constraints can be met."),
     "show": (_SPECS, "show:show", "Print the resolved spec."),
     "plan": (_SPECS, "plan:plan", "Choose every layer's precision, and prove the choice."),
+    "pareto": (_SPECS, "pareto:pareto", "Everything that can be had of two metrics, proven."),
     "build": (_SPECS, "build:build", "Build the integer library: the main job."),
+    "diff": (_SPECS, "diff:diff", "Compare specs, locks, plans, artifacts or revisions."),
     "verify": (
         _ARTIFACTS,
         "verify:verify",

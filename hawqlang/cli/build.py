@@ -13,7 +13,6 @@ from hawqlang.cli.common import (
     FormatOption,
     OutOption,
     SetOption,
-    SpecArgument,
     TrustOption,
     guarded,
     print_json,
@@ -22,39 +21,59 @@ from hawqlang.cli.common import (
     stdout,
 )
 from hawqlang.cli.evaluate import evaluation_lines
-from hawqlang.cli.plan import print_plan
+from hawqlang.cli.locks import Held, LockedOption, Order, artifact_entry, hold, read_order
+from hawqlang.cli.plan_text import print_plan
 from hawqlang.cli.progress import Terminal
-from hawqlang.cli.specs import read_builds
 from hawqlang.diagnostics import Diagnostic
+from hawqlang.ir.lock import Origin
+from hawqlang.ir.spec import Build
 
 
 @guarded
 def build(
-    file: SpecArgument,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE[:NAME]",
+            help="A spec, one build of it, or a plan that `hawqc plan -o` saved.",
+            show_default=False,
+        ),
+    ],
     set_: SetOption = None,
     trust: TrustOption = False,
     out: OutOption = Path("build"),
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Measure everything again; keep nothing.")
     ] = False,
+    locked: LockedOption = False,
     format_: FormatOption = Format.text,
 ) -> None:
-    """Build everything a spec asks for: one folder per build, written whole or not at all."""
+    """Build everything a spec asks for: one folder per build, written whole or not at all.
+
+    What went in and what came out is kept in SPEC.hawq.lock beside the spec.
+    """
     from hawqlang.cache import Cache
     from hawqlang.pipeline import compile_build
     from hawqlang.resources import cache_dir
     from hawqlang.session import Session
+    from hawqlang.stages.lock.origin import origin
 
-    spec, builds = read_builds(file, set_, trust=trust)
+    order = read_order(file, set_, trust=trust)
+    held = hold(order.spec, locked=locked)
     results: list[dict[str, Any]] = []
-    for one in builds:
+    for one in order.builds:
         stderr.print(f"[bold]{one.name}[/bold]  {one.model.name} on {one.target.name}")
         session = Session(Cache(None if no_cache else cache_dir()), Terminal(stderr))
         warnings: list[Diagnostic] = []
+        now = origin(order.spec, one)
+        terms = _terms(order, held, one, now, measure=no_cache)
         try:
-            artifact = compile_build(spec, one, out / one.name, session, warnings.append)
+            artifact = compile_build(
+                order.spec, one, out / one.name, session, warnings.append, terms
+            )
         finally:
             show(warnings)
+        held.keep(one, artifact_entry(now, artifact))
         results.append(_json(artifact, session))
         if format_ is Format.text:
             _print(artifact, session)
@@ -62,9 +81,29 @@ def build(
         print_json({"format_version": 1, "builds": results})
 
 
+def _terms(order: Order, held: Held, build: Build, now: Origin, *, measure: bool) -> Any:
+    """Return what the lock and a saved plan ask of a build, once its inputs are found to be theirs."""
+    from hawqlang.pipeline import Terms
+    from hawqlang.stages.lock.entry import recorded
+    from hawqlang.stages.lock.saved import check_origin
+
+    held.check_origin(build, now)
+    entry = held.lock.entry(build.name)
+    saved = None if order.plan is None else order.plan.entry(build.name)
+    if saved is not None:
+        check_origin(order.path, build, saved, now)
+    return Terms(
+        sensitivities=None if measure else recorded(saved or entry, now, build),
+        refused=() if saved is None else saved.refusals(),
+        given=None if saved is None else saved.allocation(),
+        approve=lambda artifact: held.check(build, artifact_entry(now, artifact)),
+    )
+
+
 def _json(artifact: Any, session: Any) -> dict[str, Any]:
     from hawqlang.cli.evaluate import evaluation_json
     from hawqlang.stages.allocate.report import plan_json
+    from hawqlang.stages.attempts import attempt_json
 
     found = artifact.realised.evaluation
     return {
@@ -74,12 +113,18 @@ def _json(artifact: Any, session: Any) -> dict[str, Any]:
         "peak_rss_bytes": session.peak_rss_bytes,
         "plan": plan_json(artifact.plan),
         "evaluation": None if found is None else evaluation_json(found),
-        "attempts": list(artifact.attempts),
+        "attempts": [attempt_json(one) for one in artifact.realised.attempts],
     }
 
 
 def _print(artifact: Any, session: Any) -> None:
+    from hawqlang.stages.attempts import attempt_line
+
     print_plan(artifact.plan)
+    attempts = artifact.realised.attempts
+    for attempt in attempts if len(attempts) > 1 else ():
+        line = f"{attempt_line(attempt)}; {attempt.seconds:.1f} s"
+        stdout.print(line, markup=False, soft_wrap=True)
     if artifact.realised.evaluation is not None:
         for line in evaluation_lines(artifact.realised.evaluation):
             stdout.print(line, markup=False)

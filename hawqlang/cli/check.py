@@ -17,6 +17,8 @@ from hawqlang.cli.common import (
     quotable,
     split_build,
 )
+from hawqlang.cli.locks import LockedOption, locked_findings
+from hawqlang.cli.specs import chosen_builds
 from hawqlang.diagnostics import Diagnostic, ToolError
 from hawqlang.ir.spec import Spec
 
@@ -28,6 +30,7 @@ def check(
     ],
     set_: SetOption = None,
     trust: TrustOption = False,
+    locked: LockedOption = False,
     format_: Annotated[
         CheckFormat, typer.Option("--format", help="Shape of the findings.")
     ] = CheckFormat.text,
@@ -35,12 +38,13 @@ def check(
     """Parse, resolve and type specs, and prove that their constraints can be met, as far as nothing need be measured.
 
     Reads no weights and no data, runs nothing, imports neither torch nor tvm: safe on an untrusted pull request.
+    With --locked it reads both, to see whether they are those of the lock.
     """
     from hawqlang.diagnostics.formats import render
 
     found: list[Diagnostic] = []
     for file in files:
-        found += _check_file(file, set_, trust=trust)
+        found += _check_file(file, set_, trust=trust, locked=locked)
     found = list(dict.fromkeys(found))
     text = render(
         found,
@@ -56,7 +60,9 @@ def check(
         raise typer.Exit(1)
 
 
-def _check_file(file: str, settings: list[str] | None, *, trust: bool) -> Iterator[Diagnostic]:
+def _check_file(
+    file: str, settings: list[str] | None, *, trust: bool, locked: bool
+) -> Iterator[Diagnostic]:
     from hawqlang.diagnostics.ignore import apply_ignores
     from hawqlang.stages.resolve import resolve_file
 
@@ -74,10 +80,11 @@ def _check_file(file: str, settings: list[str] | None, *, trust: bool) -> Iterat
     yield from diagnostics
     if spec is not None:
         yield from apply_ignores(_check_builds(spec, name), spec.ignores, judge="5")
+    if spec is not None and locked and (spec.builds or name is not None):
+        yield from locked_findings(spec, chosen_builds(spec, name))
 
 
 def _check_builds(spec: Spec, name: str | None) -> Iterator[Diagnostic]:
-    from hawqlang.cli.specs import chosen_builds
     from hawqlang.stages.deferred import deferred
     from hawqlang.stages.feasibility import feasibility
 

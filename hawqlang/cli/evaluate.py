@@ -67,6 +67,7 @@ def evaluation_json(result: Evaluation) -> dict[str, Any]:
         "accuracy": result.accuracy,
         "fp32_accuracy": result.fp32_accuracy,
         "agreement": result.agreement,
+        "drop_stderr": result.drop_stderr,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -17,6 +17,7 @@ class Terminal:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._describe: Callable[[str], None] | None = None
 
     @contextmanager
     def step(self, title: str) -> Generator[Advance]:
@@ -34,7 +35,9 @@ class Terminal:
         )
         with Progress(*columns, console=self._console, transient=True) as bar:
             task = bar.add_task(title, total=None)
+            self._describe = lambda what: bar.update(task, description=f"{title}: {what}")
             yield lambda done, total: bar.update(task, completed=done, total=total or None)
+            self._describe = None
         self._done(title, begin)
 
     def _done(self, title: str, begin: float) -> None:
@@ -43,3 +46,8 @@ class Terminal:
     def note(self, text: str) -> None:
         """Print one line."""
         self._console.print(f"  {text}", markup=False, soft_wrap=True)
+
+    def doing(self, what: str) -> None:
+        """Show what the running step works on beside its title."""
+        if self._describe is not None:
+            self._describe(what)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -68,6 +69,20 @@ def chosen_builds(spec: Spec, name: str | None) -> tuple[Build, ...]:
             )
         )
     return chosen
+
+
+def only_build(file: str, builds: Sequence[Build], why: str) -> Build:
+    """Return the one build there is; several are misuse, and ``why`` says what speaks against them."""
+    if len(builds) > 1:
+        raise ToolError(
+            Diagnostic(
+                code="HQ829",
+                severity="error",
+                message=f"'{file}' has {len(builds)} builds; {why}",
+                help="name one: " + ", ".join(f"`{file}:{build.name}`" for build in builds),
+            )
+        )
+    return builds[0]
 
 
 def _upgraded(diagnostic: Diagnostic) -> Diagnostic:

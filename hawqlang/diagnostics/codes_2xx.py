@@ -552,6 +552,17 @@ _CONSTRAINTS = (
             "{ device = cpu.x86_64 }", "{\n  device  = cpu.x86_64\n  threads = 4\n}"
         ),
     ),
+    Entry(
+        code="HQ261",
+        title="refused on purpose",
+        cause="The method is known, but it cannot be had in integers from end to end. Dynamic "
+        "ranges compute a scale for every input, in float and with a division, and leave sums "
+        "without a bound that could be proven. Scales per channel of an activation differ "
+        "within one integer sum. Vector quantization replaces the multiplication by a table of "
+        "floats.",
+        example=_build("precision = w8a8\n\nactivations {\n  range = dynamic\n}"),
+        mended=_build("precision = w8a8\n\nactivations {\n  range = percentile(99.99%)\n}"),
+    ),
 )
 
 ENTRIES: tuple[Entry, ...] = tuple(

@@ -56,8 +56,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         code="HQ420",
         title="a sensitivity is not finite",
-        cause="The curvature of the loss in the named layer came out as NaN or infinity. The solver cannot weigh such "
-        "a number. The weights are damaged, or the input is scaled far off.",
+        cause="What quantizing the named layer does to the loss came out as NaN or infinity. The solver cannot weigh "
+        "such a number. The weights are damaged, or the input is scaled far off.",
         example="input = image(224, 224, scale = 1e30)",
         mended=_MEAN,
     ),
@@ -69,6 +69,15 @@ ENTRIES: tuple[Entry, ...] = (
         "least as many probes as classes the traces are exact.",
         example="sensitivity = hessian(probes = 8, tolerance = 0.1%)",
         mended="sensitivity = hessian(probes = 256, tolerance = 1%)",
+    ),
+    Entry(
+        code="HQ422",
+        title="quantizing a layer lowers the measured loss",
+        cause="On the samples that were looked at, the network was right more often, or surer of it, with the layer at "
+        "the named precision than in float. That is chance more often than benefit, and no reason to prefer fewer "
+        "bits: the layer counts as costing nothing.",
+        example="sensitivity = measured(samples = 8)",
+        mended="sensitivity = measured(samples = 256)",
     ),
     Entry(
         code="HQ423",
@@ -115,5 +124,15 @@ ENTRIES: tuple[Entry, ...] = (
         cause="A correction is kept only where samples it was not fitted on confirm it, and a handful cannot.",
         example=_CALIBRATION.replace("count = 128", "count = 4"),
         mended=_CALIBRATION,
+    ),
+    Entry(
+        code="HQ432",
+        title="a step of the adaptive rounding was dropped",
+        cause="Rounding by output error, scales, refitted weights and reconstructed blocks are each tried on the whole "
+        "network. The one that is named did not bring the classes of held-out calibration samples closer to those of "
+        "the float network than what was kept before it, so the network goes without. More calibration samples help, "
+        "and so do samples that are more like those the network will see.",
+        example="weights { rounding = adaptive }",
+        mended="weights { rounding = nearest }",
     ),
 )

@@ -181,4 +181,34 @@ precision = [w2a4, w2a8, w4a4, w4a8, w8a4, w8a8]
 precision = [w4a4, w8a8]
 """,
     ),
+    Entry(
+        code="HQ512",
+        title="not an axis of a front",
+        cause="""
+`hawqc pareto` compares allocations in two different metrics that allocation knows: `size`, `bops`,
+`macs`, `latency`, `perturbation`, `switches`, `peak_memory`, `average_wbits`, `average_abits`. The
+accuracies are not among them: each point would have to be built and run. `perturbation` is the
+estimate that the solver works with.
+""",
+        example="""
+hawqc pareto spec.hawq --x size --y accuracy_drop
+""",
+        mended="""
+hawqc pareto spec.hawq --x size --y perturbation
+""",
+    ),
+    Entry(
+        code="HQ513",
+        title="no constraint of that name to leave out",
+        cause="""
+Every point of a front satisfies every constraint of the spec but those that `--relax` names. A name
+that no constraint has would leave all of them in force, unnoticed.
+""",
+        example="""
+hawqc pareto spec.hawq --relax fit      # the constraint is called `fits`
+""",
+        mended="""
+hawqc pareto spec.hawq --relax fits
+""",
+    ),
 )

@@ -118,7 +118,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         code="HQ829",
         title="several builds, one object",
-        cause="`--format json` prints one object; a file with several builds needs the name of one.",
+        cause="`--format json` prints one object, and `pareto` shows the front of one build; a file with several"
+        " builds needs the name of one.",
         example="hawqc plan spec.hawq --format json",
         mended="hawqc plan spec.hawq:digits --format json",
     ),
@@ -133,8 +134,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         code="HQ831",
         title="not everything could be checked",
-        cause="Constraints on measured quantities (perturbation, accuracy) wait for `plan` and `build`, which measure"
-        " them. Everything else was checked.",
+        cause="Constraints on measured quantities wait: an accuracy for `build`, the perturbation until `plan` or"
+        " `build` has measured the same model on the same data under the same settings. Everything else was checked.",
         example="good: accuracy_drop <= 1%",
         mended="good: accuracy_drop <= 1%      # decided by hawqc build",
     ),
@@ -153,12 +154,26 @@ ENTRIES: tuple[Entry, ...] = (
         mended='model net {\n  source = onnx("net.onnx")\n  input  = image(224, 224)\n}',
     ),
     Entry(
+        code="HQ834",
+        title="not a picture that can be drawn",
+        cause="`--plot` draws SVG or PNG; the end of the file's name says which.",
+        example="hawqc pareto spec.hawq --plot front.pdf",
+        mended="hawqc pareto spec.hawq --plot front.svg",
+    ),
+    Entry(
         code="HQ840",
         title="no allocation is accurate enough",
         cause="The best allocations that satisfy every other constraint were built and evaluated in turn. Each that"
         " failed was excluded together with everything below it, and none was left, or the attempts were used up.",
         example="good: accuracy_drop <= 0%",
         mended="good: accuracy_drop <= 1%",
+    ),
+    Entry(
+        code="HQ846",
+        title="no such layer to explain",
+        cause="`hawqc plan --why` names a layer, or a pattern with `*`, and none of the plan's layers is called so.",
+        example="hawqc plan net.hawq --why layer1.0.convl",
+        mended="hawqc plan net.hawq --why layer1.0.conv1",
     ),
     Entry(
         code="HQ899",

@@ -1,8 +1,8 @@
-"""HQ80x: from generated text to a loaded library; then the rest of the group, from ``codes_81x``."""
+"""HQ80x: from generated text to a loaded library; then the rest of the group, from ``codes_81x`` and ``codes_86x``."""
 
 from __future__ import annotations
 
-from hawqlang.diagnostics import codes_81x
+from hawqlang.diagnostics import codes_81x, codes_86x
 from hawqlang.diagnostics.entry import Entry
 
 ENTRIES: tuple[Entry, ...] = (
@@ -31,4 +31,5 @@ ENTRIES: tuple[Entry, ...] = (
         mended="hawqc verify build/digits",
     ),
     *codes_81x.ENTRIES,
+    *codes_86x.ENTRIES,
 )

@@ -47,4 +47,4 @@ def edit_distance(a: str, b: str, bound: int) -> int:
             row.append(cost)
         if min(row) > bound and min(before) > bound:
             return bound + 1
-    return row[-1]
+    return min(row[-1], bound + 1)

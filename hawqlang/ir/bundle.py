@@ -9,6 +9,8 @@ from hawqlang.base import Frozen
 from hawqlang.ir.spec import Dataset, Input, Model, Target
 
 MANIFEST = "manifest.json"
+ALLOCATION = "allocation.json"
+EVALUATION = "evaluation.json"
 PROGRAM = "reference/program.json"
 CONSTANTS = "reference/constants.npz"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Literal
 
+from pydantic import Field
+
 from hawqlang.base import Frozen, Precision, Span
 from hawqlang.diagnostics.model import Diagnostic
 from hawqlang.ir.spec import ActivationSettings, Finetune, WeightSettings
@@ -24,8 +26,9 @@ class LayerSettings(Frozen):
     finetune: Finetune | None = None
     seed: int = 0
     """Of what is random in the layer: stochastic rounding. 0 where nothing is."""
-    rules: tuple[tuple[str, Span], ...] = ()
-    """Per key that a ``layer`` block set, the block that did: ``("precision", span)``."""
+    rules: tuple[tuple[str, Span], ...] = Field(default=(), exclude=True, repr=False)
+    """Per key that a ``layer`` block set, the block that did: ``("precision", span)``. No digest sees it: where a
+    block stands in the spec changes nothing that is measured under it."""
 
     @property
     def candidates(self) -> tuple[Precision, ...]:

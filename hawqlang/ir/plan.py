@@ -10,6 +10,68 @@ from hawqlang.diagnostics.model import Diagnostic
 Status = Literal["optimal", "feasible", "infeasible", "unknown"]
 
 
+class Change(Frozen):
+    """A layer that has another precision in another allocation."""
+
+    layer: str
+    before: Precision
+    after: Precision
+
+
+class Excess(Frozen):
+    """A constraint that a step would break, and by how much."""
+
+    constraint: str
+    amount: float | None
+    """In base units; ``None`` where it is no single bound."""
+    unit: Literal["B", "s", "MACs", "BOPS", "", "%"] = ""
+
+
+class Why(Frozen):
+    """Why a layer has its precision while everything else is as in the plan.
+
+    ``only``: it has no other candidate. ``required``: the constraints leave it no other. ``free``: nothing wider is
+    offered. ``bound``: the next wider candidate breaks the constraints of ``breaks``. ``goal``: it breaks nothing, and
+    no goal gains by it. ``open``: it would be better, and the plan is not proven optimal or excludes it.
+    """
+
+    kind: Literal["only", "required", "free", "bound", "goal", "open"]
+    text: str
+    """In words."""
+    step: Precision | None = None
+    """The next wider candidate; for ``required`` the one that is nearest."""
+    breaks: tuple[Excess, ...] = ()
+    tied: tuple[str, ...] = ()
+    """Layers that must have the same precision: they take the step together."""
+
+
+class Price(Frozen):
+    """What the best allocation with one layer at its next wider candidate would cost: solved again, not estimated."""
+
+    precision: Precision
+    goal: str
+    """The first goal."""
+    change: float | None
+    """Of that goal, against its optimum; ``None``: no allocation has the layer at this precision."""
+    bound: float | None
+    """Proven: no allocation changes it less. Equal to ``change`` where that is exact."""
+    metrics: tuple[tuple[str, float], ...] = ()
+    """Change of every metric of the plan."""
+    changes: tuple[Change, ...] = ()
+    """The other layers that would have to change."""
+
+
+class RunnerUp(Frozen):
+    """The best allocation but one."""
+
+    status: Literal["optimal", "feasible"]
+    """``optimal``: only the plan is better."""
+    objective: tuple[tuple[str, float], ...]
+    """Change of every goal against the plan."""
+    metrics: tuple[tuple[str, float], ...]
+    changes: tuple[Change, ...]
+
+
 class LayerChoice(Frozen):
     """One layer's row in the plan."""
 
@@ -25,6 +87,11 @@ class LayerChoice(Frozen):
     """Candidates that were not legal, with the reason."""
     rule: Span | None = None
     """The ``layer`` block that set the candidates; ``None`` where the build's own list stands."""
+    share: tuple[tuple[str, float], ...] = ()
+    """Its part of the plan's ``size``, ``bops`` and ``latency``, from 0 to 1."""
+    why: Why | None = None
+    """Only where reasons were asked for; likewise the price."""
+    price: Price | None = None
 
 
 class ConstraintResult(Frozen):
@@ -73,8 +140,24 @@ class BitPlan(Frozen):
     conflict: tuple[ConflictMember, ...] = ()
     suggestions: tuple[Suggestion, ...] = ()
     notes: tuple[str, ...] = ()
+    excluded: int = 0
+    """Allocations that failed an accuracy constraint and were excluded, each with everything below it: the status
+    speaks of what is left."""
+    runner_up: RunnerUp | None = None
+    """``None`` where it was not asked for, or there is no other allocation."""
+    artifact_bytes: int | None = None
+    """Packed weights, biases and scales as the back end lays them out; ``None`` where it was not asked for."""
     diagnostics: tuple[Diagnostic, ...] = ()
     """Why there is no allocation (errors), and what the reader should know (warnings)."""
+
+    def changes_to(self, other: BitPlan) -> tuple[Change, ...]:
+        """Return the layers that have another precision in another plan of the same network."""
+        after = other.allocation()
+        return tuple(
+            Change(layer=one.name, before=one.precision, after=after[one.name])
+            for one in self.layers
+            if one.precision != after[one.name]
+        )
 
     def allocation(self) -> dict[str, Precision]:
         """Return the precision of every layer, in execution order."""

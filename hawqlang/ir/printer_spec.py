@@ -247,7 +247,7 @@ def _sensitivity(sensitivity: spec.Sensitivity) -> str:
         case spec.FileSensitivity():
             return _call("file", string_text(sensitivity.path))
         case spec.NamedSensitivity():
-            return sensitivity.kind
+            return sensitivity.kind + (f"(samples = {n})" if (n := sensitivity.samples) else "")
 
 
 def _finetune(finetune: spec.Finetune | str | None) -> str:
@@ -269,7 +269,8 @@ def _weights(weights: spec.WeightSettings) -> Iterator[tuple[str, str]]:
 def _activations(activations: spec.ActivationSettings) -> Iterator[tuple[str, str]]:
     yield "granularity", activations.granularity
     yield "scheme", activations.scheme
-    yield "range", _range(activations.range)
+    if not isinstance(activations.range, spec.Automatic):
+        yield "range", _range(activations.range)
 
 
 def _granularity(granularity: str | spec.GroupSize) -> str:
@@ -279,7 +280,10 @@ def _granularity(granularity: str | spec.GroupSize) -> str:
 
 
 def _range(range_: spec.Range) -> str:
+    """Return a range method as it is written; the automatic one is what is not written."""
     match range_:
+        case spec.Automatic():
+            raise ValueError("the automatic range has no word")
         case spec.Percentile():
             return _call("percentile", quantity_text(range_.p, "ratio"))
         case spec.Ema():

@@ -29,3 +29,9 @@ class SensitivityTable(Frozen):
     """Whether the declared tolerance was met before the probes ran out."""
     labels: bool | None = None
     """``False``: the loss was taken against the model's own top-1; ``None``: labels do not enter."""
+    samples: int | None = None
+    """How many samples were looked at."""
+    seed: int | None = None
+    """Of what is random; ``None`` where nothing is."""
+    raised: tuple[str, ...] = ()
+    """Layers of which a candidate lowered the loss: those count 0."""

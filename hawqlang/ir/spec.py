@@ -480,7 +480,19 @@ class Ema(Frozen):
     momentum: Fraction
 
 
-Range = Annotated[MinMax | Percentile | Mse | Entropy | Ema, Field(discriminator="kind")]
+class Automatic(Frozen):
+    """What ``effort = balanced`` and ``best`` take for activations where no range is written; it has no word."""
+
+    kind: Literal["automatic"] = "automatic"
+
+    def at(self, bits: int) -> Mse | Percentile:
+        """Return the method for a width: ``mse`` below 8 bits, else ``percentile(99.999%)``."""
+        return Mse() if bits < 8 else Percentile(p=Fraction(99_999, 100_000))
+
+
+Range = Annotated[
+    MinMax | Percentile | Mse | Entropy | Ema | Automatic, Field(discriminator="kind")
+]
 
 
 class GroupSize(Frozen):
@@ -516,9 +528,11 @@ class HessianSensitivity(Frozen):
 
 
 class NamedSensitivity(Frozen):
-    """``fisher``, ``mse``, ``kl`` or ``measured``."""
+    """``fisher``, ``mse``, ``kl`` or ``measured``, each also ``(samples = 128)``."""
 
     kind: Literal["fisher", "mse", "kl", "measured"]
+    samples: int | None = None
+    """``None``: as many as a fixed amount of work allows."""
 
 
 class FileSensitivity(Frozen):
@@ -585,7 +599,7 @@ class Build(Frozen):
     residual: Literal[8, 16, 32] = 8
     accumulator: Literal["int32", "int24", "int16"] = "int32"
     bias_correction: bool = True
-    sensitivity: Sensitivity = HessianSensitivity()
+    sensitivity: Sensitivity = NamedSensitivity(kind="kl")
     effort: Literal["fast", "balanced", "best"] = "fast"
     finetune: Finetune | None = None
     objective: tuple[Goal, ...]

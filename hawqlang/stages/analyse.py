@@ -25,16 +25,25 @@ from hawqlang.ir.spec import (
     NamedSensitivity,
 )
 from hawqlang.session import Session
+from hawqlang.stages.analysed import keep
 from hawqlang.stages.batches import Stream, stream
 from hawqlang.stages.calibrate import calibrate, input_interval, range_requests
 from hawqlang.stages.candidates import candidates, settings
-from hawqlang.stages.data import Samples, open_samples
+from hawqlang.stages.data import Samples
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model import import_model
 from hawqlang.stages.import_model.layer_table import layer_table, read_layer_table
 from hawqlang.stages.legality import legality
-from hawqlang.stages.sensitivity import Subject, read_sensitivities, sensitivity
+from hawqlang.stages.sensitivity import (
+    LayerLosses,
+    Source,
+    Subject,
+    read_sensitivities,
+    sensitivity,
+)
+from hawqlang.stages.zero_shot import Subject as ZeroShotSubject
+from hawqlang.stages.zero_shot import SyntheticSamples, describe, open_or_make
 
 Report = Callable[[Diagnostic], None]
 
@@ -77,8 +86,17 @@ class Analysis:
         return self.network
 
 
-def analyse(build: Build, session: Session, report: Report) -> Analysis:
+def analyse(
+    build: Build, session: Session, report: Report, recorded: SensitivityTable | None = None
+) -> Analysis:
     """Return what is known of a build's model, measured where it has to be.
+
+    Args:
+        build: what is to be built.
+        session: the cache, the progress, the clock.
+        report: takes warnings.
+        recorded: sensitivities of this very model and data that are used instead of measuring them again, unless a
+            candidate is missing among them.
 
     Raises:
         HawqError: the model, its weights or its data are at fault.
@@ -94,18 +112,38 @@ def analyse(build: Build, session: Session, report: Report) -> Analysis:
         table = layer_table(graph, residual=build.residual)
     layers = _settings(build, table)
     network = _calibrated(build, graph, model, layers, session, report)
-    sensitivities = _sensitivities(build, network, layers, session, report)
+    if recorded is not None and _covers(recorded, layers):
+        sensitivities = recorded
+    else:
+        sensitivities = _sensitivities(build, network, layers, session, report)
     with session.step("candidates", "cost and legality of every candidate"):
         found = candidates(
             build, table, sensitivities, legality=legality(network.model, network.ranges, layers)
         )
     for warning in found.warnings:
         report(warning)
+    keep(build, table, network.samples.digest, sensitivities, found, session.cache)
     return Analysis(build, table, layers, network, sensitivities, found)
+
+
+def recalibrated(analysis: Analysis, model: FloatModel) -> RangeTable:
+    """Return the ranges of a network that has other weights than the imported one, as the build asks for them."""
+    build, network = analysis.build, analysis.known()
+    settings = (network.graph, analysis.settings, build.activations, build.residual)
+    return calibrate(
+        model,
+        network.stream(),
+        range_requests(*settings, lambda _known: None),
+        interval=input_interval(network.input),
+        default=build.activations,
+        feedback=Feedback(),
+    )
 
 
 def calibration_words(network: Network, build: Build) -> str:
     """Return the calibration set as a card names it."""
+    if isinstance(network.samples, SyntheticSamples):
+        return describe(network.samples.made)
     data = None if build.dataset is None else build.dataset.calibration
     kind = "" if data is None else data.kind
     labels = "with" if network.samples.labels is not None else "without"
@@ -129,7 +167,8 @@ def _calibrated(
     data = None if build.dataset is None else build.dataset.calibration
     if network_input is None or data is None:
         raise HawqError(_no_calibration(build))
-    samples = open_samples(data, network_input)
+    subject = ZeroShotSubject(build.model, model, network_input)
+    samples = open_or_make(data, subject, build.seed, session)
     requests = range_requests(graph, layers, build.activations, build.residual, report)
     key = digest("calibrate", graph, network_input, samples.digest, requests, build.activations)
     with session.step("calibrate", f"calibrate on {len(samples)} samples") as advance:
@@ -180,32 +219,34 @@ def _sensitivities(
     match build.sensitivity:
         case FileSensitivity() as file:
             return read_sensitivities(Path(file.path), choices, build.span)
-        case HessianSensitivity() as method:
-            key = digest(
-                "sensitivity", network.digest(), tuple(layers.values()), method, build.seed
-            )
-        case NamedSensitivity() as named:
-            raise HawqError(_no_engine(build, named.kind))
+        case HessianSensitivity() | NamedSensitivity() as method:
+            pass
         case _:
             assert_never(build.sensitivity)
     if all(len(set(own)) == 1 for own in choices.values()):
         return SensitivityTable(method="not needed: every layer has one candidate", layers=())
+    known = digest("sensitivity", network.digest(), method, build.seed)
+
+    def remember(layer: str, portion: int, measure: Callable[[], LayerLosses]) -> LayerLosses:
+        key = digest(known, layers[layer], portion)
+        return session.cache.step(key, LayerLosses, measure)
+
     with session.step("sensitivity", "measure sensitivities") as advance:
 
         def measure() -> SensitivityTable:
             subject = Subject(network.model, network.ranges, layers)
+            source = Source(network.stream(), network.samples.labels, remember)
             feedback = Feedback(advance, report)
-            return sensitivity(subject, network.stream(), method, build.seed, feedback)
+            return sensitivity(subject, source, method, build.seed, feedback)
 
+        key = digest(known, tuple(layers.values()))
         return session.cache.step(key, SensitivityTable, measure)
 
 
-def _no_engine(build: Build, kind: str) -> Diagnostic:
-    """Return the error of a sensitivity that this version reads but cannot measure."""
-    return Diagnostic(
-        code="HQ830",
-        severity="error",
-        message=f"`sensitivity = {kind}` is understood, but this version cannot measure it yet",
-        span=build.span,
-        help="use `hessian(…)` or `file(…)`",
+def _covers(recorded: SensitivityTable, layers: dict[str, LayerSettings]) -> bool:
+    """Return whether every candidate of every layer that has a choice is rated."""
+    rated = {row.layer: {precision for precision, _ in row.values} for row in recorded.layers}
+    return all(
+        len(set(own.precision)) == 1 or set(own.precision) <= rated.get(name, set())
+        for name, own in layers.items()
     )

@@ -25,6 +25,7 @@ from hawqlang.ir.bundle import CONSTANTS, MANIFEST, PROGRAM, FileEntry, Manifest
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.spec import (
     ArraysData,
+    FileSensitivity,
     ImagesData,
     LayersSource,
     OnnxSource,
@@ -41,6 +42,7 @@ _PATH_FIELDS: dict[type[Frozen], tuple[str, ...]] = {
     LayersSource: ("path",),
     WeightFile: ("path",),
     ProfileLatency: ("path",),
+    FileSensitivity: ("path",),
     ImagesData: ("folder", "labels"),
     ArraysData: ("path",),
 }

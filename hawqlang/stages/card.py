@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hawqlang import units
+from hawqlang.ir.attempt import Attempt
 from hawqlang.ir.evaluation import Evaluation
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import KernelSet
@@ -17,6 +18,8 @@ from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import Build
+from hawqlang.ir.tuning import FineTuning
+from hawqlang.stages.attempts import changed, totals, verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,16 @@ class ConstraintRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One allocation that was tried, ready to print."""
+
+    number: int
+    totals: str
+    verdicts: str
+    changed: str
+
+
+@dataclass(frozen=True, slots=True)
 class CardContext:
     """Context of ``report/card.md.j2``."""
 
@@ -50,6 +63,8 @@ class CardContext:
     facts: tuple[tuple[str, str], ...]
     layers: tuple[LayerRow, ...]
     constraints: tuple[ConstraintRow, ...]
+    attempts: tuple[AttemptRow, ...]
+    """Empty where the first one held."""
     notes: tuple[str, ...]
 
 
@@ -66,8 +81,29 @@ class Outcome:
     calibration: str
     """The calibration set in words: count, kind, whether labels were used."""
     bias_correction: str
+    rounding: str
+    training: str
     evaluation: Evaluation | None
     notes: tuple[str, ...]
+    attempts: tuple[Attempt, ...] = ()
+
+
+def training_words(found: FineTuning | None) -> str:
+    """Return what became of the fine-tuning."""
+    if found is None:
+        return "none"
+    best = min(range(1, len(found.errors)), key=found.errors.__getitem__, default=0)
+    after = (
+        f"{found.errors[best]:.3g} after epoch {best}" if best else "diverged in the first epoch"
+    )
+    judged = f"loss {found.errors[0]:.3g} before, {after}, on {found.held_out} held-out samples"
+    kind = "synthetic" if found.synthetic else "real"
+    how = "distilled from FP32" if found.distilled else "on labels"
+    what = (
+        f"{found.method}, {found.epochs} epochs of {found.trained} {kind} samples, {how}, "
+        f"{found.layers} layers: {judged}"
+    )
+    return what if found.kept else f"tried and dropped: {what}"
 
 
 def card_context(outcome: Outcome, version: str) -> CardContext:
@@ -96,6 +132,13 @@ def card_context(outcome: Outcome, version: str) -> CardContext:
                 slack="" if row.slack is None else units.quantity(row.slack, row.unit),
             )
             for row in outcome.plan.constraints
+        ),
+        attempts=tuple(
+            AttemptRow(
+                one.number, totals(one), verdicts(one), changed(one) or "the best by its goals"
+            )
+            for one in outcome.attempts
+            if len(outcome.attempts) > 1
         ),
         notes=outcome.notes,
     )
@@ -133,49 +176,59 @@ def _result(outcome: Outcome) -> list[tuple[str, str]]:
 
 
 def _proof(plan: BitPlan) -> str:
+    left = ""
+    if plan.excluded:
+        what = f"the {plan.excluded} that failed" if plan.excluded > 1 else "the one that failed"
+        left = f"; excluded: {what} an accuracy constraint, with everything below"
     if plan.status == "optimal":
-        return "proven optimal among all allocations that satisfy the constraints"
+        among = "those not excluded" if plan.excluded else "all allocations"
+        return f"proven optimal among {among} that satisfy the constraints{left}"
     gap = "" if plan.gap is None else f", proven within {100 * plan.gap:.2f} % of the optimum"
-    return f"{plan.status}{gap}"
+    return f"{plan.status}{gap}{left}"
 
 
 def _method(outcome: Outcome) -> list[tuple[str, str]]:
     build, plan = outcome.build, outcome.plan
     first, last = plan.layers[0], plan.layers[-1]
     allowed = sorted({str(p) for choice in plan.layers for p in choice.candidates})
-    table = outcome.sensitivities
-    used = "not needed: every layer has one candidate" if table is None else table.method
-    if table is not None and table.probes is not None:
-        used += f", {table.probes} probes" + (
-            "" if table.converged is not False else ", tolerance not met"
-        )
-        if table.labels is False:
-            used += ", loss against the model's own top-1"
     return [
         ("First and last layer", f"{first.precision}, {last.precision}"),
         ("Precisions allowed", ", ".join(allowed)),
-        ("Weights", _weights(build)),
+        ("Weights", f"{_granularity(build)}, {build.weights.scheme}"),
+        ("Rounding of weights", outcome.rounding),
+        ("Effort", build.effort),
         ("Activations", f"per tensor, {outcome.ranges.scheme}, static, after ReLU"),
         ("Ranges", outcome.ranges.method),
         ("Calibration data", outcome.calibration),
-        ("Sensitivity", used),
+        ("Sensitivity", sensitivity_words(outcome.sensitivities)),
         ("Bias correction", outcome.bias_correction),
         ("Batch norm", "folded before quantization"),
-        ("Fine-tuning", "none"),
+        ("Fine-tuning", outcome.training),
     ]
 
 
-def _weights(build: Build) -> str:
-    """Return how weights become integers, in words."""
-    own = build.weights
-    grain = (
-        own.granularity if isinstance(own.granularity, str) else f"group({own.granularity.size})"
-    )
-    nearest = "round to nearest even"
-    rounding = (
-        f"rounded stochastically, seed {build.seed}" if own.rounding == "stochastic" else nearest
-    )
-    return f"{grain}, {own.scheme}, {rounding}"
+def _granularity(build: Build) -> str:
+    """Return what shares a scale of the weights, as a spec writes it."""
+    own = build.weights.granularity
+    return own if isinstance(own, str) else f"group({own.size})"
+
+
+def sensitivity_words(table: SensitivityTable | None) -> str:
+    """Return what the sensitivities are, and what was looked at for them."""
+    if table is None:
+        return "not needed: every layer has one candidate"
+    parts = [table.method]
+    if table.samples is not None:
+        parts.append(f"{table.samples} samples")
+    if table.probes is not None:
+        parts.append(f"{table.probes} probes")
+    if table.converged is False:
+        parts.append("tolerance not met")
+    if table.labels is not None:
+        parts.append("at the labels" if table.labels else "loss against the model's own top-1")
+    if table.seed is not None:
+        parts.append(f"seed {table.seed}")
+    return ", ".join(parts)
 
 
 def _arithmetic(outcome: Outcome) -> list[tuple[str, str]]:

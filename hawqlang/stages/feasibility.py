@@ -9,11 +9,13 @@ from pathlib import Path
 from hawqlang import __version__
 from hawqlang.cache import Cache, digest
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.candidates import CandidateTable
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Build, LayersSource, OnnxSource, Pt2Source, PythonCall
 from hawqlang.resources import cache_dir
-from hawqlang.stages.allocate.feasibility import feasible
+from hawqlang.stages.allocate.feasibility import AT_BUILD, feasible
 from hawqlang.stages.candidates import candidates
+from hawqlang.stages.candidates.predicates import metrics_of
 
 
 def feasibility(build: Build) -> Iterator[Diagnostic]:
@@ -25,7 +27,7 @@ def feasibility(build: Build) -> Iterator[Diagnostic]:
         table = _table(build)
         if table is None:
             return
-        allowed = candidates(build, table, None)
+        allowed = _allowed(build, table)
         yield from allowed.warnings
         found = feasible(build, table, allowed)
         yield from found.diagnostics
@@ -39,8 +41,26 @@ def feasibility(build: Build) -> Iterator[Diagnostic]:
             message=f"not checked for `{build.name}`: "
             + "; ".join(f"{name} ({why})" for name, why in found.skipped),
             span=build.span,
-            help="`hawqc plan` measures what is missing",
+            help=_remedy(tuple(why for _, why in found.skipped)),
         )
+
+
+def _remedy(reasons: tuple[str, ...]) -> str:
+    if all(reason == AT_BUILD for reason in reasons):
+        return "`hawqc build` runs the integer program to tell"
+    return "`hawqc plan` measures what is missing; from then on it is checked too"
+
+
+def _allowed(build: Build, table: LayerTable) -> CandidateTable:
+    """Return the candidates of every layer: with sensitivities where a constraint asks for them and they are cached."""
+    given = any(layer.sensitivity for layer in table.layers)
+    asked = any("perturbation" in metrics_of(one.predicate) for one in build.constraints)
+    if given or not asked:
+        return candidates(build, table, None)
+    from hawqlang.stages.analysed import recall
+
+    known = recall(build, table, Cache(cache_dir()))
+    return candidates(build, table, None) if known is None else known.candidates(build, table)
 
 
 def _table(build: Build) -> LayerTable | None:

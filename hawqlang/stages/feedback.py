@@ -16,11 +16,17 @@ def _deaf(_diagnostic: Diagnostic) -> None:
     """Keep nothing."""
 
 
+def _mute(_what: str) -> None:
+    """Say nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """Two callbacks; errors are raised, never reported here."""
+    """Callbacks; errors are raised, never reported here."""
 
     progress: Callable[[int, int], None] = _quiet
     """Gets units done and units in all."""
     report: Callable[[Diagnostic], None] = _deaf
     """Gets warnings and notes."""
+    doing: Callable[[str], None] = _mute
+    """Gets what is being worked on: a layer's name."""

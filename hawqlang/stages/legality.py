@@ -30,7 +30,8 @@ def legality(
 
     The bounds are those that lowering proves of the same weights: of the products in any order for
     the layer's accumulator, of products and bias for int32. An allocation of legal precisions is
-    therefore never refused later, unless a tuning step changes the weights.
+    therefore never refused later, unless a tuning step changes the weights. Where `overflow_aware` training is asked
+    for, sums may be too large here: it makes them fit.
 
     Args:
         model: The float network.
@@ -43,7 +44,8 @@ def legality(
 
     def reason(name: str, precision: Precision) -> str | None:
         node, own = nodes[name], layers[name]
-        if precision.wbits < 2:
+        method = "none" if own.finetune is None else own.finetune.method
+        if precision.wbits < 2 and method != "mean_field":
             return "weights of 1 bit have no 0 and come from training: `finetune = mean_field(…)`"
         weight = model.parameters[node.weight].double().numpy()
         if _fits_any(weight.shape, precision, own):
@@ -57,7 +59,7 @@ def legality(
             return f"its weights reach {largest} with their zero points, kernels hold {LARGEST_INTEGER}"
         sums = accumulator_bound(whole, precision.abits, signed=x.signed)
         worst, limit = int(sums.max()), LIMITS[own.accumulator]
-        if worst > limit:
+        if worst > limit and not (method == "overflow_aware" and own.accumulator != "int32"):
             return f"its sums reach {worst}, {own.accumulator} ends at {limit}"
         added = np.rint(bias / (quantized.scale * x.scale))
         total = whole.astype(np.float64).reshape(len(whole), -1).sum(axis=1)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+import numpy as np
 
 from hawqlang import __version__, runtime
 from hawqlang.backend.registry import BACKENDS
@@ -14,13 +18,23 @@ from hawqlang.backend.render import render
 from hawqlang.base import TensorRef
 from hawqlang.cache import TensorStore, digest
 from hawqlang.diagnostics import Diagnostic, HawqError
-from hawqlang.ir.bundle import MANIFEST, BackendEntry, Manifest, OpNumbers, Port
-from hawqlang.ir.evaluation import Evaluation
+from hawqlang.ir.attempt import Attempt
+from hawqlang.ir.bundle import (
+    ALLOCATION,
+    EVALUATION,
+    MANIFEST,
+    BackendEntry,
+    Manifest,
+    OpNumbers,
+    Port,
+)
+from hawqlang.ir.evaluation import Evaluation, Predictions
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import KernelSet
 from hawqlang.ir.plan import BitPlan, ConstraintResult
 from hawqlang.ir.printer import program_text
 from hawqlang.ir.printer_spec import print_spec
+from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.scales import ScaleTable
 from hawqlang.ir.spec import Build, ImageInput, Input, Spec
 from hawqlang.ir.tuning import Tuning
@@ -30,16 +44,27 @@ from hawqlang.progress import Silent
 from hawqlang.session import Session
 from hawqlang.stages.accuracy import accuracy_constraints, decide
 from hawqlang.stages.allocate.report import plan_json
-from hawqlang.stages.analyse import Analysis, Network, Report, calibration_words
+from hawqlang.stages.analyse import Analysis, Network, Report, calibration_words, recalibrated
 from hawqlang.stages.bundle import file_entries, relocate, write_reference
-from hawqlang.stages.card import Outcome, card_context
-from hawqlang.stages.data import open_samples
+from hawqlang.stages.card import Outcome, card_context, training_words
+from hawqlang.stages.data import Samples, open_samples
 from hawqlang.stages.evaluate import compare, float_top1, integer_top1
 from hawqlang.stages.feedback import Feedback
+from hawqlang.stages.finetune import Pupil, finetune
+from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
+from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment
-from hawqlang.stages.tune import tune
+from hawqlang.stages.tune import Effort, Memory, Subject, fit
+from hawqlang.stages.tune.words import bias_words, plain_rounding, rounding_words
 from hawqlang.stages.verify import RealInputs, holds, verify
+from hawqlang.stages.zero_shot import Subject as ZeroShotSubject
+from hawqlang.stages.zero_shot import (
+    SyntheticSamples,
+    open_or_make,
+    stored_dataset,
+    write_samples,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +74,12 @@ class Realised:
     program: IntegerProgram
     scales: ScaleTable
     kernels: tuple[KernelSet, ...]
-    bias_correction: str
+    tuning: Tuning
     evaluation: Evaluation | None
     decided: tuple[ConstraintResult, ...]
     """The accuracy constraints, as they stand for this allocation."""
+    attempts: tuple[Attempt, ...] = ()
+    """Every allocation that was tried, this one last."""
 
 
 def realise(
@@ -60,29 +87,55 @@ def realise(
 ) -> Realised:
     """Generate, build and check the library of one allocation in ``folder``.
 
+    Where the cache knows that the program fails an accuracy constraint, nothing is built: ``kernels`` is empty.
+
     Raises:
         HawqError: lowering or a compiler refuses, or the library disagrees with the interpreter (HQ901).
     """
+    build, network = analysis.build, analysis.known()
+    program, scales, tuning = integers(analysis, plan, session, report)
+    known = _known_evaluation(analysis, network, program, session)
+    decided = _decided(build, known)
+    if not all(result.holds for result in decided):
+        return Realised(program, scales, (), tuning, known, decided)
+    kernels = tuple(_generate(build, program, folder, session))
+    evaluation = known or _evaluate(analysis, network, program, folder, kernels, session)
+    decided = _decided(build, evaluation)
+    if len(decided) < len(accuracy_constraints(build)):
+        raise HawqError(_not_evaluated(build))
+    return Realised(program, scales, kernels, tuning, evaluation, decided)
+
+
+def integers(
+    analysis: Analysis, plan: BitPlan, session: Session, report: Report
+) -> tuple[IntegerProgram, ScaleTable, Tuning]:
+    """Return the integer program of an allocation, its dyadic numbers, and what was tuned for it.
+
+    Raises:
+        HawqError: lowering refuses.
+    """
     build, network, store = analysis.build, analysis.known(), session.cache.tensors
-    with session.step("tune", "correct biases") as advance:
-        tuning = _tuned(analysis, network, plan, session, Feedback(advance, report))
+    with session.step("tune", "fit weights and biases") as advance:
+        feedback = Feedback(advance, report, session.progress.doing)
+        tuning = _tuned(analysis, network, plan, session, feedback)
+    tuning = _finetuned(analysis, network, plan, tuning, session, report)
     with session.step("lower", "lower to integers"):
         program, scales = lower(
             network.graph,
-            network.ranges,
+            network.ranges.with_rows(tuning.ranges),
             plan.allocation(),
             LowerSettings(network.input, analysis.settings, build.residual),
             store,
-            Tuned(biases={row.layer: store.get(row.bias) for row in tuning.biases}),
+            _parameters(tuning, store),
         )
-    kernels = tuple(_generate(build, program, folder, session))
-    evaluation = _evaluate(analysis, network, folder, kernels, session)
-    decided = tuple(
-        decide(constraint, evaluation)
-        for constraint in accuracy_constraints(build)
-        if evaluation is not None
-    )
-    return Realised(program, scales, kernels, _tuning_words(tuning), evaluation, decided)
+    return program, scales, tuning
+
+
+def _decided(build: Build, evaluation: Evaluation | None) -> tuple[ConstraintResult, ...]:
+    """Return how the accuracy constraints stand; none without an evaluation."""
+    if evaluation is None or evaluation.accuracy is None:
+        return ()
+    return tuple(decide(constraint, evaluation) for constraint in accuracy_constraints(build))
 
 
 def _tuned(
@@ -90,31 +143,74 @@ def _tuned(
 ) -> Tuning:
     """Return the corrected biases of an allocation, from the cache where it was tried before."""
     deployment = Deployment(plan.allocation(), analysis.settings, analysis.build.residual)
-    own = tuple(analysis.settings.items())
-    key = digest("tune", network.digest(), tuple(plan.allocation().items()), own)
+    own, build = tuple(analysis.settings.items()), analysis.build
+    best = build.seed if build.effort == "best" else None
+    key = digest("tune", network.digest(), tuple(plan.allocation().items()), own, best)
+
+    def again(model: FloatModel) -> RangeTable:
+        return recalibrated(analysis, model)
+
     return session.cache.step(
         key,
         Tuning,
-        lambda: tune(
-            network.model,
-            network.ranges,
-            deployment,
-            network.stream(),
-            session.cache.tensors,
+        lambda: fit(
+            Subject(network.model, network.ranges, deployment, network.stream()),
+            Memory(session.cache, key),
             feedback,
+            Effort(again if build.effort == "best" else None, build.seed),
         ),
     )
 
 
-def _tuning_words(tuning: Tuning) -> str:
-    """Return what became of the bias correction, as a card says it."""
-    if tuning.error_after is None or tuning.error_before is None:
-        return "none"
-    errors = f"logit error {tuning.error_before:.2g} without, {tuning.error_after:.2g} with it"
-    judged = f"on {tuning.held_out} held-out samples"
-    if tuning.kept:
-        return f"kept for {len(tuning.biases)} layers, fitted on {tuning.fitted}: {errors} {judged}"
-    return f"tried and dropped: {errors} {judged}"
+def _finetuned(
+    analysis: Analysis,
+    network: Network,
+    plan: BitPlan,
+    tuning: Tuning,
+    session: Session,
+    report: Report,
+) -> Tuning:
+    """Return the tuning after training, from the cache where this allocation was trained before."""
+    build, dataset = analysis.build, analysis.build.dataset
+    asked = [own for own in analysis.settings.values() if own.finetune is not None]
+    if not asked or dataset is None or dataset.training is None:
+        return tuning
+    outputs = math.prod(network.graph.shape(network.graph.output))
+    subject = ZeroShotSubject(build.model, network.model, network.input)
+    samples = open_or_make(dataset.training, subject, build.seed, session, classes=outputs)
+    parameters = _parameters(tuning, session.cache.tensors)
+    deployment = Deployment(
+        plan.allocation(),
+        analysis.settings,
+        build.residual,
+        biases={name: np.asarray(b, np.float64) for name, b in parameters.biases.items()},
+        weights=parameters.weights,
+    )
+    table = network.ranges.with_rows(tuning.ranges)
+    pupil = Pupil(network.model, table, deployment, network.input, dataset.training.span)
+    own = tuple(analysis.settings.items())
+    allocation = tuple(plan.allocation().items())
+    key = digest("finetune", network.digest(), allocation, own, tuning, samples.digest, build.seed)
+    with session.step("tune", f"train on {len(samples)} samples") as advance:
+        feedback = Feedback(advance, report, session.progress.doing)
+
+        def train() -> Tuning:
+            return finetune(
+                pupil, tuning, samples, build.seed, Memory(session.cache, key), feedback
+            )
+
+        return session.cache.step(key, Tuning, train)
+
+
+def _parameters(tuning: Tuning, store: TensorStore) -> Tuned:
+    """Return weights and biases as lowering takes them."""
+    return Tuned(
+        biases={row.layer: store.get(row.bias) for row in tuning.biases},
+        weights={
+            row.layer: QuantizedWeight(store.get(row.q), store.get(row.scale))
+            for row in tuning.weights
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,30 +261,70 @@ def _generate(
         yield kernels
 
 
+def _known_evaluation(
+    analysis: Analysis, network: Network, program: IntegerProgram, session: Session
+) -> Evaluation | None:
+    """Return what was found when this very program ran on this very data, ``None`` where it did not."""
+    samples = _evaluation_samples(analysis, network)
+    if samples is None:
+        return None
+    found = session.cache.load(_evaluation_key(program, samples), Predictions)
+    if found is None:
+        return None
+    integer = session.cache.tensors.get(found.top1)
+    float_ = float_top1(network.graph, network.input, samples, session.cache, session.progress)
+    return compare(integer, float_, samples.labels)
+
+
 def _evaluate(
     analysis: Analysis,
     network: Network,
+    program: IntegerProgram,
     folder: Path,
     kernels: tuple[KernelSet, ...],
     session: Session,
 ) -> Evaluation | None:
     """Return integer and float accuracy where the spec asks for them and has the data."""
-    build = analysis.build
-    wanted = bool(accuracy_constraints(build)) or any(
-        e.what in ("card", "report") for e in build.emits
-    )
-    data = None if build.dataset is None else build.dataset.evaluation
-    if data is None or not wanted or not kernels:
+    samples = _evaluation_samples(analysis, network)
+    if samples is None or not kernels:
         return None
-    samples = open_samples(data, network.input)
     backend = kernels[0].backend
     runner = BACKENDS[backend]().load(folder / backend)
     try:
         integer = integer_top1(runner, samples, network.input, session.progress)
     finally:
         runner.close()
+    with suppress(OSError):  # a cache that cannot be written costs time, never the result
+        found = Predictions(top1=session.cache.tensors.put(integer))
+        session.cache.save(_evaluation_key(program, samples), found)
     float_ = float_top1(network.graph, network.input, samples, session.cache, session.progress)
     return compare(integer, float_, samples.labels)
+
+
+def _evaluation_samples(analysis: Analysis, network: Network) -> Samples | None:
+    """Return the data to evaluate on, ``None`` where there is none or nothing asks for it."""
+    build = analysis.build
+    wanted = bool(accuracy_constraints(build)) or any(
+        e.what in ("card", "report") for e in build.emits
+    )
+    data = None if build.dataset is None else build.dataset.evaluation
+    return None if data is None or not wanted else open_samples(data, network.input)
+
+
+def _evaluation_key(program: IntegerProgram, samples: Samples) -> str:
+    """Return what the answers of a program depend on: every library of it gives the same."""
+    return digest("integer_top1", __version__, program, samples.digest)
+
+
+def _not_evaluated(build: Build) -> Diagnostic:
+    first = accuracy_constraints(build)[0]
+    return Diagnostic(
+        code="HQ234",
+        severity="error",
+        message=f"'{first.name}' cannot be checked: there is no labelled evaluation data, or no library to run",
+        span=first.span,
+        help='add `evaluation = images("eval/", labels = "labels.csv")` to the dataset',
+    )
 
 
 def _describe(
@@ -203,17 +339,20 @@ def _describe(
     write_reference(found.program, store, folder)
     (folder / "program.txt").write_text(program_text(found.program, store), encoding="utf-8")
     allocation = json.dumps(plan_json(plan), indent=1, ensure_ascii=False) + "\n"
-    (folder / "allocation.json").write_text(allocation, encoding="utf-8")
+    (folder / ALLOCATION).write_text(allocation, encoding="utf-8")
     outcome = Outcome(
         build=analysis.build,
         plan=plan,
         program=found.program,
-        ranges=network.ranges,
+        ranges=network.ranges.with_rows(found.tuning.ranges),
         sensitivities=analysis.sensitivities,
         kernels=found.kernels,
         calibration=calibration_words(network, analysis.build),
-        bias_correction=found.bias_correction,
+        bias_correction=bias_words(found.tuning),
+        rounding=rounding_words(found.tuning, plain_rounding(analysis.settings.values())),
+        training=training_words(found.tuning.training),
         evaluation=found.evaluation,
+        attempts=found.attempts,
         notes=(*network.graph.notes, *plan.notes),
     )
     context = card_context(outcome, __version__)
@@ -221,7 +360,12 @@ def _describe(
         render("report/card.md.j2", **{f.name: getattr(context, f.name) for f in fields(context)}),
         encoding="utf-8",
     )
+    if found.evaluation is not None:
+        evaluation = found.evaluation.model_dump_json(indent=1) + "\n"
+        (folder / EVALUATION).write_text(evaluation, encoding="utf-8")
     shutil.copyfile(runtime.__file__, folder / "runtime.py")
+    if isinstance(network.samples, SyntheticSamples):
+        write_samples(network.samples, network.input, folder)
 
 
 def _manifest(
@@ -229,6 +373,7 @@ def _manifest(
 ) -> Manifest:
     build, network, base = analysis.build, analysis.known(), place.final.resolve()
     program = found.program
+    dataset = stored_dataset(build.dataset, base)
     pixels = program.tensor(program.input)
     return Manifest(
         compiler=__version__,
@@ -237,7 +382,7 @@ def _manifest(
         sources=tuple((Path(path).name, sha) for path, sha in spec.sources),
         inputs=(("graph", digest(network.graph)), ("calibration", network.samples.digest)),
         model=relocate(build.model, base, to_relative=True),
-        dataset=None if build.dataset is None else relocate(build.dataset, base, to_relative=True),
+        dataset=None if dataset is None else relocate(dataset, base, to_relative=True),
         target=relocate(build.target, base, to_relative=True),
         network_input=network.input,
         input=Port(

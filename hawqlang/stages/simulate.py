@@ -78,6 +78,8 @@ class Deployment:
     residual: int = 8
     biases: Mapping[str, Float64] = field(default_factory=dict[str, Float64])
     """Corrected biases by layer; the others keep their own."""
+    weights: Mapping[str, QuantizedWeight] = field(default_factory=dict[str, QuantizedWeight])
+    """Integer weights by layer that were found otherwise; the others are rounded to nearest."""
 
 
 def round_to(x: torch.Tensor, params: QuantParams) -> torch.Tensor:
@@ -195,6 +197,16 @@ class Simulation:
         weight, bias = self._real[layer]
         return np.zeros(weight.shape[0]) if bias is None else bias.double().numpy().copy()
 
+    def trained(self, node: LayerNode) -> torch.Tensor:
+        """Return a layer's float weight."""
+        return self._parameters[node.weight]
+
+    def own_bias(self, node: LayerNode) -> Float64:
+        """Return a layer's float bias; zeros where it has none."""
+        if node.bias is None:
+            return np.zeros(self._parameters[node.weight].shape[0])
+        return self._parameters[node.bias].double().numpy().copy()
+
     def set_bias(self, layer: str, bias: Float64) -> None:
         """Replace a layer's bias, rounded to the scale of its accumulator."""
         node = next(node for node in layer_nodes(self.graph) if node.name == layer)
@@ -202,18 +214,27 @@ class Simulation:
         real = torch.from_numpy(np.rint(bias / step) * step).to(self.dtype)
         self._real[layer] = (self._real[layer][0], real)
 
+    def set_layer(self, layer: str, weight: QuantizedWeight, bias: Float64) -> None:
+        """Replace a layer's integer weight and its bias, which is rounded to the new accumulator."""
+        self.weights[layer] = weight
+        real = torch.from_numpy(weight.real()).to(self.dtype)
+        self._real[layer] = (real, self._real[layer][1])
+        self.set_bias(layer, bias)
+
     def _quantize(self, node: LayerNode) -> None:
         """Quantize a layer's weight and bias."""
         bias = self.deployment.biases.get(node.name)
         if bias is None and node.bias is not None:
             bias = self._parameters[node.bias].double().numpy()
         x_scale = self.params[self.input_form(node)].scale
-        weight = quantize_layer(
-            self._parameters[node.weight].numpy(),
-            self.deployment.precision[node.name],
-            self.deployment.settings[node.name],
-            least=0.0 if bias is None else least_weight_scale(bias, x_scale),
-        )
+        weight = self.deployment.weights.get(node.name)
+        if weight is None:
+            weight = quantize_layer(
+                self._parameters[node.weight].numpy(),
+                self.deployment.precision[node.name],
+                self.deployment.settings[node.name],
+                least=0.0 if bias is None else least_weight_scale(bias, x_scale),
+            )
         self.weights[node.name] = weight
         self._real[node.name] = (torch.from_numpy(weight.real()).to(self.dtype), None)
         if bias is not None:
@@ -265,13 +286,15 @@ class Simulation:
 
     def _clamp(self, node: Clamp, form: Form, x: torch.Tensor) -> torch.Tensor:
         """Return stored values clamped between the bounds' own stored values."""
-        bounds = [
-            None
-            if bound is None
-            else float(self.store(torch.tensor([bound], dtype=torch.float64), form))
+        low, high = (
+            None if bound is None else self._stored_bound(bound, form)
             for bound in (node.low, node.high)
-        ]
-        return x if bounds == [None, None] else x.clamp(*bounds)
+        )
+        return x if low is None and high is None else x.clamp(low, high)
+
+    def _stored_bound(self, bound: float, form: Form) -> float:
+        """Return the stored value nearest to a clamp's bound."""
+        return float(self.store(torch.tensor([bound], dtype=torch.float64), form))
 
 
 def _dead_after(simulation: Simulation) -> dict[str, tuple[str, ...]]:

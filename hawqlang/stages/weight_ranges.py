@@ -8,7 +8,7 @@ from typing import Any, Literal, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from hawqlang.ir.spec import Ema, Entropy, MinMax, Mse, Percentile, Range
+from hawqlang.ir.spec import Automatic, Ema, Entropy, MinMax, Mse, Percentile, Range
 
 Float64 = npt.NDArray[np.float64]
 Ends = tuple[Float64, Float64]
@@ -49,7 +49,7 @@ def weight_range(
             return np.minimum(least, 0.0), np.maximum(most, 0.0)
         case Mse():
             return _affine_mse(rows, low, high, bits)
-        case Entropy() | Ema():
+        case Entropy() | Ema() | Automatic():
             raise _unknown(method)
         case _:
             assert_never(method)
@@ -70,7 +70,7 @@ def _clip(magnitude: Float64, rows: Float64, limit: int, method: Range) -> Float
             return np.quantile(magnitude, float(method.p), axis=1, method="higher")
         case Mse():
             return _mse_clip(rows, magnitude.max(axis=1), limit)
-        case Entropy() | Ema():
+        case Entropy() | Ema() | Automatic():
             raise _unknown(method)
         case _:
             assert_never(method)

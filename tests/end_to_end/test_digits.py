@@ -47,8 +47,12 @@ def hawqc(cache: Path) -> Hawqc:
 
 
 @pytest.fixture(scope="module")
-def spec(repository: Path) -> Path:
-    return repository / "specs" / "examples" / "digits.hawq"
+def spec(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the example with its files: builds keep a lock beside it."""
+    folder = tmp_path_factory.mktemp("specs")
+    examples = repository / "specs" / "examples"
+    shutil.copytree(examples / "digits", folder / "digits")
+    return Path(shutil.copy(examples / "digits.hawq", folder))
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +71,20 @@ def artifact(built: dict[str, Any], tmp_path: Path) -> Path:
     copy = folder.parent / f"{tmp_path.name}-{os.getpid()}"
     shutil.copytree(folder, copy)
     return copy
+
+
+def test_the_front_of_the_spec_holds_what_was_built(
+    hawqc: Hawqc, spec: Path, built: dict[str, Any]
+) -> None:
+    result = hawqc("pareto", spec, "--relax", "fits", "--points", 8, "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    front = json.loads(result.stdout)
+
+    (chosen,) = [point for point in front["points"] if point["chosen"]]
+    layers = {layer["name"]: layer["precision"] for layer in built["plan"]["layers"]}
+    assert chosen["layers"] == layers
+    assert (front["status"], front["at_build"]) == ("optimal", ["good"])
+    assert any(point["x"] > 51 * 1024 for point in front["points"])
 
 
 def test_build_mixes_precisions_within_budget_and_proves_it(built: dict[str, Any]) -> None:
@@ -303,9 +321,7 @@ def test_unreachable_accuracy_tries_its_attempts_and_writes_nothing(
 def test_a_setting_without_engine_stops_before_any_work(
     hawqc: Hawqc, spec: Path, tmp_path: Path
 ) -> None:
-    file = changed(
-        spec, tmp_path, "  minimize", "  weights {\n    rounding = adaptive\n  }\n  minimize"
-    )
+    file = changed(spec, tmp_path, "  minimize", "  emit onnx\n  minimize")
     checked = hawqc("check", file)
     result = hawqc("build", file, "--out", tmp_path / "out")
     assert checked.exit_code == 0
@@ -406,5 +422,19 @@ def test_plan_prints_the_stable_keys(hawqc: Hawqc, spec: Path, built: dict[str, 
         "constraints",
         "conflict",
         "suggestions",
+        "excluded",
+        "artifact_bytes",
+        "runner_up",
     }
-    assert plan["layers"] == built["plan"]["layers"]
+    explained = {"why", "price"}
+    ours = [{k: v for k, v in row.items() if k not in explained} for row in plan["layers"]]
+    theirs = built["plan"]["layers"]
+    assert ours == [{k: v for k, v in row.items() if k not in explained} for row in theirs]
+    assert all(row["why"]["text"] for row in plan["layers"])
+
+
+def test_plan_knows_the_bytes_of_the_weights_before_they_are_built(
+    hawqc: Hawqc, spec: Path, built: dict[str, Any]
+) -> None:
+    plan = json.loads(hawqc("plan", spec, "--format", "json").stdout)
+    assert plan["artifact_bytes"] == (Path(built["dir"]) / "tvm" / "weights.bin").stat().st_size

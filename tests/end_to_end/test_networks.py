@@ -6,6 +6,7 @@ The bounds are paired differences of top-1 accuracy to FP32, in points.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,12 +115,17 @@ def onnx_spec(case: Case, original: Path, data: Path, folder: Path) -> Path:
     return spec
 
 
+def example(repository: Path, name: str, folder: Path) -> Path:
+    """A copy of a shipped spec: its lock is kept beside it."""
+    return Path(shutil.copy(repository / "specs" / "examples" / f"{name}.hawq", folder))
+
+
 @pytest.mark.parametrize(("name", "route"), ROUTES)
 def test_eight_bits_keep_the_accuracy_and_every_bit_is_verified(
     repository: Path, data_dir: Path, tmp_path: Path, name: str, route: str
 ) -> None:
     case = CASES[name]
-    spec = repository / "specs" / "examples" / f"{case.spec}.hawq"
+    spec = example(repository, case.spec, tmp_path)
     if route == "onnx":
         spec = onnx_spec(case, spec, data_dir, tmp_path)
     setting = f"data={data_dir}"
@@ -140,7 +146,7 @@ def test_eight_bits_keep_the_accuracy_and_every_bit_is_verified(
 def test_mixed_precision_meets_its_budget_exactly_as_proven(
     repository: Path, data_dir: Path, tmp_path: Path
 ) -> None:
-    spec = repository / "specs" / "examples" / "cifar_resnet20_mixed.hawq"
+    spec = example(repository, "cifar_resnet20_mixed", tmp_path)
     out = tmp_path / "out"
     arguments = ("--set", f"data={data_dir}", "--out", out, "--format", "json")
     plan = hawqc("build", spec, *arguments)["builds"][0]["plan"]

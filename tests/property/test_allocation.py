@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
 from hawqlang.base import Precision
@@ -13,22 +15,33 @@ from hawqlang.ir.layers import LayerTable, LiveTensor
 from hawqlang.ir.spec import (
     And,
     Build,
+    Channels,
     Comparator,
+    Compare,
     Constraint,
+    Difference,
+    Each,
     Goal,
+    Implies,
+    Intersection,
+    KernelSize,
+    LayerRule,
     Linear,
     Metric,
     Not,
     Or,
     Predicate,
     Property,
+    PropertyCompare,
     PropertyOf,
+    Same,
     Selector,
     Truth,
     Union,
 )
 from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
+from hawqlang.stages.candidates.predicates import metrics_of, parts
 from tests.support.allocation import (
     SPAN,
     W4,
@@ -56,16 +69,32 @@ W2 = w("w2a8")
 PRECISIONS = (W2, W4, W48, W8)
 COMPARATORS: tuple[Comparator, ...] = ("==", "!=", "<", "<=", ">", ">=")
 BITS: tuple[Property, ...] = ("wbits", "abits")
-SUMS: tuple[Metric, ...] = ("size", "bops", "latency", "perturbation", "average_wbits")
+SUMS: tuple[Metric, ...] = ("size", "bops", "macs", "latency", "perturbation", "average_wbits")
 
 Problem = tuple[Build, LayerTable]
 
 
+def name_of(i: int) -> str:
+    return f"g{i % 2}.l{i}"
+
+
 def selectors(count: int) -> st.SearchStrategy[Selector]:
-    single = st.sampled_from(
-        [word("first"), word("last"), word("all"), *(glob(f"l{i}") for i in range(count))]
+    words = ("first", "last", "all", "conv", "residual", "shared_input", "downsample")
+    globs = ("g0.*", "{block}.*", *(f"*.l{i}" for i in range(count)))
+    single: st.SearchStrategy[Selector] = st.sampled_from(
+        [
+            *map(word, words),
+            *map(glob, globs),
+            KernelSize(height=3, width=3, span=SPAN),
+            Channels(op=">=", value=2, span=SPAN),
+        ]
     )
-    return st.one_of(single, st.lists(single, min_size=2, max_size=3).map(union))
+    less = st.sampled_from([glob(f"*.l{i}") for i in range(count)]).map(
+        lambda one: Difference(base=word("all"), minus=one, span=SPAN)
+    )
+    both = single.map(lambda one: Intersection(items=(word("all"), one), span=SPAN))
+    several = st.lists(single, min_size=2, max_size=3).map(union)
+    return st.one_of(single, several, less, both)
 
 
 def union(items: Sequence[Selector]) -> Selector:
@@ -94,13 +123,14 @@ def bare(draw: st.DrawFn) -> Predicate:
 
 
 @st.composite
-def numeric(draw: st.DrawFn, count: int) -> Predicate:
+def numeric(draw: st.DrawFn, count: int) -> Predicate:  # noqa: PLR0911 - one return a kind
     """A metric, or a count, against a part of a baseline or a number."""
     op = draw(st.sampled_from(COMPARATORS))
     chosen = draw(selectors(count))
     share = Fraction(draw(st.integers(20, 100)), 100)
     metric = draw(st.sampled_from(SUMS))
-    match draw(st.sampled_from(["sum", "part", "switches", "count", "peak", "mixed"])):
+    kinds = ["sum", "part", "between", "float", "switches", "count", "peak", "mixed"]
+    match draw(st.sampled_from(kinds)):
         case "switches":
             return compare(metric_form("switches"), op, draw(st.integers(0, count)))
         case "count":
@@ -112,6 +142,13 @@ def numeric(draw: st.DrawFn, count: int) -> Predicate:
         case "part":
             own = metric_form(metric, 1, selector=chosen)
             return compare(own, op, metric_form(metric, share, at=W8, selector=chosen))
+        case "between":  # X + share of (Y - X)
+            low, high = metric_form(metric, 1 - share, at=W4), metric_form(metric, share, at=W8)
+            limit = low.replace(terms=(*low.terms, *high.terms))
+            return compare(limit, op, metric_form(metric))
+        case "float":
+            cap = metric_form("size", share / 4, at="fp32", selector=chosen)
+            return compare(metric_form("size", 1, selector=chosen), op, cap)
         case "mixed":
             terms = (*metric_form("size").terms, *metric_form("average_abits", -50).terms)
             left = Linear(dimension="number", terms=terms)
@@ -161,11 +198,12 @@ def predicates(draw: st.DrawFn, count: int, depth: int = 2) -> Predicate:
 
 
 @st.composite
-def goals(draw: st.DrawFn) -> Goal:
+def goals(draw: st.DrawFn, count: int) -> Goal:
     metric: Metric = draw(st.sampled_from([*SUMS, "switches", "average_abits", "peak_memory"]))
     slip = draw(st.sampled_from([Fraction(0), Fraction(1, 50), Fraction(1, 4)]))
     sense = draw(st.sampled_from(["minimize", "maximize"]))
-    return goal(metric, sense="minimize" if metric == "peak_memory" else sense, within=slip)
+    part = {"selector": draw(selectors(count))} if metric in SUMS and draw(st.booleans()) else {}
+    return goal(metric, sense="minimize" if metric == "peak_memory" else sense, within=slip, **part)
 
 
 def _copies(draw: st.DrawFn, count: int) -> list[LiveTensor]:
@@ -174,7 +212,7 @@ def _copies(draw: st.DrawFn, count: int) -> list[LiveTensor]:
     stored_bits = draw(st.sampled_from((None, 32)))
     readers = draw(st.lists(st.integers(0, count - 1), max_size=3))
     copies = [
-        LiveTensor(tensor="m", elements=elements, reader=f"l{i}", stored_bits=stored_bits)
+        LiveTensor(tensor="m", elements=elements, reader=name_of(i), stored_bits=stored_bits)
         for i in readers
     ]
     if draw(st.booleans()):
@@ -186,15 +224,17 @@ def _copies(draw: st.DrawFn, count: int) -> list[LiveTensor]:
 
 
 @st.composite
-def problems(draw: st.DrawFn, largest: int = 5) -> Problem:
+def problems(draw: st.DrawFn, largest: int = 6) -> Problem:
     count = draw(st.integers(2, largest))
     values = st.one_of(st.integers(0, 5), st.integers(0, 10**6).map(lambda n: n / 7))
     layers = [
         with_sensitivity(
             layer(
-                f"l{i}",
-                draw(st.integers(1, 40)) * 8,
-                draw(st.integers(1, 1000)),
+                name_of(i),
+                draw(st.integers(0, 40)) * 8,
+                draw(st.integers(0, 1000)),
+                kernel=(3, 3) if i == 0 else None,
+                channels=i + 1,
                 input_elements=draw(st.integers(1, 100)),
                 output_elements=draw(st.integers(1, 100)),
             ),
@@ -204,20 +244,35 @@ def problems(draw: st.DrawFn, largest: int = 5) -> Problem:
     ]
     live = tuple(
         (
-            LiveTensor(tensor=f"t{i}", elements=draw(st.integers(1, 99)), reader=f"l{i}"),
+            LiveTensor(tensor=f"t{i}", elements=draw(st.integers(1, 99)), reader=name_of(i)),
             LiveTensor(tensor="r", elements=draw(st.integers(0, 50)), reader=None, bits=8),
             *_copies(draw, count),
         )
         for i in range(count)
     )
-    table = LayerTable(layers=tuple(layers), live=live)
-    precision = draw(st.lists(st.sampled_from(PRECISIONS), min_size=1, max_size=3, unique=True))
+    pairs = st.lists(st.integers(0, count - 1), min_size=2, max_size=3, unique=True).map(
+        lambda group: tuple(name_of(i) for i in group)
+    )
+    table = LayerTable(
+        layers=tuple(layers),
+        live=live,
+        residual=tuple(draw(st.lists(pairs, min_size=1, max_size=2))),
+        shared_input=(draw(pairs),),
+        downsample=(name_of(count - 1),),
+    )
+    offers = st.lists(
+        st.sampled_from(PRECISIONS), min_size=1, max_size=3 if count < 6 else 2, unique=True
+    ).map(tuple)
+    rules = st.builds(LayerRule, selector=selectors(count), precision=offers, span=st.just(SPAN))
     stated: list[Constraint] = [
         named(f"c{k}", predicate)
         for k, predicate in enumerate(draw(st.lists(predicates(count), max_size=3)))
     ]
-    objective = draw(st.lists(goals(), min_size=1, max_size=3))
-    return build(stated, objective, precision), table
+    objective = draw(st.lists(goals(count), min_size=1, max_size=3))
+    if draw(st.booleans()):  # decided by running the program, so not here
+        stated.append(named("good", compare(metric_form("accuracy"), ">=", Fraction(7, 10))))
+    blocks = tuple(draw(st.lists(rules, max_size=2)))
+    return build(stated, objective, draw(offers), layer_rules=blocks), table
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -238,6 +293,24 @@ def test_allocate_finds_what_trying_every_allocation_finds(problem: Problem) -> 
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(problems(5), st.randoms(use_true_random=False))
+def test_the_order_in_which_constraints_and_candidates_are_written_changes_nothing(
+    problem: Problem, rng: random.Random
+) -> None:
+    spec, table = problem
+    stated, offered = list(spec.constraints), list(spec.precision)
+    rng.shuffle(stated)
+    rng.shuffle(offered)
+    other = spec.replace(constraints=tuple(stated), precision=tuple(offered))
+
+    plans = [allocate(one, table, candidates(one, table, None)) for one in (spec, other)]
+
+    assert plans[0].status == plans[1].status
+    assert plans[0].allocation() == plans[1].allocation()
+    assert plans[0].objective == plans[1].objective
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(problems(4), st.integers(1, 3))
 def test_an_excluded_allocation_takes_everything_below_it_along(
     problem: Problem, rounds: int
@@ -252,3 +325,28 @@ def test_an_excluded_allocation_takes_everything_below_it_along(
         if best is None:
             return
         tried.append(plan.allocation())
+
+
+KINDS = (Truth, Not, And, Or, Implies, Each, Same, PropertyCompare, Compare)
+ONCE = settings(phases=[Phase.generate], max_examples=2000, deadline=None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_problems_tried_hold_every_kind_of_predicate(kind: type[Predicate]) -> None:
+    assert find(
+        predicates(3, 1),
+        lambda one: any(isinstance(part, kind) for part in within(one)),
+        settings=ONCE,
+    )
+
+
+@pytest.mark.parametrize("metric", [*SUMS, "switches", "peak_memory", "average_abits"])
+def test_the_problems_tried_bound_every_metric(metric: Metric) -> None:
+    assert find(numeric(3), lambda one: metric in metrics_of(one), settings=ONCE)
+
+
+def within(predicate: Predicate) -> Iterator[Predicate]:
+    """Yield a predicate and all that it is made of."""
+    yield predicate
+    for part in parts(predicate):
+        yield from within(part)

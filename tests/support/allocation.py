@@ -180,21 +180,30 @@ def every_allocation(candidates: CandidateTable) -> Iterator[tuple[Precision, ..
     return itertools.product(*(one.precisions() for one in candidates.layers))
 
 
+def every_feasible(
+    build: Build, table: LayerTable, candidates: CandidateTable
+) -> Iterator[tuple[Precision, ...]]:
+    """Yield every allocation that satisfies what need not wait for the build."""
+    known = facts(build, table, candidates)
+    now = [c.predicate for c in build.constraints if not at_build(c.predicate)]
+    for one in every_allocation(candidates):
+        if all(holds(known, predicate, one) for predicate in now):
+            yield one
+
+
 def best_by_trying(
     build: Build,
     table: LayerTable,
     candidates: CandidateTable,
     exclude: Sequence[Mapping[str, Precision]] = (),
+    forbidden: Sequence[tuple[Precision, ...]] = (),
 ) -> tuple[Precision, ...] | None:
-    """Return the answer the language defines, by looking at every allocation."""
+    """Return the answer the language defines, by looking at every allocation but the ``forbidden``."""
     known = facts(build, table, candidates)
     feasible = [
         one
-        for one in every_allocation(candidates)
-        if all(
-            holds(known, c.predicate, one) for c in build.constraints if not at_build(c.predicate)
-        )
-        and not any(below(table, one, tried) for tried in exclude)
+        for one in every_feasible(build, table, candidates)
+        if one not in forbidden and not any(below(table, one, tried) for tried in exclude)
     ]
     for position, aim in enumerate(build.objective):
         slip = aim.within if position + 1 < len(build.objective) else Fraction(0)

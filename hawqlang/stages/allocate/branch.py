@@ -11,24 +11,29 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass, field
 
-from hawqlang.stages.allocate.covers import cover, knapsack, supports
-from hawqlang.stages.allocate.cut import cut, refutation
+import numpy as np
+
+from hawqlang.stages.allocate.covers import cover, knapsack
+from hawqlang.stages.allocate.cut import Columns, Mask
 from hawqlang.stages.allocate.highs import Floats, Relaxation
 from hawqlang.stages.allocate.limits import Limits
 from hawqlang.stages.allocate.problem import (
     Coefs,
-    Domain,
     Point,
     Problem,
     Row,
     differing,
-    everything,
+    domain_of,
 )
 from hawqlang.stages.allocate.pseudo_boolean import Judge
 from hawqlang.stages.allocate.rounding import Rounding
 
-MOST_COVERS = 150
+MOST_COVERS = 60
 """Rows added on the way at most; more would slow every node down."""
+
+
+MIXED = 1e-6
+"""Up to this much of a choice, or of a cost, is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,11 @@ class Branching:
     """Variables to look at when asking whether the cheapest point is unique; ``None``: not asked.
 
     Then the ceiling is one above the cost of a point that is known, and that a row excludes.
+    """
+    slack: int = 0
+    """By how much another point may cost more and still counts as cheap as the cheapest.
+
+    The ceiling is that much higher, where uniqueness is asked for.
     """
 
 
@@ -62,7 +72,7 @@ class Found:
 class _Node:
     bound: int
     number: int
-    domain: Domain = field(compare=False)
+    allowed: Mask = field(compare=False)
 
 
 def branch(task: Branching, ceiling: int) -> Found:
@@ -87,10 +97,15 @@ class _Tree:
         self.ceiling = ceiling
         self.best: Point | None = None
         self.tied = False
-        self.known = ceiling - 1
+        self.known = ceiling - 1 - task.slack
         self.relaxation = Relaxation(task.problem, task.cost)
-        self.open: list[_Node] = [_Node(0, 0, everything(task.problem))]
-        self.sources = [knapsack(row) for row in task.problem.rows if not row.implied]
+        self.columns = Columns(task.problem, task.cost)
+        self.starts = task.problem.starts()
+        whole = np.ones(int(self.starts[-1]), dtype=np.bool_)
+        self.open: list[_Node] = [_Node(0, 0, whole)]
+        self.sources = [
+            knapsack(row) for row in task.problem.rows if not (row.implied or row.is_clause())
+        ]
         self.most_rows = len(task.problem.rows) + MOST_COVERS
         self.rounding = Rounding(task.problem, task.cost)
         self.made = 0
@@ -107,76 +122,101 @@ class _Tree:
     def visit(self, node: _Node) -> None:
         """Close a node or split it."""
         self.visited += 1
-        if self._is_single(node.domain):
-            self._offer(tuple(choices[0] for choices in node.domain))
+        if self._is_single(node.allowed):
+            self._offer(self._single(node.allowed))
             return
-        self.relaxation.forbid(self.relaxation.columns(node.domain))
+        self.relaxation.forbid(node.allowed)
         solved = self.relaxation.solve()
-        problem, cost = self.relaxation.problem, self.task.cost
         if solved.status == "optimal":
+            made = self.columns.cut(solved.multipliers)
             near = self.relaxation.choices(solved.x)
             if self._offer(near) and self.task.asked is not None:
                 heapq.heappush(self.open, node)  # now without that point
                 return
             if self.visited < 20 or self.visited % 20 == 0:
                 self._offer(self.rounding.near(near))
-            made = cut(problem, cost, solved.multipliers)
-            domain = made.within(node.domain, self.ceiling - 1)
-            if domain is not None:
+            kept = made.kept(node.allowed, self.ceiling - 1)
+            if kept is not None:
                 self._add_covers(solved.x)
-                self._split(domain, max(node.bound, made.bound_over(node.domain)), solved.x)
+                self._split(kept, max(node.bound, made.bound_over(node.allowed)), solved.x)
             return
-        ray = refutation(problem, solved.multipliers) if solved.status == "infeasible" else None
-        if ray is not None and ray.within(node.domain, 0) is None:
+        refuted = solved.status == "infeasible"
+        ray = self.columns.refutation(solved.multipliers) if refuted else None
+        if ray is not None and ray.kept(node.allowed, 0) is None:
             return
         self._ask(node)
+
+    def _add(self, rows: list[Row]) -> None:
+        self.relaxation.add(rows)
+        self.columns.add(rows)
 
     def _add_covers(self, x: Floats) -> None:
         """Add covers that the LP solution breaks; they hold in every node."""
         if len(self.relaxation.problem.rows) >= self.most_rows:
             return
-        parts = supports(self.relaxation.parts(x))
+        parts = self.relaxation.supports(x)
         found = (cover(source, parts) for source in self.sources)
-        self.relaxation.add([one for one in found if one is not None])
+        self._add([one for one in found if one is not None])
 
     def _ask(self, node: _Node) -> None:
         """Let Z3 decide a node that the LP could not; split it where it cannot either."""
         judge = Judge(self.task.problem)
         judge.add(Row("", self.task.cost, self.ceiling - 1))
-        for v, choices in enumerate(node.domain):
+        for v, choices in enumerate(domain_of(self.starts, node.allowed)):
             judge.require_one([(v, choice) for choice in choices])
         answer = judge.check(self.task.limits.leaf)
         if answer.status == "unsat":
             return
         self._offer(answer.point)
-        self._split(node.domain, node.bound, None)
+        self._split(node.allowed, node.bound, None)
 
-    def _split(self, domain: Domain, bound: int, x: Floats | None) -> None:
-        if self._is_single(domain):
-            self._offer(tuple(choices[0] for choices in domain))
+    def _split(self, allowed: Mask, bound: int, x: Floats | None) -> None:
+        if self._is_single(allowed):
+            self._offer(self._single(allowed))
             return
-        v, first = self._where(domain, x)
-        rest = tuple(choice for choice in domain[v] if choice not in first)
-        for part in (first, rest):
+        v, first = self._where(allowed, x)
+        own = self._columns_of(v)
+        for part in (first, ~first):
+            child = allowed.copy()
+            child[own] &= part
+            if not child[own].any():
+                continue
             self.made += 1
-            child = (*domain[:v], part, *domain[v + 1 :])
             heapq.heappush(self.open, _Node(bound, self.made, child))
 
-    def _where(self, domain: Domain, x: Floats | None) -> tuple[int, tuple[int, ...]]:
-        """Return the variable to split and the choices of the first part."""
-        free = [v for v, choices in enumerate(domain) if len(choices) > 1]
-        if x is None:
-            return free[0], domain[free[0]][:1]
-        offsets = self.relaxation.offsets
-        best, score = (free[0], domain[free[0]][0]), -1.0
-        for v in free:
-            weights = [float(x[offsets[v] + choice]) for choice in domain[v]]
-            top = max(weights)
-            values = self.task.cost.get(v, (0,))
-            worth = (1.0 - top) * float(max(values) - min(values)) ** 0.5
-            if top < 1 - 1e-6 and worth > score:
-                best, score = (v, domain[v][weights.index(top)]), worth
-        return best[0], (best[1],)
+    def _where(self, allowed: Mask, x: Floats | None) -> tuple[int, Mask]:
+        """Return the variable to split, and which of its choices make the first part.
+
+        An LP solution mixes choices. At what it pays for a variable none is to be had: the cheaper
+        ones and the dearer ones are the parts, of the variable that pays most to go to either.
+        """
+        if x is not None:
+            firsts, price = self.starts[:-1], self.relaxation.costs
+            used = allowed & (x > MIXED)
+            paid = np.add.reduceat(np.where(allowed, x * price, 0.0), firsts)
+            least = np.minimum.reduceat(np.where(used, price, np.inf), firsts)
+            most = np.maximum.reduceat(np.where(used, price, -np.inf), firsts)
+            worth = np.minimum(paid - least, most - paid)
+            v = int(worth.argmax())
+            if worth[v] > MIXED:
+                return v, price[self._columns_of(v)] <= paid[v]
+            top = np.maximum.reduceat(np.where(allowed, x, 0.0), firsts)
+            v = int(top.argmin())
+            if top[v] < 1 - MIXED:
+                own = x[self._columns_of(v)]
+                return v, np.arange(len(own)) == own.argmax()  # of equal ones the first
+        v = int((np.add.reduceat(allowed, self.starts[:-1], dtype=np.int64) > 1).argmax())
+        own = allowed[self._columns_of(v)]
+        return v, np.arange(len(own)) == own.argmax()
+
+    def _columns_of(self, v: int) -> slice:
+        return slice(int(self.starts[v]), int(self.starts[v + 1]))
+
+    def _is_single(self, allowed: Mask) -> bool:
+        return int(np.count_nonzero(allowed)) == len(self.starts) - 1
+
+    def _single(self, allowed: Mask) -> Point:
+        return tuple(choices[0] for choices in domain_of(self.starts, allowed))
 
     def _offer(self, point: Point | None) -> bool:
         """Take a point as the best if it meets the rows and is cheaper; say whether it was."""
@@ -189,14 +229,13 @@ class _Tree:
         if asked is None:
             self.best, self.ceiling = point, price
             return True
-        if price == self.known:
+        if price >= self.known:
             if self.best is None or any(point[v] != self.best[v] for v in asked):
-                self.tied, self.ceiling = True, price
+                self.tied, self.ceiling = True, self.known
             return False
-        self.best, self.known, self.ceiling, self.tied = point, price, price + 1, False
-        self.relaxation.add([differing(self.task.problem, asked, point)])
+        slack = self.task.slack
+        self.tied = price + slack >= self.known or (self.tied and slack > 0)
+        self.best, self.known = point, price
+        self.ceiling = price if self.tied else price + slack + 1
+        self._add([differing(self.task.problem, asked, point)])
         return True
-
-    @staticmethod
-    def _is_single(domain: Domain) -> bool:
-        return all(len(choices) == 1 for choices in domain)

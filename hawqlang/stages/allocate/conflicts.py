@@ -116,7 +116,7 @@ class Deciding:
         solved = Relaxation(whole, {}).solve()
         ray = refutation(whole, solved.multipliers) if solved.status == "infeasible" else None
         if ray is not None:
-            judge.imply(dict(enumerate(ray.reduced)), ray.gap(0))
+            judge.imply(ray.coefs(), ray.gap(0))
         return judge.check(self.limits.direct).status == "unsat"
 
 

@@ -17,15 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from hawqlang.stages.allocate.highs import Floats
+from hawqlang.stages.allocate.highs import Support
 from hawqlang.stages.allocate.problem import Row
+
+LARGEST = 2**1000
+"""Rows of larger numbers are left alone: floats cannot rank their choices."""
 
 VIOLATION = 1e-4
 """By how much an LP solution must break an inequality for it to be worth having."""
-
-
-Support = tuple[tuple[int, float], ...]
-"""The choices of a variable that an LP solution gives weight to, with that weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +46,19 @@ class _Step:
 
 
 def knapsack(row: Row) -> Knapsack:
-    """Return a row with its weights shifted to start at 0."""
+    """Return a row with its weights shifted to start at 0; what breaks it alone weighs ``cap + 1``."""
     least = {v: min(values) for v, values in row.coefs.items()}
-    weights = {v: tuple(a - least[v] for a in values) for v, values in row.coefs.items()}
-    return Knapsack(row.name, weights, row.cap - sum(least.values()))
-
-
-def supports(x: Sequence[Floats]) -> list[Support]:
-    """Return what an LP solution gives weight to, per variable."""
-    return [tuple((k, float(part)) for k, part in enumerate(own) if part > 1e-9) for own in x]
+    cap = row.cap - sum(least.values())
+    most = max(cap, 0) + 1
+    weights = {
+        v: tuple([min(a - least[v], most) for a in values]) for v, values in row.coefs.items()
+    }
+    return Knapsack(row.name, weights, cap)
 
 
 def cover(source: Knapsack, x: Sequence[Support]) -> Row | None:
     """Return a cover inequality that an LP solution breaks, if one is found."""
-    thresholds = _thresholds(source, x)
+    thresholds = _thresholds(source, x) if source.cap < LARGEST else None
     if thresholds is None:
         return None
     found = inequality(source, thresholds)

@@ -10,7 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hawqlang.stages.allocate.highs import Floats, Relaxation
-from hawqlang.stages.allocate.problem import Coefs, Domain, Point, Problem, Propagator, everything
+from hawqlang.stages.allocate.problem import (
+    Coefs,
+    Domain,
+    Point,
+    Problem,
+    Propagator,
+    everything,
+    mask_of,
+)
 
 DECIDED = 1 - 1e-6
 """A choice that the LP gives at least this much is made."""
@@ -43,7 +51,7 @@ def dive(problem: Problem, cost: Coefs) -> Point | None:
     while True:
         solved = None
         if domain is not None:
-            relaxation.forbid(relaxation.columns(domain))
+            relaxation.forbid(mask_of(relaxation.offsets, domain))
             solved = relaxation.solve()
         if domain is None or solved is None or solved.status != "optimal":
             if not made or dead_ends == DEAD_ENDS:
@@ -64,14 +72,14 @@ def _follow(relaxation: Relaxation, domain: Domain, x: Floats) -> tuple[Domain, 
     """Return the domain with what the LP decided fixed and one more choice made; which one."""
     fixed = list(domain)
     clearest, v, choice = -1.0, 0, 0
-    for i, part in enumerate(relaxation.parts(x)):
+    for i, support in enumerate(relaxation.supports(x)):
         if len(domain[i]) == 1:
             continue
-        best = max(domain[i], key=lambda k, own=part: float(own[k]))
-        if part[best] >= DECIDED:
+        best, part = max(support, key=lambda one: one[1])
+        if part >= DECIDED:
             fixed[i] = (best,)
-        elif part[best] > clearest:
-            clearest, v, choice = float(part[best]), i, best
+        elif part > clearest:
+            clearest, v, choice = part, i, best
     if clearest < 0:
         return tuple(fixed), None
     before = tuple(fixed)

@@ -312,20 +312,19 @@ def _is_peak(term: MetricTerm | CountTerm) -> bool:
 
 
 def _against_zero(op: Comparator, form: Form) -> Formula:
-    flipped = form.scaled(Fraction(-1))
     match op:
         case "<=":
             return at_most_zero(form)
         case "<":
             return below_zero(form)
         case ">=":
-            return at_most_zero(flipped)
+            return at_most_zero(form.scaled(Fraction(-1)))
         case ">":
-            return below_zero(flipped)
+            return below_zero(form.scaled(Fraction(-1)))
         case "==":
-            return every((at_most_zero(form), at_most_zero(flipped)))
+            return every((at_most_zero(form), at_most_zero(form.scaled(Fraction(-1)))))
         case "!=":
-            return some((below_zero(form), below_zero(flipped)))
+            return some((below_zero(form), below_zero(form.scaled(Fraction(-1)))))
         case _:
             assert_never(op)
 

@@ -22,6 +22,9 @@ from hawqlang.stages.candidates.predicates import (
     related,
 )
 
+AT_BUILD = "at build"
+"""Why an accuracy has to wait."""
+
 
 @dataclass(frozen=True, slots=True)
 class Feasibility:
@@ -112,7 +115,7 @@ def _conflicts(known: Facts, limits: Limits) -> tuple[Diagnostic, ...]:
 def _waits_for(constraint: Constraint, candidates: CandidateTable) -> str:
     """Return what a constraint waits for, "" where it can be decided now."""
     if at_build(constraint.predicate):
-        return "at build"
+        return AT_BUILD
     if not candidates.measured and "perturbation" in metrics_of(constraint.predicate):
         return "needs sensitivities"
     return ""

@@ -2,19 +2,21 @@
 
 Each goal is minimised in integers; then it becomes a row (``≤ optimum``, plus the slip allowed) and
 the next one follows. Equal optima: smaller perturbation, then smaller size, then lexicographically
-larger bits. Numbers that are no small integers are scaled,
+larger bits. Numbers that are no small integers are scaled over the choices that are left,
 
-    c = round(Ω · 2^40 / Σ_v max_j |Ω[v, j]|)
+    c = round((Ω[v, j] - min_j Ω[v, j]) · 2^60 / Σ_v (max_j - min_j) Ω[v, j])
 
-so that the optimum of the integers is within ``N`` units, ``N`` the number of variables, of the
-real one. Numbers whose exact integers stay below 2^53 are taken as they are.
+and whatever is best lies within ``N`` units, ``N`` the number of variables, of the integers' optimum.
+Where only one allocation does, it is the exact optimum. Else the choices that no point so cheap can
+take go, what is left is scaled anew, and in the end taken exactly: numbers that differ by many
+orders of magnitude are told apart like any others.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -23,6 +25,7 @@ from hawqlang.stages.allocate.formula import Form
 from hawqlang.stages.allocate.limits import Limits
 from hawqlang.stages.allocate.problem import (
     Coefs,
+    Domain,
     Point,
     Problem,
     Reduced,
@@ -33,10 +36,16 @@ from hawqlang.stages.allocate.problem import (
 from hawqlang.stages.allocate.proof import hint
 from hawqlang.stages.allocate.pseudo_boolean import Judge
 from hawqlang.stages.allocate.rows import Merged
-from hawqlang.stages.allocate.search import minimise
+from hawqlang.stages.allocate.search import Alike, Outcome, minimise, price
 
-SCALE = 2**40
-EXACT = 2**53
+SCALE = 2**60
+"""What the scaled costs span."""
+
+EXACT = 2**64
+"""Costs that span no more are not scaled."""
+
+GAIN = 16
+"""How much finer another scale has to be to be worth it; else the costs are taken exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +60,15 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Integers:
-    """A form as integers: ``form · scale`` up to ``error``."""
+    """Costs over some choices, each variable's from 0 up, in small integers."""
 
-    coefs: Coefs
+    cost: Coefs
+    unit: Fraction
+    """What one unit of ``cost`` stands for, in units of the exact costs."""
     constant: int
-    scale: Fraction
-    error: Fraction
-    """How far the optimum of the integers may be from the real one, in units of the form."""
+    """What was taken off, in units of the exact costs."""
+    slack: int
+    """0 where ``cost`` is exact; else the best point costs at most this much more than the least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,7 @@ class Reached:
     """Proven: no allocation does better (the slip of earlier goals taken into account)."""
     proven: bool
     error: Fraction
+    """How much less another allocation might reach all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +95,34 @@ class Optimum:
     """Whether the rule for ties was carried through."""
 
 
-def integers(form: Form) -> Integers:
-    """Return a form as integers, exact where they are small enough."""
-    whole = form.integral()
-    largest = sum(max(abs(one) for one in values) for values in whole.parts.values())
-    if largest <= EXACT:
-        return Integers(whole.parts, whole.constant, Fraction(form.denominator()), Fraction(0))
-    span = sum(max(abs(one) for one in values) for values in form.parts.values())
-    scale = Fraction(SCALE) / span
-    coefs = {v: tuple(round(one * scale) for one in values) for v, values in form.parts.items()}
-    return Integers(coefs, round(form.constant * scale), scale, len(coefs) / scale)
+def integers(exact: Coefs, domain: Domain, *, scaled: bool = True) -> Integers:
+    """Return costs as integers from 0 up, scaled where they are large, unless not ``scaled``.
+
+    Args:
+        exact: what each choice costs, in integers of any size.
+        domain: the choices to look at; what the others cost is left open.
+        scaled: whether to scale at all.
+    """
+    least = {v: min(values[c] for c in domain[v]) for v, values in exact.items()}
+    spans = (max(values[c] for c in domain[v]) - least[v] for v, values in exact.items())
+    span, constant = sum(spans), sum(least.values())
+    if span <= EXACT or not scaled:
+        cost = {v: tuple(one - least[v] for one in values) for v, values in exact.items()}
+        return Integers(cost, Fraction(1), constant, 0)
+    cost = {
+        v: tuple((2 * SCALE * (one - least[v]) + span) // (2 * span) for one in values)
+        for v, values in exact.items()
+    }
+    return Integers(cost, Fraction(span, SCALE), constant, len(cost))
+
+
+def within(merged: Merged, goal: Goal, cap: Fraction) -> list[Row]:
+    """Return the rows of "every form of the goal is at most ``cap``"."""
+    rows: list[Row] = []
+    for form in goal.forms:
+        whole = Form(form.constant - cap, form.parts).integral()
+        rows.append(Row(goal.name, merged.fold(whole.parts), -whole.constant))
+    return rows
 
 
 def optimise(
@@ -101,6 +131,7 @@ def optimise(
     goals: Sequence[Goal],
     limits: Limits,
     ties: Sequence[Goal] | None = None,
+    start: Point | None = None,
 ) -> Optimum:
     """Return the best point of a problem under goals in order of priority.
 
@@ -110,8 +141,10 @@ def optimise(
         goals: what to minimise.
         limits: the work allowed to each minimisation.
         ties: what decides between equal optima, before larger bits do; ``None``: any will do.
+        start: a point known to meet every row, of the original problem.
     """
     state = _State(where, merged, limits)
+    state.point = None if start is None else merged.shrink(start)
     for goal in goals:
         if not state.reach(goal, tell_apart=ties is not None and goal is goals[-1]):
             return Optimum(state.failure)
@@ -133,6 +166,56 @@ def _settled(state: _State, ties: Sequence[Goal]) -> bool:
             return False
         del state.reached[before:]
     return state.alone or state.largest_bits()
+
+
+@dataclass(frozen=True, slots=True)
+class _Least:
+    """The cheapest point of exact costs."""
+
+    point: Point | None
+    failure: Literal["infeasible", "unknown"] = "unknown"
+    proven: bool = False
+    """None is cheaper, to within what lies between ``bound`` and its cost."""
+    bound: Fraction = Fraction(0)
+    unique: bool = False
+    domain: Domain | None = None
+
+
+def _refined(
+    exact: Coefs,
+    domain: Domain,
+    solve: Callable[[Integers, Point | None, Domain], Outcome],
+    start: Point | None,
+) -> _Least:
+    """Return the cheapest point: at a scale that fits the choices left, then at a finer one.
+
+    Args:
+        exact: costs, integers of any size.
+        domain: the choices to look among.
+        solve: returns the cheapest point of small integers.
+        start: a point that is known.
+    """
+    best = _Least(start)
+    costs = integers(exact, domain)
+    while True:
+        found = solve(costs, best.point, domain)
+        if found.point is None or found.bound is None:
+            return _Least(None, "infeasible" if found.status == "infeasible" else "unknown")
+        bound = (found.bound - costs.slack) * costs.unit + costs.constant
+        if found.status != "optimal":
+            if best.proven and best.point is not None:  # at a coarser scale
+                point = min(best.point, found.point, key=lambda one: price(exact, one))
+                return replace(best, point=point)
+            return _Least(found.point, bound=bound)
+        if found.unique or costs.slack == 0:
+            worth = Fraction(price(exact, found.point))
+            return _Least(found.point, "unknown", True, worth, found.unique, found.domain)
+        best = _Least(found.point, "unknown", True, bound, False, found.domain)
+        domain = found.domain or domain
+        finer = integers(exact, domain)
+        if finer.unit * GAIN > costs.unit:
+            finer = integers(exact, domain, scaled=False)
+        costs = finer
 
 
 class _State:
@@ -202,30 +285,43 @@ class _State:
         return self.merged.groups[v][0] < len(self.where.choices)
 
     def _reach_form(self, goal: Goal, form: Form, *, tell_apart: bool) -> bool:
-        whole = integers(form)
-        cost = self.merged.fold(whole.coefs)
-        asked = [v for v in range(len(self.problem.sizes)) if self._is_layer(v)]
-        found = minimise(
-            self.problem, cost, self.limits, self.point, self.domain, asked if tell_apart else ()
+        whole, per = form.integral(), form.denominator()
+        exact = self.merged.fold(whole.parts)
+        layers = frozenset(v for v in range(len(self.problem.sizes)) if self._is_layer(v))
+        asked = layers if tell_apart else None
+        found = _refined(
+            exact,
+            self.domain,
+            lambda cost, point, domain: minimise(
+                self.problem,
+                cost.cost,
+                self.limits,
+                point,
+                domain,
+                Alike(asked, cost.slack),
+            ),
+            self.point,
         )
         self.alone = found.unique
-        if found.point is None or found.cost is None or found.bound is None:
-            self.failure = "infeasible" if found.status == "infeasible" else "unknown"
+        if found.point is None:
+            self.failure = found.failure
             return False
         self.point = found.point
-        reached = found.cost + whole.constant
-        cap = found.cost + int(goal.within * abs(reached))
-        self.last = Row(goal.name, cost, cap)
+        reached = price(exact, found.point) + whole.constant
+        cap = reached + int(goal.within * abs(reached))
+        self.last = Row(goal.name, exact, cap - whole.constant)
         self.problem = self.problem.adding(self.last)
-        if found.domain is not None and cap == found.cost:
+        if found.domain is not None and cap == reached:
             self.domain = found.domain
+        bound = min(found.bound + whole.constant, Fraction(reached))
+        value = Fraction(reached, per)
         self.reached.append(
             Reached(
                 goal.name,
-                reached / whole.scale,
-                (found.bound + whole.constant) / whole.scale,
-                found.status == "optimal",
-                whole.error,
+                value,
+                value if found.proven else bound / per,
+                found.proven,
+                value - bound / per if found.proven else Fraction(0),
             )
         )
         return True
@@ -247,7 +343,7 @@ class _State:
             else:
                 proven = False
         cap = high + goal.within * high
-        self.problem = self.problem.adding(*self._rows(goal, cap))
+        self.problem = self.problem.adding(*within(self.merged, goal, cap))
         self.reached.append(Reached(goal.name, high, low, proven, Fraction(0)))
         return True
 
@@ -255,19 +351,11 @@ class _State:
         point = self.merged.expand(self.point or ())
         return max((form.at(point) for form in goal.forms), default=Fraction(0))
 
-    def _rows(self, goal: Goal, cap: Fraction) -> list[Row]:
-        """Return the rows of "every form is at most ``cap``"."""
-        rows: list[Row] = []
-        for form in goal.forms:
-            whole = Form(form.constant - cap, form.parts).integral()
-            rows.append(Row(goal.name, self.merged.fold(whole.parts), -whole.constant))
-        return rows
-
     def _point_within(self, goal: Goal, cap: Fraction | None) -> bool:
         """Look for a point whose forms are at most ``cap``, and move to it."""
         if cap is None and self.point is not None:
             return True
-        rows = [] if cap is None else self._rows(goal, cap)
+        rows = [] if cap is None else within(self.merged, goal, cap)
         found = minimise(self.problem.adding(*rows), {}, self.limits, None, self.domain)
         if found.point is None:
             self.failure = "infeasible" if found.status == "infeasible" else "unknown"

@@ -14,9 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hawqlang.stages.allocate.library import highspy
-from hawqlang.stages.allocate.problem import Coefs, Domain, Problem, Row
+from hawqlang.stages.allocate.problem import Coefs, Problem, Row
 
 Floats = NDArray[np.float64]
+
+Support = tuple[tuple[int, float], ...]
+"""The choices of a variable that an LP solution gives weight to, with that weight."""
+
+TINY = 1e-9
+"""A weight up to this much is none."""
+
+HUGE = 2**1000
+"""Numbers beyond are taken for this."""
 
 COST_SPAN = 1e6
 """The objective is scaled so that it spans this much."""
@@ -38,20 +47,15 @@ class Relaxation:
 
     def __init__(self, problem: Problem, cost: Coefs) -> None:
         self.problem = problem
-        self.offsets = np.concatenate(([0], np.cumsum(problem.sizes))).astype(np.int64)
-        self._cost, self._cost_scale = _objective(problem, cost, self.offsets)
+        self.offsets = problem.starts()
+        self._owner = np.repeat(np.arange(len(problem.sizes)), problem.sizes)
+        self._choice = np.arange(len(self._owner)) - self.offsets[self._owner]
+        self.costs, self._cost_scale = _objective(problem, cost, self.offsets)
         self._row_scale = np.array([_scale(row.coefs, row.cap) for row in problem.rows])
         self._first = len(problem.rows)
-        self._upper = np.ones(len(self._cost))
-        self._highs = _start(self._model(integer=False))
+        self._upper = np.ones(len(self.costs))
+        self._highs = start(self._model(integer=False))
         self._highs.setOptionValue("presolve", "off")
-
-    def columns(self, domain: Domain) -> NDArray[np.bool_]:
-        """Return which columns a domain allows."""
-        allowed = np.zeros(int(self.offsets[-1]), dtype=np.bool_)
-        for offset, choices in zip(self.offsets, domain, strict=False):
-            allowed[[int(offset) + choice for choice in choices]] = True
-        return allowed
 
     def forbid(self, allowed: NDArray[np.bool_]) -> None:
         """Let only the columns ``allowed`` be above 0."""
@@ -66,7 +70,7 @@ class Relaxation:
         """Add rows to the problem and to the warm solver."""
         for row in rows:
             scale = _scale(row.coefs, row.cap)
-            index, value = _columns(row.coefs, self.offsets, scale)
+            index, value = _columns(row.coefs, self.offsets.tolist(), scale)
             columns = np.array(index, dtype=np.int32)
             cap, infinity = _ratio(row.cap, scale), float(highspy().kHighsInf)
             self._highs.addRow(-infinity, cap, len(index), columns, np.array(value))
@@ -87,12 +91,12 @@ class Relaxation:
             duals = np.maximum(0.0, -self._of_rows(solution.row_dual))
             x = np.asarray(solution.col_value, dtype=np.float64)
             duals = duals * self._row_scale * self._cost_scale
-            return Solved("optimal", x, tuple(float(one) for one in duals))
+            return Solved("optimal", x, tuple(duals.tolist()))
         if status == known.kInfeasible:
             _, has_ray, values = self._highs.getDualRay()
             ray = np.abs(self._of_rows(values)) if has_ray else np.zeros(len(self._row_scale))
             ray = ray * self._row_scale
-            return Solved("infeasible", np.empty(0), tuple(float(one) for one in ray))
+            return Solved("infeasible", np.empty(0), tuple(ray.tolist()))
         return Solved("failed", np.empty(0), (0.0,) * len(self._row_scale))
 
     def _of_rows(self, values: Any) -> Floats:
@@ -101,18 +105,25 @@ class Relaxation:
         start = self._first + len(self.problem.sizes)
         return np.concatenate((array[: self._first], array[start:]))
 
-    def parts(self, x: Floats) -> list[Floats]:
-        """Return ``x`` variable by variable."""
-        return np.split(x, self.offsets[1:-1])
+    def supports(self, x: Floats) -> list[Support]:
+        """Return what ``x`` gives weight to, variable by variable."""
+        found: list[list[tuple[int, float]]] = [[] for _ in self.problem.sizes]
+        held = np.flatnonzero(x > TINY)
+        for v, choice, part in zip(
+            self._owner[held].tolist(), self._choice[held].tolist(), x[held].tolist(), strict=True
+        ):
+            found[v].append((choice, part))
+        return [tuple(own) for own in found]
 
     def choices(self, x: Floats) -> tuple[int, ...]:
         """Return the choice of each variable that weighs most in ``x``."""
-        pairs = zip(self.offsets, self.offsets[1:], strict=False)
-        return tuple(int(np.argmax(x[start:end])) for start, end in pairs)
+        grid = np.full((len(self.problem.sizes), max(self.problem.sizes, default=1)), -1.0)
+        grid[self._owner, self._choice] = x
+        return tuple(grid.argmax(axis=1).tolist())
 
     def best_integer(self, nodes: int) -> tuple[int, ...] | None:
         """Return the point that the MIP solver finds best within a number of nodes."""
-        highs = _start(self._model(integer=True))
+        highs = start(self._model(integer=True))
         highs.setOptionValue("random_seed", 0)
         highs.setOptionValue("mip_rel_gap", 0.0)  # HiGHS stops at 1e-4 on its own
         highs.setOptionValue("mip_abs_gap", 0.5 / self._cost_scale)
@@ -129,9 +140,9 @@ class Relaxation:
         model = library.HighsLp()
         rows, sizes = self.problem.rows, self.problem.sizes
         starts, index, value = _sparse(self.problem, self.offsets, self._row_scale)
-        model.num_col_, model.num_row_ = len(self._cost), len(rows) + len(sizes)
-        model.col_cost_ = self._cost
-        model.col_lower_, model.col_upper_ = np.zeros(len(self._cost)), np.ones(len(self._cost))
+        model.num_col_, model.num_row_ = len(self.costs), len(rows) + len(sizes)
+        model.col_cost_ = self.costs
+        model.col_lower_, model.col_upper_ = np.zeros(len(self.costs)), np.ones(len(self.costs))
         caps = [_ratio(row.cap, scale) for row, scale in zip(rows, self._row_scale, strict=True)]
         ones = np.ones(len(sizes))
         model.row_lower_ = np.concatenate((np.full(len(rows), -float(library.kHighsInf)), ones))
@@ -141,11 +152,12 @@ class Relaxation:
         model.a_matrix_.index_ = index
         model.a_matrix_.value_ = value
         if integer:
-            model.integrality_ = [library.HighsVarType.kInteger] * len(self._cost)
+            model.integrality_ = [library.HighsVarType.kInteger] * len(self.costs)
         return model
 
 
-def _start(model: Any) -> Any:
+def start(model: Any) -> Any:
+    """Return the solver with a model, silent and on one thread."""
     highs = highspy().Highs()
     highs.setOptionValue("output_flag", False)
     highs.setOptionValue("threads", 1)
@@ -155,32 +167,36 @@ def _start(model: Any) -> Any:
 
 def _objective(problem: Problem, cost: Coefs, offsets: NDArray[np.int64]) -> tuple[Floats, float]:
     span = sum(max(values) - min(values) for values in cost.values())
-    scale = max(1.0, span / COST_SPAN)
+    scale = max(1.0, _float(span) / COST_SPAN)
     column = np.zeros(int(offsets[-1]))
     for v, values in cost.items():
         least = min(values)
-        column[offsets[v] : offsets[v + 1]] = [(one - least) / scale for one in values]
+        column[offsets[v] : offsets[v + 1]] = [_float(one - least) / scale for one in values]
     return column, scale
 
 
 def _scale(coefs: Coefs, cap: int) -> float:
     """Return what a row is multiplied by: its largest number becomes 100."""
     largest = max([abs(cap), 1, *(abs(one) for values in coefs.values() for one in values)])
-    return 100 / largest if largest > 1 else 1.0
+    return 100 / _float(largest) if largest > 1 else 1.0
 
 
 def _ratio(number: int, scale: float) -> float:
-    return float(number) * scale if abs(number) < 2**1000 else number / int(1 / scale)
+    return _float(number) * scale
 
 
-def _columns(
-    coefs: Coefs, offsets: NDArray[np.int64], scale: float
-) -> tuple[list[int], list[float]]:
+def _float(number: int) -> float:
+    """Return the number, or the largest there is: what floats cannot say is left to the integers."""
+    return float(max(-HUGE, min(HUGE, number)))
+
+
+def _columns(coefs: Coefs, offsets: Sequence[int], scale: float) -> tuple[list[int], list[float]]:
     index, value = list[int](), list[float]()
     for v, values in coefs.items():
+        start = offsets[v]
         for choice, one in enumerate(values):
             if one:
-                index.append(int(offsets[v]) + choice)
+                index.append(start + choice)
                 value.append(_ratio(one, scale))
     return index, value
 
@@ -189,15 +205,16 @@ def _sparse(
     problem: Problem, offsets: NDArray[np.int64], scales: Sequence[float] | Floats
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats]:
     starts, index, value = [0], list[int](), list[float]()
+    firsts = offsets.tolist()
     for row, scale in zip(problem.rows, scales, strict=True):
-        columns, numbers = _columns(row.coefs, offsets, float(scale))
+        columns, numbers = _columns(row.coefs, firsts, float(scale))
         index += columns
         value += numbers
         starts.append(len(index))
-    for v, size in enumerate(problem.sizes):
-        index += range(int(offsets[v]), int(offsets[v]) + size)
-        value += [1.0] * size
-        starts.append(len(index))
+    held = len(index)
+    index += range(firsts[-1])
+    value += [1.0] * firsts[-1]
+    starts += [held + first for first in firsts[1:]]
     return (
         np.array(starts, dtype=np.int32),
         np.array(index, dtype=np.int32),

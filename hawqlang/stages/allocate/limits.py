@@ -14,7 +14,7 @@ class Limits:
     leaf: int = 300_000
     """The same for one leaf of branch and bound."""
     mip_nodes: int = 200
-    """Nodes of the MIP solver that looks for a good point of a core of few rows."""
+    """Nodes of the MIP solver that looks for a good point of a core of few rows; 0: it is not asked."""
     nodes: int = 6000
     """Nodes of branch and bound."""
 

@@ -6,8 +6,13 @@ All of a spec comes to this form: sums, ties, switches and any logic (``rows``).
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 Point = tuple[int, ...]
 """One choice per variable."""
@@ -33,6 +38,12 @@ class Row:
         """Return the left side at a point."""
         return sum(values[point[v]] for v, values in self.coefs.items())
 
+    def is_clause(self) -> bool:
+        """Return whether it says "not all of these": no more can be read off it than it says."""
+        return self.cap == len(self.coefs) - 1 and all(
+            set(values) <= {0, 1} for values in self.coefs.values()
+        )
+
     def smallest(self) -> int:
         """Return the smallest the left side can be."""
         return sum(min(values) for values in self.coefs.values())
@@ -52,6 +63,10 @@ class Problem:
     def satisfied(self, point: Sequence[int]) -> bool:
         """Return whether a point meets every row."""
         return all(row.left(point) <= row.cap for row in self.rows)
+
+    def starts(self) -> NDArray[np.int64]:
+        """Return the first column (choice of a variable) of each variable, and how many there are."""
+        return np.concatenate(([0], np.cumsum(self.sizes, dtype=np.int64))).astype(np.int64)
 
     def adding(self, *rows: Row) -> Problem:
         """Return the problem with more rows."""
@@ -141,6 +156,23 @@ def everything(problem: Problem) -> Domain:
     return tuple(tuple(range(size)) for size in problem.sizes)
 
 
+def mask_of(starts: NDArray[np.int64], domain: Domain) -> NDArray[np.bool_]:
+    """Return which columns a domain allows."""
+    allowed = np.zeros(int(starts[-1]), dtype=np.bool_)
+    pairs = zip(starts.tolist(), domain, strict=False)
+    allowed[[start + choice for start, choices in pairs for choice in choices]] = True
+    return allowed
+
+
+def domain_of(starts: NDArray[np.int64], allowed: NDArray[np.bool_]) -> Domain:
+    """Return the choices of each variable among the columns allowed."""
+    flags, bounds = allowed.tolist(), starts.tolist()
+    return tuple(
+        tuple(column - start for column in range(start, end) if flags[column])
+        for start, end in pairwise(bounds)
+    )
+
+
 class Propagator:
     """Drops choices that no point can take because of a single row."""
 
@@ -161,19 +193,22 @@ class Propagator:
         alive = list(domain)
         if not all(alive):
             return None
-        queue = sorted({index for v in changed for index in self._watching[v]})
-        queue += [k for k, row in enumerate(self._rows) if not row.coefs and row.cap < 0]
-        queued = set(queue)
+        empty = [k for k, row in enumerate(self._rows) if not row.coefs and row.cap < 0]
+        queued = {index for v in changed for index in self._watching[v]} | set(empty)
+        # Short rows first: they cost little, and long ones then see all that they rule out.
+        queue = [(len(self._rows[index].coefs), index) for index in queued]
+        heapq.heapify(queue)
         while queue:
-            index = queue.pop()
+            _, index = heapq.heappop(queue)
             queued.discard(index)
             hit = _drop(self._rows[index], alive)
             if hit is None:
                 return None
             for v in hit:
-                fresh = [i for i in self._watching[v] if i not in queued]
-                queue += fresh
-                queued.update(fresh)
+                for i in self._watching[v]:
+                    if i not in queued:
+                        heapq.heappush(queue, (len(self._rows[i].coefs), i))
+                        queued.add(i)
         return tuple(alive)
 
 

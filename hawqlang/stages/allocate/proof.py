@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hawqlang.stages.allocate.branch import Branching, branch
-from hawqlang.stages.allocate.covers import cover, knapsack, supports
+from hawqlang.stages.allocate.covers import cover, knapsack
 from hawqlang.stages.allocate.cut import cut, refutation
 from hawqlang.stages.allocate.highs import Relaxation
 from hawqlang.stages.allocate.limits import Limits
@@ -49,7 +49,7 @@ class Verdict:
     bound: int
     """No point is cheaper than this."""
     tied: bool = False
-    """Another point costs as little; only told where uniqueness is asked for."""
+    """Another point may cost as little; only told where uniqueness is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class Apart:
     point: Point
     variables: frozenset[int]
     """Those that tell points apart."""
+    slack: int = 0
+    """By how much another may cost more and still counts as cheap."""
 
 
 def below(
@@ -69,7 +71,7 @@ def below(
     Args:
         problem: variables and rows.
         cost: what each choice costs.
-        most: ``U``; the cost of the point of ``apart``, where that is given.
+        most: ``U``; the cost of the point of ``apart`` and its slack, where that is given.
         limits: the work allowed.
         apart: a point to leave out; one question then tells whether anything is cheaper and
             whether anything else costs as little.
@@ -82,19 +84,29 @@ def below(
         return Verdict(None, closed=True, bound=most + 1)
     own, constant = core.fold(cost)
     if not core.problem.sizes:
-        point, tied = core.expand(()), apart is not None and constant == most
-        return Verdict(None if tied else point, closed=True, bound=constant, tied=tied)
+        return _only(core.expand(()), constant, most, apart)
     answer = _ask(core.problem, own, most - constant, limits)
     if answer == "unsat":
         return Verdict(None, closed=True, bound=most + 1)
     if isinstance(answer, tuple):
         return Verdict(core.expand(answer), closed=False, bound=constant)
-    asked = None
+    asked, slack = None, 0
     if apart is not None:
         asked = tuple(new for new, old in enumerate(core.free) if old in apart.variables)
-    found = branch(Branching(core.problem, own, limits, asked), most - constant + 1)
+        slack = apart.slack
+    found = branch(Branching(core.problem, own, limits, asked, slack), most - constant + 1)
     point = None if found.point is None else core.expand(found.point)
     return Verdict(point, found.closed, found.bound + constant, found.tied)
+
+
+def _only(point: Point, cost: int, most: int, apart: Apart | None) -> Verdict:
+    """Return the verdict where one point is left, beside the one known."""
+    if apart is None:
+        return Verdict(point, closed=True, bound=cost)
+    known = most - apart.slack
+    better = point if cost < known else None
+    tied = cost >= known or cost + apart.slack >= known
+    return Verdict(better, closed=True, bound=min(cost, known), tied=tied)
 
 
 def hint(judge: Judge, cost: Coefs, most: int) -> None:
@@ -105,8 +117,7 @@ def hint(judge: Judge, cost: Coefs, most: int) -> None:
     solved = Relaxation(judge.problem, cost).solve()
     if solved.status == "optimal":
         helper = cut(judge.problem, cost, solved.multipliers)
-        told = {v: values for v, values in enumerate(helper.reduced) if any(values)}
-        judge.imply(told, helper.gap(most))
+        judge.imply(helper.coefs(), helper.gap(most))
 
 
 def _ask(problem: Problem, cost: Coefs, most: int, limits: Limits) -> Point | str:
@@ -164,10 +175,10 @@ def _round(problem: Problem, cost: Coefs, most: int) -> _Step:
     left = made.within(whole, most)
     if left is None:
         return _Step(None, stuck=False)
-    sources = [row for row in problem.rows if not row.implied]
+    sources = [row for row in problem.rows if not (row.implied or row.is_clause())]
     sources.append(Row("", cost, most))
-    sources.append(Row("", dict(enumerate(made.reduced)), made.gap(most)))
-    x = supports(relaxation.parts(solved.x))
+    sources.append(Row("", made.coefs(), made.gap(most)))
+    x = relaxation.supports(solved.x)
     fresh = [one for row in sources if (one := cover(knapsack(row), x)) is not None]
     pairs = zip(problem.rows, made.multipliers, strict=True)
     active = [row for row, times in pairs if times or not row.implied]

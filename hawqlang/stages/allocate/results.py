@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Literal
 
@@ -19,7 +19,7 @@ from hawqlang.ir.spec import (
     MetricTerm,
     Predicate,
 )
-from hawqlang.stages.candidates.metrics import Allocation, Facts, value
+from hawqlang.stages.candidates.metrics import Allocation, Facts, unit, value
 from hawqlang.stages.candidates.predicates import at_build, holds, linear
 
 Unit = Literal["B", "s", "MACs", "BOPS", "", "%"]
@@ -40,6 +40,10 @@ SHOWN: tuple[tuple[str, Metric, int], ...] = (
 """The metrics of a plan: key, metric, factor from base units."""
 
 
+SHARED: tuple[Metric, ...] = ("size", "bops", "latency")
+"""The resources of which a layer's share is told."""
+
+
 def metrics(known: Facts, allocation: Allocation) -> tuple[tuple[str, float], ...]:
     """Return every metric that is known of the network, in the units of the plan."""
     found: list[tuple[str, float]] = []
@@ -58,8 +62,9 @@ def results(known: Facts, allocation: Allocation) -> tuple[ConstraintResult, ...
 
 def choices(known: Facts, allocation: Allocation) -> tuple[LayerChoice, ...]:
     """Return the row of every layer."""
+    totals: dict[Metric, Fraction] = {name: _total(known, name, allocation) for name in SHARED}
     return tuple(
-        _choice(known, position, precision) for position, precision in enumerate(allocation)
+        _choice(known, position, precision, totals) for position, precision in enumerate(allocation)
     )
 
 
@@ -83,7 +88,17 @@ def compares(predicate: Predicate) -> tuple[Compare, ...]:
             return ()
 
 
-def _choice(known: Facts, position: int, precision: Precision) -> LayerChoice:
+def _total(known: Facts, name: Metric, allocation: Allocation) -> Fraction:
+    """Return a metric, 0 where it is not known."""
+    try:
+        return value(known, MetricTerm(metric=name), allocation)
+    except HawqError:
+        return Fraction(0)
+
+
+def _choice(
+    known: Facts, position: int, precision: Precision, totals: Mapping[Metric, Fraction]
+) -> LayerChoice:
     layer, own = known.table.layers[position], known.candidates.layers[position]
     latencies = ((c.precision, c.latency) for c in own.candidates)
     return LayerChoice(
@@ -98,17 +113,26 @@ def _choice(known: Facts, position: int, precision: Precision) -> LayerChoice:
             for c in own.candidates
             if c.perturbation is not None
         ),
-        latency_us=tuple((p, float(s * 1_000_000)) for p, s in latencies if s is not None),
+        latency_us=tuple((p, _microseconds(s)) for p, s in latencies if s is not None),
         dropped=own.dropped,
         rule=own.rule,
+        share=tuple(
+            (name, float(unit(known, name, position, precision) / total))
+            for name, total in totals.items()
+            if total
+        ),
     )
+
+
+def _microseconds(seconds: Fraction) -> float:
+    return seconds.numerator * 1_000_000 / seconds.denominator
 
 
 def _result(known: Facts, constraint: Constraint, allocation: Allocation) -> ConstraintResult:
     later = at_build(constraint.predicate)
     numbers = [_numbers(known, one, allocation, later) for one in compares(constraint.predicate)]
     tightest = min(numbers, key=_tightness) if numbers else (None, None, None, "")
-    value_, bound, slack, unit = tightest
+    value_, bound, slack, named = tightest
     return ConstraintResult(
         name=constraint.name,
         text=constraint.text,
@@ -116,7 +140,7 @@ def _result(known: Facts, constraint: Constraint, allocation: Allocation) -> Con
         bound=None if bound is None else float(bound),
         slack=None if slack is None else float(slack),
         holds=None if later else holds(known, constraint.predicate, allocation),
-        unit=unit,
+        unit=named,
     )
 
 
@@ -133,16 +157,16 @@ def _numbers(
     if later:
         return None, right.constant if is_constant(right) else None, None, "%"
     here, bound = linear(known, left, allocation), linear(known, right, allocation)
-    unit = UNITS[left.dimension]
+    named = UNITS[left.dimension]
     match op:
         case "<" | "<=":
-            return here, bound, bound - here, unit
+            return here, bound, bound - here, named
         case ">" | ">=":
-            return here, bound, here - bound, unit
+            return here, bound, here - bound, named
         case "==":
-            return here, bound, -abs(bound - here), unit
+            return here, bound, -abs(bound - here), named
         case _:
-            return here, bound, abs(bound - here), unit
+            return here, bound, abs(bound - here), named
 
 
 def _tightness(numbers: Numbers) -> Fraction:

@@ -10,7 +10,6 @@ All limits count work, never time: the same problem gives the same answer everyw
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -45,9 +44,19 @@ class Outcome:
     bound: int | None = None
     """No point is cheaper; equal to ``cost`` when optimal."""
     unique: bool = False
-    """No other choice of the variables asked about costs as little."""
+    """No other choice of the variables asked about costs as little, or the slack more."""
     domain: Domain | None = None
-    """Outside these choices every point costs more than ``cost``; ``None``: not known."""
+    """Outside these choices every point costs more than ``cost`` and the slack; ``None``: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """What counts as another point as cheap as the cheapest."""
+
+    variables: frozenset[int] | None = None
+    """It takes another choice of one of these; ``None``: not asked."""
+    slack: int = 0
+    """It may cost this much more."""
 
 
 def minimise(
@@ -56,7 +65,7 @@ def minimise(
     limits: Limits,
     start: Point | None = None,
     domain: Domain | None = None,
-    tell_apart: Collection[int] = (),
+    alike: Alike = Alike(),
 ) -> Outcome:
     """Return the cheapest point of a problem.
 
@@ -66,16 +75,17 @@ def minimise(
         limits: how much work may be done.
         start: a point known to meet the rows.
         domain: the choices to look among; ``None`` for all.
-        tell_apart: variables to look at when asking whether the cheapest point is unique; without
-            them that is not asked.
+        alike: what counts as another point as cheap, when asking whether the cheapest is unique.
     """
     reduced = reduce(problem, everything(problem) if domain is None else domain)
     if reduced is None:
         return Outcome("infeasible")
     own, constant = reduced.fold(cost)
     begin = None if start is None else reduced.shrink(start)
-    asked = frozenset(v for v, old in enumerate(reduced.free) if old in tell_apart)
-    found = _Search(reduced.problem, own, limits, asked if tell_apart else None).run(begin)
+    asked = None
+    if alike.variables is not None:
+        asked = frozenset(v for v, old in enumerate(reduced.free) if old in alike.variables)
+    found = _Search(reduced.problem, own, limits, Alike(asked, alike.slack)).run(begin)
     return _lifted(found, reduced, constant)
 
 
@@ -106,13 +116,11 @@ def price(cost: Coefs, point: Point) -> int:
 class _Search:
     """One search: the best point so far, and the steps that improve it or prove it best."""
 
-    def __init__(
-        self, problem: Problem, cost: Coefs, limits: Limits, asked: frozenset[int] | None
-    ) -> None:
+    def __init__(self, problem: Problem, cost: Coefs, limits: Limits, alike: Alike) -> None:
         self.problem = problem
         self.cost = cost
         self.limits = limits
-        self.asked = asked
+        self.alike = alike
         self.best: Point | None = None
         self.improved = False
         self.root: Cut | None = None
@@ -159,8 +167,8 @@ class _Search:
             return self._conclude(root, below(self.problem, self.cost, ceiling, self.limits))
         if not self.improved:
             self._improve(root)
-        if self.asked is not None:
-            verdict = self._apart(self.asked)
+        if self.alike.variables is not None:
+            verdict = self._apart(self.alike.variables)
             if verdict.closed:
                 return replace(self._conclude(root, verdict), unique=not verdict.tied)
         while True:
@@ -176,14 +184,16 @@ class _Search:
         One proof then shows both that nothing is cheaper and whether the best point is unique.
         """
         while True:
-            upper, known = self._price(), Apart(self.best or (), asked)
-            verdict = below(self.problem, self.cost, upper, self.limits, known)
+            upper, known = self._price(), Apart(self.best or (), asked, self.alike.slack)
+            verdict = below(self.problem, self.cost, upper + self.alike.slack, self.limits, known)
             self.offer(verdict.point)
             if verdict.closed or self._price() == upper:
                 return verdict
 
     def _improve(self, root: Cut) -> None:
         """Let the MIP solver look for a better point among the choices the cut leaves."""
+        if not self.limits.mip_nodes:
+            return
         domain = root.within(everything(self.problem), self._price() - 1)
         core = None if domain is None else reduce(self.problem, domain)
         if core is not None and core.problem.sizes and len(core.problem.rows) <= MIP_ROWS:
@@ -200,7 +210,7 @@ class _Search:
         if not verdict.closed:
             bound = max(root.bound(), min(verdict.bound, upper))
             return Outcome("feasible", best, upper, bound)
-        domain = root.within(everything(self.problem), upper)
+        domain = root.within(everything(self.problem), upper + self.alike.slack)
         return Outcome("optimal", best, upper, upper, domain=domain)
 
     def _price(self) -> int:

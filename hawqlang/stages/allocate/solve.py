@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from hawqlang.base import Precision
@@ -39,6 +39,50 @@ DEFAULT = SpecGoal(
 """What is minimised where the spec does not say."""
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A build's allocation problem, encoded."""
+
+    known: Facts
+    where: Space
+    constraints: tuple[Encoded, ...]
+    refused: tuple[Row, ...]
+    goals: tuple[Goal, ...]
+    """In order of priority; the last one does not slip."""
+
+    def answer(self, limits: Limits, *extra: Row) -> Optimum:
+        """Return the best allocation that also meets the ``extra`` rows."""
+        ties = tie_breakers(self.where, self.goals)
+        rows = (*self.refused, *extra)
+        merged = assemble(self.where, self.constraints, rows, [*self.goals, *ties])
+        if merged is None:
+            return Optimum("infeasible")
+        return optimise(self.where, merged, self.goals, limits, ties)
+
+
+def question(
+    build: Build,
+    table: LayerTable,
+    candidates: CandidateTable,
+    exclude: Sequence[Mapping[str, Precision]] = (),
+) -> Question:
+    """Return the problem of a build; see ``allocate`` for the arguments.
+
+    Raises:
+        HawqError: a selector matches nothing, or a metric is not known for these layers.
+    """
+    known = facts(build, table, candidates)
+    check_selectors(known)
+    _check_sensitivities(known)
+    where = space(known)
+    constraints = encode_all(where)
+    refused = exclusions(where, exclude)
+    goals = [objective(where, goal) for goal in build.objective or (DEFAULT,)]
+    # A slip is for the sake of the goals that follow: the last one has none to slip for.
+    goals[-1] = replace(goals[-1], within=Fraction(0))
+    return Question(known, where, constraints, refused, tuple(goals))
+
+
 def allocate(
     build: Build,
     table: LayerTable,
@@ -68,22 +112,15 @@ def allocate(
     Raises:
         HawqError: a selector matches nothing, or a metric is not known for these layers.
     """
-    known = facts(build, table, candidates)
-    check_selectors(known)
-    _check_sensitivities(known)
-    where = space(known)
-    constraints = encode_all(where)
-    refused = exclusions(where, exclude)
-    goals = [objective(where, goal) for goal in build.objective or (DEFAULT,)]
-    # A slip is for the sake of the goals that follow: the last one has none to slip for.
-    goals[-1] = replace(goals[-1], within=Fraction(0))
-    found = _solve(where, constraints, refused, goals, limits)
+    asked = question(build, table, candidates, exclude)
+    known, where = asked.known, asked.where
+    found = asked.answer(limits)
     if found.point is None:
-        case = Case(where, constraints, refused, limits)
+        case = Case(where, asked.constraints, asked.refused, limits)
         return _without_allocation(known, found, why(case) if found.status == "infeasible" else ())
     allocation = where.allocation(found.point)
-    _judge(known, allocation)
-    return _plan(known, allocation, found)
+    judge(known, allocation)
+    return _plan(known, allocation, found).replace(excluded=len(exclude))
 
 
 def _check_sensitivities(known: Facts) -> None:
@@ -106,21 +143,7 @@ def _check_sensitivities(known: Facts) -> None:
         )
 
 
-def _solve(
-    where: Space,
-    constraints: Sequence[Encoded],
-    refused: Sequence[Row],
-    goals: Sequence[Goal],
-    limits: Limits,
-) -> Optimum:
-    ties = _tie_breakers(where, goals)
-    merged = assemble(where, constraints, refused, [*goals, *ties])
-    if merged is None:
-        return Optimum("infeasible")
-    return optimise(where, merged, goals, limits, ties)
-
-
-def _tie_breakers(where: Space, goals: Sequence[Goal]) -> list[Goal]:
+def tie_breakers(where: Space, goals: Sequence[Goal]) -> list[Goal]:
     """Return the goals that decide between equal optima, as far as the spec has not fixed them."""
     named = {goal.name for goal in goals if goal.within == 0}
     rule = ["size"] if not where.known.candidates.measured else ["perturbation", "size"]
@@ -132,7 +155,7 @@ def _tie_breakers(where: Space, goals: Sequence[Goal]) -> list[Goal]:
     ]
 
 
-def _judge(known: Facts, allocation: Allocation) -> None:
+def judge(known: Facts, allocation: Allocation) -> None:
     """Check the answer against the spec itself, whatever the encoding said."""
     for constraint in known.build.constraints:
         predicate = constraint.predicate
@@ -150,7 +173,7 @@ def _plan(known: Facts, allocation: Allocation, found: Optimum) -> BitPlan:
     return BitPlan(
         build=build.name,
         status=found.status,
-        gap=_gap(found.reached),
+        gap=relative_gap(found.reached),
         objective=tuple((name, float(reached)) for name, reached in goals),
         metrics=metrics(known, allocation),
         layers=choices(known, allocation),
@@ -170,7 +193,7 @@ def _unproven(known: Facts, found: Optimum) -> tuple[Diagnostic, ...]:
             severity="warning",
             message=(
                 f"the allocation is the best found; `{first.name}` is proven to be within "
-                f"{_gap((first,)):.2%} of the best"
+                f"{relative_gap((first,)):.2%} of the best"
             ),
             span=known.build.span,
             label="the solver's limits were reached",
@@ -179,7 +202,7 @@ def _unproven(known: Facts, found: Optimum) -> tuple[Diagnostic, ...]:
     )
 
 
-def _gap(reached: Sequence[Reached]) -> float:
+def relative_gap(reached: Sequence[Reached]) -> float:
     """Return the largest proven distance from an optimum, relative to the value reached."""
     gaps = [abs(one.value - one.bound) / (abs(one.value) or Fraction(1)) for one in reached]
     return float(max(gaps, default=Fraction(0)))

@@ -7,7 +7,7 @@ from typing import assert_never
 
 import numpy as np
 
-from hawqlang.ir.spec import Ema, Entropy, MinMax, Mse, Percentile, Range
+from hawqlang.ir.spec import Automatic, Ema, Entropy, MinMax, Mse, Percentile, Range
 from hawqlang.stages.calibrate.observed import Float64, Interval, Observed, Segments
 from hawqlang.stages.quantize import QuantParams, Scheme, quant_params
 
@@ -46,6 +46,9 @@ def choose_range(
             low, high = entropy_range(observed, bits, nonnegative=nonnegative)
         case Ema():
             low, high = observed.ema[float(method.momentum)]
+        case Automatic():
+            own = method.at(bits)
+            return choose_range(observed, own, bits, nonnegative=nonnegative, scheme=scheme)
         case _:
             assert_never(method)
     low, high = (0.0 if nonnegative else min(low, 0.0)), max(high, 0.0)

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from hawqlang.diagnostics import Diagnostic
 from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.graph import Graph
-from hawqlang.ir.spec import ActivationSettings, Ema, ImageInput, Input, Percentile, Range
+from hawqlang.ir.spec import (
+    ActivationSettings,
+    Automatic,
+    Ema,
+    ImageInput,
+    Input,
+    Percentile,
+    Range,
+)
 from hawqlang.stages.calibrate.observed import Interval
 from hawqlang.stages.quantize import Scheme
 from hawqlang.stages.structure import (
@@ -125,5 +133,7 @@ def describe(method: Range) -> str:
             return f"percentile({float(method.p * 100):g}%)"
         case Ema():
             return f"ema({float(method.momentum):g})"
+        case Automatic():
+            return f"{describe(method.at(4))} below 8 bits, {describe(method.at(8))} from there"
         case _:
             return method.kind

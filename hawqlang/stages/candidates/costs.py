@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from fractions import Fraction
 
 from hawqlang.base import Precision
@@ -29,7 +30,7 @@ from hawqlang.ir.spec import Device, Target
 
 def exact(value: float) -> Fraction:
     """Return the finite number as it is written in decimal: ``0.1`` is one tenth."""
-    return Fraction(repr(float(value)))
+    return Fraction(*Decimal(repr(float(value))).as_integer_ratio())
 
 
 def size_bits(layer: Layer, precision: Precision) -> int:
@@ -44,7 +45,8 @@ def bops(layer: Layer, precision: Precision) -> int:
 
 def table_latencies(layer: Layer) -> dict[Precision, Fraction]:
     """Return the latencies that a layer table gives, in seconds."""
-    return {p: exact(us) / 1_000_000 for p, us in layer.latency_us}
+    found = ((p, exact(us)) for p, us in layer.latency_us)
+    return {p: Fraction(us.numerator, us.denominator * 1_000_000) for p, us in found}
 
 
 def latency(

@@ -42,6 +42,14 @@ AT_BUILD: frozenset[Metric] = frozenset(("accuracy", "accuracy_drop"))
 
 
 @dataclass(frozen=True, slots=True)
+class _Given:
+    """Numbers of one layer by precision, as measured or read from a table."""
+
+    perturbations: dict[Precision, Fraction]
+    latencies: dict[Precision, Fraction]
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What metrics and constraints are read against."""
 
@@ -54,6 +62,14 @@ class Facts:
         default_factory=dict[tuple[MetricTerm, Width], Fraction]
     )
     """Baselines computed so far: they do not depend on the allocation."""
+    _given: dict[int, _Given] = field(default_factory=dict[int, "_Given"])
+
+    def given(self, position: int) -> _Given:
+        """Return what is known of one layer by precision."""
+        if position not in self._given:
+            own = self.candidates.layers[position]
+            self._given[position] = _Given(dict(own.perturbations), dict(own.latencies))
+        return self._given[position]
 
     def chosen(self, selector: Selector | None) -> tuple[int, ...]:
         """Return the positions of the layers selected, all without a selector."""
@@ -191,7 +207,7 @@ def _mass(known: Facts, metric: Metric, layer: Layer) -> int:
 
 def _latency(known: Facts, position: int, at: Width) -> Fraction:
     layer = known.table.layers[position]
-    given = dict(known.candidates.layers[position].latencies)
+    given = known.given(position).latencies
     seconds = None if at == "fp32" else latency(layer, at, known.build.target, given)
     if seconds is None:
         why = f"neither the device nor a table says how fast layer '{layer.name}' is at {at}"
@@ -201,7 +217,7 @@ def _latency(known: Facts, position: int, at: Width) -> Fraction:
 
 def _perturbation(known: Facts, position: int, at: Width) -> Fraction:
     own = known.candidates.layers[position]
-    given = dict(own.perturbations)
+    given = known.given(position).perturbations
     if at == "fp32" or (not given and len(own.candidates) == 1 and known.candidates.measured):
         return Fraction()
     if at not in given:

@@ -78,11 +78,15 @@ def _effective(build: Build, name: str, over: dict[str, _Set]) -> LayerSettings:
             scheme=pick("weight_scheme", build.weights.scheme),
             range=pick("weight_range", build.weights.range),
             rounding=rounding,
-        ),
+        )
+        if over
+        else build.weights,
         activations=build.activations.replace(
             scheme=pick("activation_scheme", build.activations.scheme),
             range=pick("activation_range", build.activations.range),
-        ),
+        )
+        if over
+        else build.activations,
         accumulator=pick("accumulator", build.accumulator),
         bias_correction=pick("bias_correction", build.bias_correction),
         finetune=None if finetune == "none" else finetune,

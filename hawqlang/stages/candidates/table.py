@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,6 +15,9 @@ from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import Build
 from hawqlang.stages.candidates.costs import bops, exact, latency, size_bits, table_latencies
 from hawqlang.stages.candidates.settings import settings
+
+LARGEST = 1e300
+"""A sensitivity beyond would not add up to a number that can be printed."""
 
 Legality = Callable[[str, Precision], str | None]
 """Says why a layer may not run at a precision, ``None`` where it may."""
@@ -99,7 +101,7 @@ def _sensitivities(
     errors: list[Diagnostic] = []
     for layer in table.layers:
         for precision, value in given.get(layer.name, {}).items():
-            if math.isfinite(value) and value >= 0:
+            if 0 <= value <= LARGEST:
                 values.setdefault(layer.name, {})[precision] = exact(value)
             else:
                 errors.append(_not_a_sensitivity(build, layer.name, precision, value))

@@ -32,9 +32,17 @@ _OLDEST_OPSET = 13
 
 
 def emits(
-    statements: tuple[syntax.Emit, ...], ctx: Context, device: spec.Device | None, head: Span
+    statements: tuple[syntax.Emit, ...],
+    ctx: Context,
+    device: spec.Device | None,
+    head: Span,
+    *,
+    buildable: bool = True,
 ) -> tuple[spec.Emit, ...]:
-    """Return what to generate; without code among it, the back end of the device comes first."""
+    """Return what to generate; without code among it, the back end of the device comes first.
+
+    A table of layers is not ``buildable``: what is only implied is not missed there.
+    """
     found: dict[What, spec.Emit] = {}
     places: dict[What, Span] = {}
     for statement in statements:
@@ -53,7 +61,7 @@ def emits(
     chosen = tuple(found.values())
     if device is None or any(emit.what in _CODE for emit in chosen):
         return chosen
-    return (_implied(device, ctx, head), *chosen)
+    return (_implied(device, ctx, head, defer=buildable), *chosen)
 
 
 def _kind(name: syntax.Name, ctx: Context) -> What | None:
@@ -116,9 +124,9 @@ def _arch(expr: syntax.Expr, ctx: Context) -> str:
     return identifier(expr, ctx, _SM, "a CUDA architecture such as `sm_80`")
 
 
-def _implied(device: spec.Device, ctx: Context, head: Span) -> spec.Emit:
+def _implied(device: spec.Device, ctx: Context, head: Span, *, defer: bool) -> spec.Emit:
     what: What = "cuda" if device.family == "nvidia" else "tvm"
-    if what in _DEFERRED:
+    if defer and what in _DEFERRED:
         ctx.defer(f"emit {what}", head)
     cpu, arch, opset = _defaults(what, device)
     return spec.Emit(what=what, cpu=cpu, arch=arch, opset=opset, span=None)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from hawqlang.base import Span
+from hawqlang.base import Precision, Span
 from hawqlang.ir import spec, syntax
 from hawqlang.stages.resolve.bind import Fields, fields, same_name, twice
 from hawqlang.stages.resolve.checks import check_build
@@ -21,6 +21,7 @@ from hawqlang.stages.resolve.scope import Context, Declared, look_up
 from hawqlang.stages.resolve.selectors import selection
 from hawqlang.stages.resolve.settings import (
     ActivationChanges,
+    Effort,
     WeightChanges,
     accumulator,
     activation_block,
@@ -82,25 +83,27 @@ def build(node: syntax.QuantizeDecl, ctx: Context, declared: Declarations) -> sp
     before = ctx.sink.errors
     head = _head(node, ctx, declared)
     body = _body(node, ctx)
-    weights, activations = _blocks(body, ctx)
     rules = _rules(node, ctx)
     tuned = body.read("finetune", finetune, "none")
     candidates = body.read("precision", precisions, ())
     _check_precision(node, body, rules, ctx)
+    level: Effort = body.read("effort", effort, default_effort(candidates, rules))
+    weights, activations = _blocks(body, ctx, level)
     device = head.target.device if head.target is not None else None
+    table = head.model is not None and isinstance(head.model.source, spec.LayersSource)
     written = {
         "precision": candidates,
         "residual": body.read("residual", residual, 8),
         "accumulator": body.read("accumulator", accumulator, "int32"),
         "bias_correction": body.read("bias_correction", boolean, True),
-        "sensitivity": body.read("sensitivity", sensitivity, spec.HessianSensitivity()),
-        "effort": body.read("effort", effort, "fast"),
+        "sensitivity": body.read("sensitivity", sensitivity, spec.NamedSensitivity(kind="kl")),
+        "effort": level,
         "finetune": None if tuned == "none" else tuned,
         "objective": objective(_of(node, syntax.Objective), ctx),
         "attempts": body.read("attempts", whole, 8),
         "constraints": _constraints(node, ctx),
         "layer_rules": rules,
-        "emits": emits(_of(node, syntax.Emit), ctx, device, node.head),
+        "emits": emits(_of(node, syntax.Emit), ctx, device, node.head, buildable=not table),
         "seed": body.read("seed", whole, 0, 0, 2**63 - 1),
     }
     if head.model is None or head.target is None or not head.sound:
@@ -169,15 +172,35 @@ def _body(node: syntax.QuantizeDecl, ctx: Context) -> Fields:
     return fields(entries, ctx, "the `quantize` block", node.head, _SETTINGS, _BLOCKS)
 
 
-def _blocks(body: Fields, ctx: Context) -> tuple[spec.WeightSettings, spec.ActivationSettings]:
+def default_effort(candidates: tuple[Precision, ...], rules: tuple[spec.LayerRule, ...]) -> Effort:
+    """Return what `effort` is where it is not written: more than `fast` where a layer may have below 8 bits."""
+    offered = (*candidates, *(p for rule in rules for p in rule.precision or ()))
+    narrow = any(min(p.wbits, p.abits) < 8 for p in offered)
+    return "balanced" if narrow else "fast"
+
+
+def _blocks(
+    body: Fields, ctx: Context, level: Effort
+) -> tuple[spec.WeightSettings, spec.ActivationSettings]:
+    """Return the settings of the build; `effort` decides what is not written."""
     weights, activations = spec.WeightSettings(), spec.ActivationSettings()
+    if level != "fast":
+        activations = activations.replace(range=spec.Automatic())
+    changes = WeightChanges()
     if "weights" in body.blocks:
         changes = weight_block(body.blocks["weights"], ctx)
         weights = weights.replace(**_set(changes))
+    if level != "fast" and changes.rounding is None and reconstructible(weights):
+        weights = weights.replace(rounding="adaptive")
     if "activations" in body.blocks:
         changed = activation_block(body.blocks["activations"], ctx)
         activations = activations.replace(**_set(changed))
     return weights, activations
+
+
+def reconstructible(weights: spec.WeightSettings) -> bool:
+    """Return whether adaptive rounding knows weights of this kind."""
+    return weights.scheme == "symmetric" and isinstance(weights.granularity, str)
 
 
 def _set(changes: WeightChanges | ActivationChanges) -> dict[str, object]:

@@ -11,6 +11,13 @@ from hawqlang.stages.resolve.amounts import Amount
 from hawqlang.stages.resolve.bind import Arguments, Signature, call, fields
 from hawqlang.stages.resolve.constants import amount, ungroup
 from hawqlang.stages.resolve.read import boolean, listed, path, positive, ratio, whole, word
+from hawqlang.stages.resolve.refusals import (
+    ACTIVATION_GRANULARITIES,
+    ACTIVATION_RANGES,
+    REFUSED_SCHEMES,
+    WEIGHT_GRANULARITIES,
+    refuse,
+)
 from hawqlang.stages.resolve.report import RejectedError, error
 from hawqlang.stages.resolve.scope import Context
 
@@ -45,10 +52,10 @@ _GRANULARITIES: Mapping[str, Signature] = {
 }
 _SENSITIVITIES: Mapping[str, Signature] = {
     "hessian": Signature((), ("probes", "tolerance", "samples"), example="hessian(probes = 64)"),
-    "fisher": Signature(example="fisher"),
-    "mse": Signature(example="mse"),
-    "kl": Signature(example="kl"),
-    "measured": Signature(example="measured"),
+    "fisher": Signature((), ("samples",), example="fisher"),
+    "mse": Signature((), ("samples",), example="mse"),
+    "kl": Signature((), ("samples",), example="kl"),
+    "measured": Signature((), ("samples",), example="measured"),
     "file": Signature(("path",), required=("path",), example='file("s.json")'),
 }
 _TUNED = ("lr", "distill")
@@ -94,8 +101,10 @@ def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
         range=body.read("range", _weight_range, None),
         rounding=body.read("rounding", _rounding, None),
     )
-    if found.rounding == "adaptive":
-        ctx.defer(f"rounding = {found.rounding}", body.settings["rounding"].span)
+    if found.rounding == "adaptive" and (
+        found.scheme == "affine" or isinstance(found.granularity, spec.GroupSize)
+    ):
+        ctx.defer("rounding = adaptive of affine weights or groups", body.settings["rounding"].span)
     return found
 
 
@@ -117,10 +126,7 @@ def accumulator(expr: syntax.Expr, ctx: Context) -> Accumulator:
 
 def effort(expr: syntax.Expr, ctx: Context) -> Effort:
     """Return how hard ranges and rounding are optimised."""
-    found: Effort = word(expr, ctx, EFFORTS, "a level of effort")
-    if found != "fast":
-        ctx.defer(f"effort = {found}", expr.span)
-    return found
+    return word(expr, ctx, EFFORTS, "a level of effort")
 
 
 def residual(expr: syntax.Expr, ctx: Context) -> Literal[8, 16, 32]:
@@ -134,6 +140,7 @@ def residual(expr: syntax.Expr, ctx: Context) -> Literal[8, 16, 32]:
 
 
 def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
+    refuse(expr, ctx, WEIGHT_GRANULARITIES)
     before = ctx.sink.errors
     arguments = call(expr, ctx, "a granularity of weights", _GRANULARITIES)
     if arguments.function == "group":
@@ -145,6 +152,7 @@ def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
 
 
 def _scheme(expr: syntax.Expr, ctx: Context) -> Scheme:
+    refuse(expr, ctx, REFUSED_SCHEMES)
     return word(expr, ctx, SCHEMES, "a scheme")
 
 
@@ -153,6 +161,7 @@ def _rounding(expr: syntax.Expr, ctx: Context) -> Rounding:
 
 
 def _per_tensor(expr: syntax.Expr, ctx: Context) -> Literal["per_tensor"]:
+    refuse(expr, ctx, ACTIVATION_GRANULARITIES)
     only: tuple[Literal["per_tensor"], ...] = ("per_tensor",)
     return word(expr, ctx, only, "a granularity of activations")
 
@@ -162,6 +171,7 @@ def _weight_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
 
 
 def _activation_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
+    refuse(expr, ctx, ACTIVATION_RANGES)
     return _range(expr, ctx, "a range of activations", _ACTIVATION_RANGES)
 
 
@@ -227,8 +237,8 @@ def sensitivity(expr: syntax.Expr, ctx: Context) -> spec.Sensitivity:
         case "file":
             found = spec.FileSensitivity(path=arguments.read("path", path, ""), span=expr.span)
         case name:
-            found = spec.NamedSensitivity.model_validate({"kind": name})
-            ctx.defer(f"sensitivity = {name}", expr.span)
+            samples = arguments.read("samples", whole, 0) or None
+            found = spec.NamedSensitivity.model_validate({"kind": name, "samples": samples})
     if ctx.sink.errors > before:
         raise RejectedError
     return found
@@ -252,7 +262,6 @@ def finetune(expr: syntax.Expr, ctx: Context) -> spec.Finetune | Literal["none"]
     free = _free(arguments)
     if ctx.sink.errors > before:
         raise RejectedError
-    ctx.defer(f"finetune = {method}(…)", expr.span)
     return spec.Finetune(method=method, epochs=epochs, levels=levels, arguments=free)
 
 

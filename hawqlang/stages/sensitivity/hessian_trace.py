@@ -34,7 +34,7 @@ from hawqlang.stages.batches import Stream
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import Float64
-from hawqlang.stages.sensitivity.forward import run
+from hawqlang.stages.sensitivity.tape import Tape, half_curvature, record
 from hawqlang.stages.structure import LayerNode, layer_nodes
 
 GRAPH_BYTES = 192 * 2**20
@@ -174,35 +174,6 @@ class _Random:
         return torch.where(ranks >= self.certain, signs, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tape:
-    """A differentiable pass over some samples."""
-
-    logits: torch.Tensor
-    reads: Mapping[str, torch.Tensor]
-    """By layer, its input as this layer alone reads it."""
-    results: Mapping[str, torch.Tensor]
-    taps: dict[str, torch.Tensor]
-    """By layer, what :func:`_taps` has given for ``reads``: the same for every probe."""
-
-
-def _record(model: FloatModel, x: torch.Tensor) -> _Tape:
-    reads: dict[str, torch.Tensor] = {}
-    results: dict[str, torch.Tensor] = {}
-
-    def read(node: LayerNode, v: torch.Tensor) -> torch.Tensor:
-        # A view is a tensor of its own: its gradient is that of this one reader.
-        reads[node.name] = v.view_as(v) if v.requires_grad else v.detach().requires_grad_()
-        return reads[node.name]
-
-    def wrote(node: LayerNode, v: torch.Tensor) -> torch.Tensor:
-        results[node.name] = v
-        return v
-
-    with torch.enable_grad():
-        return _Tape(run(model, x, read=read, wrote=wrote), reads, results, {})
-
-
 def _squares(
     model: FloatModel, samples: Stream, wanted: Wanted, probes: Sequence[_Certain | _Random]
 ) -> Float64:
@@ -210,18 +181,17 @@ def _squares(
     total = np.zeros((len(probes), len(wanted.weights) + len(wanted.inputs)))
     start = 0
     for chunk in samples.batches(_chunk_size(model.graph)) if probes else ():
-        tape = _record(model, chunk)
+        tape = record(model, chunk)
         p = tape.logits.detach().softmax(1)
         ranks = p.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
         for index, probe in enumerate(probes):
-            z = p.sqrt() * probe.signs(ranks, start)
-            v = z - p * z.sum(1, keepdim=True)
+            v = half_curvature(p, probe.signs(ranks, start))
             total[index] += _norms(model, tape, wanted, v)
         start += len(chunk)
     return total / max(start, 1)
 
 
-def _norms(model: FloatModel, tape: _Tape, wanted: Wanted, v: torch.Tensor) -> list[float]:
+def _norms(model: FloatModel, tape: Tape, wanted: Wanted, v: torch.Tensor) -> list[float]:
     """Return the squared norm of ``J' v``, summed over samples, per wanted weight, then input."""
     nodes = {node.name: node for node in layer_nodes(model.graph)}
     leaves = [tape.results[n] for n in wanted.weights] + [tape.reads[n] for n in wanted.inputs]

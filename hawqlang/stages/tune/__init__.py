@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
 from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import Diagnostic
 from hawqlang.ir.ranges import RangeTable
@@ -11,13 +16,15 @@ from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.tune.bias_correction import (
-    LEAST_SAMPLES,
     BiasCorrection,
     correct_biases,
     wants_correction,
 )
+from hawqlang.stages.tune.memory import Memory
+from hawqlang.stages.tune.recipe import Chosen, adaptive, bench, close_form, descend, equalize
+from hawqlang.stages.tune.replay import LEAST_SAMPLES
 
-__all__ = ["BiasCorrection", "correct_biases", "tune"]
+__all__ = ["BiasCorrection", "Effort", "Memory", "Subject", "correct_biases", "fit", "tune"]
 
 
 def tune(
@@ -43,14 +50,7 @@ def tune(
         return Tuning()
     found = correct_biases(model, Simulation(model, table, deployment), samples, feedback)
     if found is None:
-        feedback.report(
-            Diagnostic(
-                code="HQ431",
-                severity="note",
-                message="biases are not corrected: that takes at least "
-                f"{LEAST_SAMPLES} calibration samples",
-            )
-        )
+        feedback.report(_too_few("biases are not corrected"))
         return Tuning()
     if not found.kept:
         feedback.report(
@@ -70,4 +70,80 @@ def tune(
         error_after=found.error_after,
         fitted=found.fitted,
         held_out=found.held_out,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How hard weights are worked on beyond the closed form."""
+
+    ranges_of: Callable[[FloatModel], RangeTable] | None = None
+    """Calibrates a network again; where it is given, weights are equalized and blocks reconstructed by gradient too."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A network that is to be deployed at certain precisions."""
+
+    model: FloatModel
+    table: RangeTable
+    """Ranges of everything that is stored."""
+    deployment: Deployment
+    """Precision and settings of every layer."""
+    samples: Stream
+    """Calibration samples as the network sees them; read several times."""
+
+
+def fit(subject: Subject, memory: Memory, feedback: Feedback, effort: Effort) -> Tuning:
+    """Return the integer weights, scales and biases that the network is deployed with.
+
+    Where no layer asks for adaptive rounding this is :func:`tune`.
+
+    Args:
+        subject: The network, its ranges, precisions and samples.
+        memory: Remembers settled layers, and takes what was found.
+        feedback: Gets layers done, and notes on what was dropped (HQ430, HQ432) or not tried (HQ431).
+        effort: How hard.
+    """
+    model, table = subject.model, subject.table
+    deployment, samples = subject.deployment, subject.samples
+    if not any(adaptive(own) for own in deployment.settings.values()):
+        return tune(model, table, deployment, samples, memory.store, feedback)
+    with torch.inference_mode():
+        own = bench(model, table, deployment, samples)
+        if own is None:
+            feedback.report(_too_few("weights are rounded to nearest and biases not corrected"))
+            return Tuning()
+        chosen = close_form(own, memory, feedback)
+        if effort.ranges_of is not None:
+            chosen = equalize(chosen, effort.ranges_of, memory, feedback)
+            chosen = descend(chosen, memory, effort.seed, feedback)
+        return _tuning(chosen, table)
+
+
+def _tuning(chosen: Chosen, table: RangeTable) -> Tuning:
+    """Return what was chosen, as a noun that crosses steps; ``table`` holds the calibrated ranges."""
+    layers, trials = chosen.layers, chosen.bench.trials
+    held = int(chosen.bench.held.sum())
+    calibrated = set(table.ranges)
+    return Tuning(
+        biases=tuple(row.bias for row in layers if row.bias is not None),
+        weights=tuple(row.weight for row in layers if row.weight is not None),
+        ranges=tuple(row for row in chosen.table.ranges if row not in calibrated),
+        kept=bool(layers),
+        error_before=trials[0].error,
+        error_after=min(t.error for t in (trials if layers else trials[1:])),
+        fitted=chosen.bench.replay.count - held,
+        held_out=held,
+        layers=layers,
+        trials=tuple(trials),
+    )
+
+
+def _too_few(what: str) -> Diagnostic:
+    return Diagnostic(
+        code="HQ431",
+        severity="note",
+        message=f"{what}: that takes at least {LEAST_SAMPLES} calibration samples",
     )

@@ -101,10 +101,12 @@ def test_the_json_of_a_plan_has_exactly_the_keys_scripts_rely_on() -> None:
 
     assert set(found) == {
         "format_version", "quantize", "status", "gap", "objective", "metrics",
-        "layers", "constraints", "conflict", "suggestions",
+        "layers", "constraints", "conflict", "suggestions", "artifact_bytes", "runner_up",
+        "excluded",
     }  # fmt: skip
     assert set(found["layers"][0]) == {
         "name", "kind", "precision", "params", "macs", "sensitivity", "latency_us",
+        "share", "why", "price",
     }  # fmt: skip
     assert found["constraints"] == [
         {"name": "fits", "text": "size <= 2000 B", "value": 2000.0, "bound": 2000.0, "slack": 0.0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -10,10 +11,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.allocation_instances import conflict
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.plan import BitPlan
-from hawqlang.ir.spec import And, Comparator, Constraint, Dimension, Metric, Predicate, Truth, Union
-from hawqlang.stages.allocate.quantities import admitting, feasible_bound, written
+from hawqlang.ir.spec import (
+    And,
+    Comparator,
+    Compare,
+    Constraint,
+    Dimension,
+    Linear,
+    Metric,
+    Predicate,
+    Truth,
+    Union,
+)
+from hawqlang.stages.allocate.conflicts import Deciding
+from hawqlang.stages.allocate.encode import space
+from hawqlang.stages.allocate.encoding import encode_all
+from hawqlang.stages.allocate.limits import NORMAL
+from hawqlang.stages.allocate.quantities import UNITS, admitting, feasible_bound, written
 from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
 from hawqlang.stages.candidates.metrics import facts
@@ -176,7 +193,7 @@ def test_excluded_allocations_are_put_down_to_the_accuracy_that_refused_them() -
 
 
 @st.composite
-def constraint_sets(draw: st.DrawFn) -> list[Constraint]:
+def constraint_sets(draw: st.DrawFn, least: int = 2) -> list[Constraint]:
     def one() -> Predicate:
         kind = draw(st.sampled_from(["size", "bits", "tie", "count", "average"]))
         name = draw(st.sampled_from([f"l{i}" for i in range(6)]))
@@ -192,7 +209,7 @@ def constraint_sets(draw: st.DrawFn) -> list[Constraint]:
         share = metric_form(metric, Fraction(draw(st.integers(45, 105)), 100), at=W8)
         return compare(metric_form(metric), draw(st.sampled_from(["<=", ">="])), share)
 
-    count = draw(st.integers(2, 7))
+    count = draw(st.integers(least, 7))
     return [named(f"c{k}", one(), f"c{k}") for k in range(count)]
 
 
@@ -228,6 +245,102 @@ def test_a_suggested_bound_makes_the_spec_feasible(stated: list[Constraint], per
     suggestion = next(one for one in plan.suggestions if one.constraint == "fits")
     mended = named("fits", compare(size, "<=", Fraction(suggestion.value)))
     assert satisfiable([mended, *rest])
+
+
+UNIT = re.compile(r"(<=|>=) ([\d.]+)( \* | B| KiB| MiB|$)")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(constraint_sets(least=4))
+def test_a_suggestion_mends_the_spec_and_one_unit_tighter_does_not(
+    stated: list[Constraint],
+) -> None:
+    plan = plan_of(*stated)
+    conflicts = [
+        {one.name for one in stated if f"'{one.name}'" in diagnostic.message}
+        for diagnostic in plan.diagnostics
+    ]
+
+    for suggestion in plan.suggestions:
+        old = next(one for one in stated if one.name == suggestion.constraint)
+        found = UNIT.search(suggestion.text)
+        if not isinstance(old.predicate, Compare) or found is None:
+            continue
+        own = next(names for names in conflicts if old.name in names)
+        elsewhere = set[str]().union(*conflicts) - own
+        rest = [one for one in stated if one is not old and one.name not in elsewhere]
+        number, unit = Fraction(found[2]), found[3]
+        step = Fraction(1, 10 ** len(found[2].partition(".")[2]))
+        tighter = number - step if old.predicate.op == "<=" else number + step
+
+        assert satisfiable([bounded(old, number, unit), *rest])
+        assert not satisfiable([bounded(old, tighter, unit), *rest])
+
+
+def bounded(old: Constraint, number: Fraction, unit: str) -> Constraint:
+    """Return a constraint with another bound, a number or a share of what it was a share of."""
+    predicate = old.predicate
+    assert isinstance(predicate, Compare)
+    if unit == " * ":
+        (term,) = predicate.right.terms
+        right = predicate.right.replace(terms=(term.replace(coefficient=number),))
+    else:
+        factor = UNITS[predicate.left.dimension][unit.strip()]
+        right = Linear(dimension=predicate.left.dimension, constant=number * factor)
+    return old.replace(predicate=predicate.replace(right=right))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(constraint_sets(least=4))
+def test_every_conflict_is_proven_by_z3_once_more_and_minimal(stated: list[Constraint]) -> None:
+    spec = build(stated)
+    where = space(facts(spec, TABLE, candidates(spec, TABLE, None)))
+
+    for found in Deciding(where, encode_all(where), NORMAL).conflicts():
+        assert found.minimal
+        assert found.proven_by_z3
+
+
+def test_three_conflicts_that_share_nothing_are_reported_each_at_its_lines() -> None:
+    eight, four = ([prop("wbits", glob(f"l{i}"), "==", bits) for i in range(6)] for bits in (8, 4))
+    size = metric_form("size", 1, selector=glob("l5"))
+    plan = plan_of(
+        named("a", eight[0], line=11),
+        named("idle", eight[2], line=12),
+        named("b", same(Union(items=(glob("l3"), glob("l4")), span=SPAN)), line=13),
+        named("c", eight[3], line=14),
+        named("d", four[0], line=15),
+        named("e", compare(size, "<=", Fraction(6 * 2**16)), "size(l5) <= 384 KiB", line=16),
+        named("f", four[4], line=17),
+        named("g", eight[5], line=18),
+    )
+
+    told = [
+        {one.span.line if one.span else 0, *(label.span.line for label in one.labels)}
+        for one in plan.diagnostics
+    ]
+    assert told == [{11, 15}, {13, 14, 17}, {16, 18}]
+    assert all(one.code == "HQ501" for one in plan.diagnostics)
+    assert [one.name for one in plan.conflict] == ["a", "d", "b", "c", "f", "e", "g"]
+
+
+@pytest.mark.parametrize("count", [50, 140])
+def test_a_large_conflict_is_minimal_and_proven_by_z3(count: int) -> None:
+    spec, layers = conflict(count, 0)
+    where = space(facts(spec, layers, candidates(spec, layers, None)))
+    deciding = Deciding(where, encode_all(where), NORMAL)
+
+    (found,) = deciding.conflicts()
+
+    assert found.minimal
+    assert found.proven_by_z3
+    for name in found.names:
+        left = deciding.decide([other for other in found.names if other != name])
+        assert left.status == "sat"
+        assert left.point is not None
+        allocation = where.allocation(left.point)
+        kept = (one for one in spec.constraints if one.name in found.names and one.name != name)
+        assert all(holds(where.known, one.predicate, allocation) for one in kept)
 
 
 def test_a_hundred_named_constraints_are_narrowed_down() -> None:

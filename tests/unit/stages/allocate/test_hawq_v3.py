@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from scipy.optimize import (
     LinearConstraint,
     milp,  # pyright: ignore[reportUnknownVariableType]
 )
+from typer.testing import CliRunner
 
-from benchmarks.allocation_instances import hawq_v3, instance
+from benchmarks.allocation_instances import HAWQ_V3, hawq_v3, instance
+from hawqlang.base import Precision
+from hawqlang.cli.app import make_app
 from hawqlang.ir.candidates import Candidate
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Build, MetricTerm
@@ -23,6 +27,8 @@ from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
 from hawqlang.stages.candidates.metrics import facts, value
 from hawqlang.stages.candidates.predicates import holds, linear
+from hawqlang.stages.import_model.layer_file import read_layer_table
+from tools.hawq_v3_tables import MILLION, table, written
 
 PERTURBATION = MetricTerm(metric="perturbation")
 
@@ -87,11 +93,51 @@ def proven_optimum(spec: Build, table: LayerTable) -> Fraction:
     return value(known, PERTURBATION, tuple(plan.allocation().values()))
 
 
+def test_the_specs_of_hawq_v3_hold_its_18_problems() -> None:
+    names = [name for name, _, _ in hawq_v3()]
+    assert names == [
+        f"{network}, {metric}, {level}"
+        for network in ("resnet18", "resnet50")
+        for metric in ("size", "bops", "latency")
+        for level in ("high", "medium", "low")
+    ]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_a_table_of_hawq_v3_is_what_its_tool_writes(data_dir: Path, name: str) -> None:
+    facts = json.loads((data_dir / "hawq_v3_ilp.json").read_text(encoding="utf-8"))["models"]
+    committed = (HAWQ_V3 / f"{name}.layers.json").read_text(encoding="utf-8")
+    assert committed == written(table(name, facts[name]))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_the_totals_of_a_table_are_the_published_ones(data_dir: Path, name: str) -> None:
+    """In the authors' units: BOPS in 64ths of a million, latency in milliseconds."""
+    facts = json.loads((data_dir / "hawq_v3_ilp.json").read_text(encoding="utf-8"))["models"]
+    layers = read_layer_table(HAWQ_V3 / f"{name}.layers.json").layers
+    totals = facts[name]["totals"]
+    for bits, key in ((4, "all4"), (8, "all8")):
+        own = Precision(wbits=bits, abits=bits)
+        work = sum(layer.macs * bits * bits for layer in layers) / 1024 / 10**6
+        time = sum(dict(layer.latency_us)[own] for layer in layers) / 1000
+        size = sum(layer.params * bits for layer in layers) / 8 / MILLION[name]
+        assert work == pytest.approx(totals["bops"][key])
+        assert time == pytest.approx(totals["latency"][key])
+        assert size == pytest.approx(totals["modelsize"][key])
+
+
+def test_checking_the_specs_of_hawq_v3_finds_nothing() -> None:
+    files = sorted(str(path) for path in HAWQ_V3.glob("*.hawq"))
+    assert (
+        CliRunner()
+        .invoke(make_app(), ["check", *files])
+        .output.endswith(f"{len(files)} files checked: no findings\n")
+    )
+
+
 @pytest.mark.parametrize("number", range(18))
-def test_each_problem_of_hawq_v3_is_solved_to_the_proven_optimum(
-    data_dir: Path, number: int
-) -> None:
-    _, spec, table = list(hawq_v3(data_dir))[number]
+def test_each_problem_of_hawq_v3_is_solved_to_the_proven_optimum(number: int) -> None:
+    _, spec, table = list(hawq_v3())[number]
 
     assert proven_optimum(spec, table) == best_by_highs(spec, table)
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.allocation_instances import instance
 from hawqlang.base import Precision
+from hawqlang.diagnostics import HawqError
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Comparator, Metric, Or
+from hawqlang.stages.allocate import highs, library, pseudo_boolean
+from hawqlang.stages.allocate.limits import Limits
 from hawqlang.stages.allocate.problem import Problem, Row
 from hawqlang.stages.allocate.pseudo_boolean import Judge, cover
 from hawqlang.stages.allocate.solve import allocate
@@ -21,6 +27,7 @@ from tests.support.allocation import (
     W4,
     W8,
     W48,
+    best_by_trying,
     build,
     compare,
     count_form,
@@ -163,6 +170,182 @@ def test_a_bound_at_a_baseline_admits_that_baseline() -> None:
 
         assert plan.status == "optimal"
         assert {one.precision for one in plan.layers} == {W4}
+
+
+class Recording:
+    """A module whose pseudo-Boolean constraints are noted down."""
+
+    def __init__(self, numbers: list[int]) -> None:
+        self.numbers = numbers
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(library.z3(), name)
+
+    def PbLe(self, terms: Sequence[tuple[Any, int]], most: int) -> Any:  # noqa: N802 - Z3's name
+        self.numbers += [most, *(weight for _, weight in terms)]
+        return library.z3().PbLe(terms, most)
+
+
+HUGE = (1, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**62 + 1, 10**18 + 7, 2**70)
+
+
+@pytest.mark.parametrize("rotated", range(4))
+def test_z3_sees_no_number_from_two_to_the_31_on_and_the_answer_is_right(
+    monkeypatch: pytest.MonkeyPatch, rotated: int
+) -> None:
+    numbers: list[int] = []
+    recording = Recording(numbers)
+    monkeypatch.setattr(pseudo_boolean, "z3", lambda: recording)
+    sizes = (HUGE[rotated:] + HUGE[:rotated])[:6]
+    layers = LayerTable(
+        layers=tuple(
+            with_sensitivity(
+                layer(f"l{i}", size, size),
+                {W4: 3e9 + 7 * i, W48: 1e9 + i % 2, W8: float(size % 1000)},
+            )
+            for i, size in enumerate(sizes)
+        )
+    )
+    metrics: tuple[Metric, ...] = ("size", "bops")
+    for share in (Fraction(6, 10), Fraction(7, 10), Fraction(85, 100)):
+        stated = [
+            named(one, compare(metric_form(one), "<=", metric_form(one, share, at=W8)))
+            for one in metrics
+        ]
+        wide = prop("wbits", None, "==", 8)
+        stated.append(named("some", compare(count_form(word("all"), wide), ">=", 2)))
+        stated.append(named("not", compare(metric_form("size"), "!=", 2**61 + rotated)))
+        spec = build(stated, precision=(W4, W48, W8))
+        offered = candidates(spec, layers, None)
+
+        plan = allocate(spec, layers, offered)
+
+        assert (tuple(plan.allocation().values()) or None) == best_by_trying(spec, layers, offered)
+    problem = Problem((2, 2), (Row("r", {0: (0, 2**32 - 1), 1: (0, 2**31)}, 2**32),))
+    assert Judge(problem).check(EFFORT).status == "sat"
+    assert numbers
+    assert max(map(abs, numbers)) < 2**31
+
+
+def test_the_mip_solver_is_asked_for_no_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to: dict[str, Any] = {}
+    start = highs.start
+
+    def spied(model: Any) -> Any:
+        solver = start(model)
+
+        class Spy:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(solver, name)
+
+            def setOptionValue(self, name: str, value: Any) -> None:  # noqa: N802
+                set_to[name] = value
+                solver.setOptionValue(name, value)
+
+        return Spy()
+
+    monkeypatch.setattr(highs, "start", spied)
+    row = Row("r", {v: (0, 3 + v) for v in range(5)}, 9)
+    cost = {v: (10**6 + v, 0) for v in range(5)}
+
+    highs.Relaxation(Problem((2,) * 5, (row,)), cost).best_integer(100)
+
+    assert set_to["mip_rel_gap"] == 0.0
+    assert set_to["mip_max_nodes"] == 100
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_seeds_of_the_solvers_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    spec, layers = instance("mobilenetv2", 9, Fraction(3, 10), 0)
+    offered = candidates(spec, layers, None)
+    usual = allocate(spec, layers, offered)
+    start = highs.start
+
+    def seeded(model: Any) -> Any:
+        solver = start(model)
+        solver.setOptionValue("random_seed", seed)
+        return solver
+
+    monkeypatch.setattr(highs, "start", seeded)
+    z3 = library.z3()
+    z3.set_param("smt.random_seed", seed)
+    z3.set_param("sat.random_seed", seed)
+    try:
+        assert allocate(spec, layers, offered) == usual
+    finally:
+        z3.set_param("smt.random_seed", 0)
+        z3.set_param("sat.random_seed", 0)
+
+
+MAGNITUDES: tuple[tuple[float, ...], ...] = (
+    (1e30, 1e-30, 1e-30, 1.0),
+    (1e300, 5e-324, 1.0, 1e-300),
+    (1e12, 1e12 + 1e-3, 1e-9, 2e-9),
+    (1.0, 1.0 + 1e-15, 1.0 - 1e-15, 1.0),
+    (0.0, 0.0, 0.0, 1e-30),
+)
+
+
+@pytest.mark.parametrize("values", MAGNITUDES)
+@pytest.mark.parametrize("slip", [Fraction(0), Fraction(1, 50)])
+def test_sensitivities_many_orders_apart_are_told_apart(
+    values: tuple[float, ...], slip: Fraction
+) -> None:
+    layers = LayerTable(
+        layers=tuple(
+            with_sensitivity(layer(f"l{i}", 100 + i), {W4: one, W48: one / 3, W8: one / 7})
+            for i, one in enumerate(values)
+        )
+    )
+    for bound in (210, 260, 310, 360):
+        fits = named("fits", compare(metric_form("size"), "<=", Fraction(bound)))
+        aims = [goal("perturbation", within=slip), goal("size")]
+        spec = build([fits], aims, (W4, W48, W8))
+        offered = candidates(spec, layers, None)
+
+        plan = allocate(spec, layers, offered)
+
+        assert plan.gap == (0 if plan.status == "optimal" else None)
+        assert (tuple(plan.allocation().values()) or None) == best_by_trying(spec, layers, offered)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 1.7e308])
+def test_a_sensitivity_that_cannot_be_added_up_is_refused_by_the_name_of_its_layer(
+    value: float,
+) -> None:
+    layers = LayerTable(
+        layers=tuple(
+            with_sensitivity(layer(f"l{i}"), {W4: value if i == 1 else 1.0, W8: 0.0})
+            for i in range(3)
+        )
+    )
+
+    with pytest.raises(HawqError) as caught:
+        candidates(build(), layers, None)
+
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "HQ505"
+    assert "'l1'" in diagnostic.message
+
+
+def test_out_of_work_the_answer_is_the_same_every_time() -> None:
+    spec, layers = instance("mobilenetv2", 9, Fraction(3, 10), 2)
+    offered = candidates(spec, layers, None)
+    little = Limits(direct=1, leaf=1, mip_nodes=1, nodes=3)
+
+    plans = [allocate(spec, layers, offered, limits=little) for _ in range(3)]
+
+    assert plans[0].status in {"feasible", "optimal"}
+    assert plans[0] == plans[1] == plans[2]
+
+
+def test_neither_soft_constraints_nor_z3s_own_optimiser_are_used(repository: Path) -> None:
+    for file in sorted((repository / "hawqlang" / "stages" / "allocate").glob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        assert "add_soft" not in text
+        assert "Optimize(" not in text
 
 
 def test_the_answer_does_not_depend_on_what_was_solved_before() -> None:

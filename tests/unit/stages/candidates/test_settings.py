@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hawqlang.cache import digest
 from hawqlang.diagnostics import HawqError
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Finetune, LayerRule, Mse
 from hawqlang.stages.candidates import settings
@@ -73,3 +75,14 @@ def test_every_rule_that_selects_nothing_is_reported() -> None:
         settings(build(layer_rules=rules), TABLE)
 
     assert [one.code for one in caught.value.diagnostics] == ["HQ502", "HQ502"]
+
+
+def test_where_a_block_stands_is_in_no_digest() -> None:
+    def at(line: int) -> tuple[LayerSettings, ...]:
+        rules = (LayerRule(selector=glob("a"), precision=(W8,), span=span(line)),)
+        return settings(build(layer_rules=rules), TABLE)
+
+    here, moved = at(9), at(12)
+    assert here != moved
+    assert digest(here) == digest(moved)
+    assert digest(*here) == digest(*moved)

@@ -27,16 +27,14 @@ def deferred(project: Project, text: str, *, trust: bool = False) -> list[str]:
 
 
 def test_every_default_is_the_documented_one(project: Project) -> None:
-    found = build(project, "")
+    (found,) = project.spec(project.table("precision = w8a8")).builds
     assert found.name == "net"
     assert found.weights == spec.WeightSettings()
     assert found.weights.range == spec.MinMax()
     assert found.activations.range == spec.Percentile(p=Fraction(9999, 10000))
     assert found.activations.scheme == "affine"
     assert (found.residual, found.accumulator, found.bias_correction) == (8, "int32", True)
-    assert found.sensitivity == spec.HessianSensitivity(
-        probes=64, tolerance=Fraction(1, 100), samples=32
-    )
+    assert found.sensitivity == spec.NamedSensitivity(kind="kl", samples=None)
     assert (found.effort, found.finetune, found.attempts, found.seed) == ("fast", None, 8, 0)
     assert [(goal.metric.metric, goal.sense) for goal in found.objective] == [
         ("perturbation", "minimize")
@@ -129,7 +127,10 @@ def test_goals_keep_the_order_of_the_text(project: Project) -> None:
         ("weights { range = percentile(30%) }", "HQ209"),
         ("weights { rounding = up }", "HQ210"),
         ("activations { range = ema(2) }", "HQ209"),
-        ("activations { granularity = per_channel }", "HQ210"),
+        ("activations { granularity = per_channel }", "HQ261"),
+        ("activations { range = dynamic }", "HQ261"),
+        ("weights { scheme = codebook }", "HQ261"),
+        ("weights { granularity = vector(4) }", "HQ261"),
         ("activations { rounding = nearest }", "HQ205"),
         ("layer first { precison = w8a8 }", "HQ205"),
         ("layer first { seed = 1 }", "HQ205"),
@@ -324,23 +325,65 @@ def test_without_code_the_back_end_of_the_device_is_meant(
     assert [(found.what, found.cpu, found.arch) for found in emits] == expected
 
 
+# ---- effort ----
+
+
+@pytest.mark.parametrize(
+    ("body", "effort", "rounding", "range_"),
+    [
+        ("precision = w8a8", "fast", "nearest", "percentile"),
+        ("precision = [w4a8, w8a8]", "balanced", "adaptive", "automatic"),
+        ("precision = [w8a4, w8a8]", "balanced", "adaptive", "automatic"),
+        (
+            "precision = w8a8\nlayer first {\nprecision = w4a8\n}",
+            "balanced",
+            "adaptive",
+            "automatic",
+        ),
+        ("precision = w8a8\neffort = best", "best", "adaptive", "automatic"),
+        ("precision = w4a4\neffort = fast", "fast", "nearest", "percentile"),
+        ("precision = w4a4\nweights { rounding = nearest }", "balanced", "nearest", "automatic"),
+        ("precision = w8a8\nweights { rounding = adaptive }", "fast", "adaptive", "percentile"),
+        ("precision = w4a4\nactivations { range = minmax }", "balanced", "adaptive", "minmax"),
+    ],
+)
+def test_effort_follows_the_candidates_and_decides_what_is_not_written(
+    project: Project, body: str, effort: str, rounding: str, range_: str
+) -> None:
+    text = project.table(body)
+    (found,) = project.spec(text).builds
+    assert (found.effort, found.weights.rounding) == (effort, rounding)
+    assert found.activations.range.kind == range_
+
+
+def test_the_automatic_range_depends_on_the_width() -> None:
+    found = spec.Automatic()
+    assert [found.at(bits).kind for bits in (2, 4, 7, 8, 16)] == [
+        "mse",
+        "mse",
+        "mse",
+        "percentile",
+        "percentile",
+    ]
+
+
 # ---- deferred ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ("weights { rounding = adaptive }", ["rounding = adaptive"]),
+        ("weights { rounding = adaptive }", []),
         ("weights { rounding = stochastic }", []),
         ("weights { granularity = group(64) }", []),
         ("weights { scheme = affine }", []),
         ("activations { range = entropy }", []),
         ("activations { range = ema(0.9) }", []),
-        ("effort = best", ["effort = best"]),
+        ("effort = best", []),
         ("residual = 16", []),
         ("accumulator = int24", []),
         ("layer first { accumulator = int16 }", []),
-        ("layer first { weights { rounding = adaptive } }", ["rounding = adaptive"]),
+        ("layer first { weights { rounding = stochastic } }", []),
         ("emit c, onnx, card, report", ["emit c", "emit onnx", "emit report"]),
         ("emit tvm, card", []),
         ("activations { scheme = symmetric }", []),
@@ -352,15 +395,34 @@ def test_settings_whose_engine_comes_later_are_noted(
     project: Project, body: str, expected: list[str]
 ) -> None:
     body = body.replace(
-        "{ weights { rounding = adaptive } }", "{\nweights { rounding = adaptive }\n}"
+        "{ weights { rounding = stochastic } }", "{\nweights { rounding = stochastic }\n}"
     )
     assert deferred(project, project.table(f"precision = w8a8\n{body}")) == expected
 
 
+def test_the_hessian_has_defaults_of_its_own(project: Project) -> None:
+    text = project.network(CALIBRATION, "precision = [w4a8, w8a8]\nsensitivity = hessian")
+    assert project.spec(text).builds[0].sensitivity == spec.HessianSensitivity(
+        probes=64, tolerance=Fraction(1, 100), samples=32
+    )
+
+
 @pytest.mark.parametrize("kind", ["fisher", "mse", "kl", "measured"])
-def test_other_sensitivities_are_noted(project: Project, kind: str) -> None:
-    text = project.network(CALIBRATION, f"precision = [w4a8, w8a8]\nsensitivity = {kind}")
-    assert deferred(project, text) == [f"sensitivity = {kind}"]
+def test_other_sensitivities_take_samples_or_stand_alone(project: Project, kind: str) -> None:
+    for written, samples in ((kind, None), (f"{kind}()", None), (f"{kind}(samples = 9)", 9)):
+        text = project.network(CALIBRATION, f"precision = [w4a8, w8a8]\nsensitivity = {written}")
+        found = project.spec(text).builds[0].sensitivity
+        assert found == spec.NamedSensitivity.model_validate({"kind": kind, "samples": samples})
+        assert deferred(project, text) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [("kl(0)", "HQ212"), ("kl(samples = 0)", "HQ209"), ("mse(probes = 4)", "HQ212")],
+)
+def test_other_sensitivities_take_nothing_else(project: Project, written: str, code: str) -> None:
+    body = f"precision = [w4a8, w8a8]\nsensitivity = {written}"
+    assert project.found(project.network(CALIBRATION, body)) == [code]
 
 
 def test_declarations_are_noted_for_every_build_that_uses_them(project: Project) -> None:
@@ -376,12 +438,17 @@ def test_declarations_are_noted_for_every_build_that_uses_them(project: Project)
     assert notes == [
         ("net", "source = pt2(…)"),
         ("net", "latency = profile(…)"),
-        ("net", "zero_shot(…)"),
         ("net", "emit cuda"),
         ("second", "source = pt2(…)"),
         ("second", "latency = measured"),
-        ("second", "zero_shot(…)"),
     ]
+
+
+def test_a_table_of_layers_misses_no_back_end_that_it_did_not_ask_for(project: Project) -> None:
+    silent = project.table("precision = w8a8").replace("cpu.x86_64", "nvidia.t4")
+    asking = project.table("precision = w8a8\nemit cuda").replace("cpu.x86_64", "nvidia.t4")
+    assert deferred(project, silent) == []
+    assert deferred(project, asking) == ["emit cuda"]
 
 
 def test_trusted_code_is_noted(project: Project) -> None:

@@ -8,59 +8,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from hawqlang.base import Precision
 from hawqlang.diagnostics import Diagnostic, HawqError
-from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.layers import Layer, LayerTable
 from hawqlang.ir.ranges import RangeTable
-from hawqlang.ir.sensitivity import SensitivityTable
-from hawqlang.ir.spec import ActivationSettings, HessianSensitivity, MinMax
+from hawqlang.ir.spec import HessianSensitivity
 from hawqlang.stages.batches import stream_of
-from hawqlang.stages.calibrate import calibrate, range_requests
 from hawqlang.stages.feedback import Feedback
-from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import quantize_weight, stored_params
 from hawqlang.stages.sensitivity import (
-    Subject,
     read_sensitivities,
     sensitivities_of_table,
     sensitivity,
 )
-from hawqlang.stages.structure import Form, layer_nodes
-from tests.unit.stages.nets import residual_net
+from hawqlang.stages.structure import Form
+from tests.unit.stages.sensitivity.cases import (
+    QUIET,
+    W4A4,
+    W4A8,
+    W8A8,
+    images,
+    subject,
+    values,
+)
 
-W4A4, W4A8, W8A8 = (Precision(wbits=w, abits=a) for w, a in ((4, 4), (4, 8), (8, 8)))
 METHOD = HessianSensitivity()
-QUIET = Feedback()
-
-
-def images(n: int) -> torch.Tensor:
-    return torch.randn(n, 3, 8, 8, generator=torch.Generator().manual_seed(0)).clamp(-2, 2.5)
-
-
-def subject(**candidates: tuple[Precision, ...]) -> Subject:
-    model = FloatModel(*residual_net())
-    act = ActivationSettings(range=MinMax())
-    settings = {
-        node.name: LayerSettings(
-            layer=node.name,
-            precision=candidates.get(node.name.replace(".", "_"), (W8A8,)),
-            activations=act,
-        )
-        for node in layer_nodes(model.graph)
-    }
-    requests = range_requests(model.graph, settings, act, 8, QUIET.report)
-    table = calibrate(
-        model, stream_of(images(8)), requests, interval=(-2.0, 2.5), default=act, feedback=QUIET
-    )
-    return Subject(model, table, settings)
-
-
-def values(table: SensitivityTable, layer: str) -> dict[str, float]:
-    row = next(row for row in table.layers if row.layer == layer)
-    return {str(precision): value for precision, value in row.values}
 
 
 def test_a_layer_with_one_candidate_costs_nothing_and_is_not_looked_at() -> None:

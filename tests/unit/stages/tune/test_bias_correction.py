@@ -23,7 +23,7 @@ from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel, evaluate
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import layer_nodes
-from hawqlang.stages.tune import bias_correction, correct_biases, tune
+from hawqlang.stages.tune import correct_biases, replay, tune
 from hawqlang.stages.tune.taps import mean_outputs, tap_means
 from tests.unit.stages.nets import Net, fire_net, residual_net
 
@@ -198,13 +198,13 @@ def test_bounds_on_memory_and_work_limit_the_samples(monkeypatch: pytest.MonkeyP
     model, table, deployment = prepare(residual_net())
     simulation = Simulation(model, table, deployment)
     # The widest point: stem.relu, b1.conv1 and b1.relu1, each 4 x 8 x 8 of one byte.
-    assert bias_correction.stored_bytes(simulation) == 3 * 256
-    monkeypatch.setattr(bias_correction, "BYTES", 16 * bias_correction.stored_bytes(simulation))
+    assert replay.stored_bytes(simulation) == 3 * 256
+    monkeypatch.setattr(replay, "BYTES", 16 * replay.stored_bytes(simulation))
     found = correct_biases(model, simulation, stream_of(images(40)), QUIET)
     assert found is not None
     assert found.fitted + found.held_out == 16
-    monkeypatch.setattr(bias_correction, "MACS", 9 * 3 * bias_correction.macs(model.graph))
-    assert bias_correction.sample_limit(simulation) == 12
+    monkeypatch.setattr(replay, "MACS", 9 * 3 * replay.macs(model.graph))
+    assert replay.sample_limit(simulation) == 12
 
 
 def test_progress_counts_layers() -> None:

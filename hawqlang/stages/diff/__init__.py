@@ -1,0 +1,1 @@
+"""``hawqc diff``: what differs between two specs, locks, saved plans or artifacts."""

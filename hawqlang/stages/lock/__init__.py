@@ -1,0 +1,1 @@
+"""``SPEC.hawq.lock`` and saved plans: what a build was made from, kept beside its spec."""

@@ -1,0 +1,35 @@
+"""What a fit remembers of layers it has settled, so that a killed build goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hawqlang.cache import Cache, TensorStore, digest
+from hawqlang.ir.tuning import FittedBlock, FittedLayer
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Settled layers in the content-addressed cache."""
+
+    cache: Cache
+    key: str
+    """Digest of all that the fit depends on."""
+
+    @property
+    def store(self) -> TensorStore:
+        """The arrays."""
+        return self.cache.tensors
+
+    def of(self, *parts: object) -> Memory:
+        """Return the memory of one attempt among several."""
+        return Memory(self.cache, digest(self.key, *parts))
+
+    def layer(self, name: str, fit: Callable[[], FittedLayer]) -> FittedLayer:
+        """Return what a layer was settled at; ``fit`` finds it where that is not known."""
+        return self.cache.step(digest("fit layer", self.key, name), FittedLayer, fit)
+
+    def block(self, name: str, fit: Callable[[], FittedBlock]) -> FittedBlock:
+        """Return what the block that ends at value ``name`` was settled at."""
+        return self.cache.step(digest("fit block", self.key, name), FittedBlock, fit)

@@ -1,0 +1,241 @@
+"""Which corrections the network is deployed with: each is tried on the whole of it, and held-out samples decide.
+
+From plain rounding upwards every attempt adds corrections to the one before: biases, then rounding and scales by the
+error of the output, then refitted weights. Within an attempt a layer takes only what lowers the error of its own
+output (``sequential``); an attempt is kept only if it lowers the divergence of the network's classes from the float
+network's, on samples that nothing was fitted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from hawqlang.diagnostics import Diagnostic
+from hawqlang.ir.candidates import LayerSettings
+from hawqlang.ir.ranges import RangeTable
+from hawqlang.ir.tuning import Correction, FittedLayer, Trial
+from hawqlang.stages.batches import Stream
+from hawqlang.stages.feedback import Feedback
+from hawqlang.stages.float_model import FloatModel
+from hawqlang.stages.simulate import Deployment, Simulation
+from hawqlang.stages.structure import layer_nodes
+from hawqlang.stages.tune.equalize import equalized
+from hawqlang.stages.tune.memory import Memory
+from hawqlang.stages.tune.reconstruct import Walk, most_samples, reconstruct
+from hawqlang.stages.tune.reference import Reference
+from hawqlang.stages.tune.replay import (
+    LEAST_SAMPLES,
+    Replay,
+    divergence,
+    held_out,
+    sample_limit,
+)
+from hawqlang.stages.tune.sequential import apply, complete, fit_layers, untouched
+
+ATTEMPTS: tuple[tuple[Correction, ...], ...] = (
+    ("bias",),
+    ("bias", "rounding", "scales"),
+    ("bias", "rounding", "scales", "refit"),
+)
+
+WORDS: Mapping[Correction, str] = {
+    "bias": "corrected biases",
+    "rounding": "rounding by output error",
+    "scales": "scales by output error",
+    "refit": "refitted weights",
+    "equalized": "equalized layers",
+    "reconstructed": "reconstructed blocks",
+}
+"""How a reader is told of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A network, its samples, and what is known of them."""
+
+    model: FloatModel
+    table: RangeTable
+    deployment: Deployment
+    replay: Replay
+    reference: Reference
+
+    @property
+    def held(self) -> torch.Tensor:
+        """Return which samples are held out."""
+        return held_out(self.replay.count)
+
+    samples: Stream
+    trials: list[Trial] = field(default_factory=list[Trial])
+
+    def simulation(self, table: RangeTable | None = None) -> Simulation:
+        """Return the network rounded to nearest, in the calibrated ranges or in others."""
+        return Simulation(self.model, table or self.table, self.deployment)
+
+    def judge(self, logits: torch.Tensor) -> float:
+        """Return the error of held-out samples' logits."""
+        return divergence(logits, self.reference.logits[self.held])
+
+    def try_out(self, corrections: tuple[Correction, ...], error: float) -> bool:
+        """Note an attempt and return whether it is the best so far."""
+        kept = not self.trials or error < min(trial.error for trial in self.trials)
+        self.trials.append(Trial(corrections=corrections, error=error, kept=kept))
+        return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The attempt that held-out samples liked best."""
+
+    layers: tuple[FittedLayer, ...]
+    """Empty where nothing beat plain rounding."""
+    bench: Bench
+    """The network they belong to: the given one, or the same function with equalized weights."""
+    table: RangeTable
+    """Ranges of everything that is stored."""
+
+    @property
+    def corrections(self) -> tuple[Correction, ...]:
+        """Return what was kept."""
+        return next(t.corrections for t in reversed(self.bench.trials) if t.kept)
+
+
+def adaptive(settings: LayerSettings) -> bool:
+    """Return whether a layer's settings ask for rounding by output error, and its weights are of a kind that has it."""
+    weights = settings.weights
+    return (
+        weights.rounding == "adaptive"
+        and weights.scheme == "symmetric"
+        and isinstance(weights.granularity, str)
+    )
+
+
+def allowed(
+    corrections: tuple[Correction, ...], settings: Mapping[str, LayerSettings]
+) -> dict[str, frozenset[Correction]]:
+    """Return what an attempt may do to each layer."""
+    return {
+        name: frozenset(
+            c for c in corrections if (own.bias_correction if c == "bias" else adaptive(own))
+        )
+        for name, own in settings.items()
+    }
+
+
+def bench(
+    model: FloatModel, table: RangeTable, deployment: Deployment, samples: Stream
+) -> Bench | None:
+    """Return a network with as many samples as the bounds on memory and work allow; ``None``: too few to judge."""
+    plain = Simulation(model, table, deployment)
+    room = samples.first(sample_limit(plain))
+    replay = Replay(plain, room)
+    if replay.count < LEAST_SAMPLES:
+        return None
+    return Bench(model, table, deployment, replay, Reference(model, room), room)
+
+
+def close_form(bench: Bench, memory: Memory, feedback: Feedback) -> Chosen:
+    """Return the best of :data:`ATTEMPTS`; plain rounding where none is better.
+
+    Args:
+        bench: The network with its samples.
+        memory: Remembers settled layers.
+        feedback: Gets layers done, and a note for every attempt that was dropped (HQ432).
+    """
+    names = [node.name for node in layer_nodes(bench.model.graph)]
+    settings = {name: bench.deployment.settings[name] for name in names}
+    bench.reference.outputs(layer_nodes(bench.model.graph)[0])
+    plain = bench.replay.again(bench.replay.simulation, bench.held)
+    bench.try_out((), bench.judge(plain.finish()))
+    best: tuple[FittedLayer, ...] = ()
+    before: dict[str, frozenset[Correction]] = dict.fromkeys(names, frozenset())
+    for corrections in ATTEMPTS:
+        asked = allowed(corrections, settings)
+        if asked == before:
+            continue
+        before = asked
+        replay = bench.replay.again(bench.simulation())
+        found = fit_layers(replay, bench.reference, asked, memory.of(corrections), feedback)
+        error = bench.judge(replay.codes[replay.simulation.logits][bench.held])
+        if bench.try_out(corrections, error):
+            best = found
+        else:
+            feedback.report(dropped(bench.trials))
+    return Chosen(best, bench, bench.table)
+
+
+def equalize(
+    chosen: Chosen,
+    ranges_of: Callable[[FloatModel], RangeTable],
+    memory: Memory,
+    feedback: Feedback,
+) -> Chosen:
+    """Return the same corrections on equalized weights, or the choice itself where those are better.
+
+    Args:
+        chosen: Where the closed form ended.
+        ranges_of: Calibrates a network again.
+        memory: Remembers settled layers.
+        feedback: Gets layers done, and a note where nothing came of it (HQ432).
+    """
+    bench, settings = chosen.bench, chosen.bench.deployment.settings
+    model = equalized(bench.model)
+    if model is bench.model or not all(adaptive(own) for own in settings.values()):
+        return chosen
+    table = ranges_of(model)
+    even = replace(bench, model=model, table=table, reference=Reference(model, bench.samples))
+    corrections: tuple[Correction, ...] = ("equalized", *chosen.corrections)
+    replay = bench.replay.again(even.simulation())
+    own = memory.of(corrections)
+    even.reference.outputs(layer_nodes(model.graph)[0])
+    found = fit_layers(replay, even.reference, allowed(corrections, settings), own, feedback)
+    error = even.judge(replay.codes[replay.simulation.logits][bench.held])
+    if bench.try_out(corrections, error):
+        whole = tuple(complete(replay.simulation, row, own) for row in found)
+        return Chosen(whole, even, table)
+    feedback.report(dropped(bench.trials))
+    return chosen
+
+
+def descend(chosen: Chosen, memory: Memory, seed: int, feedback: Feedback) -> Chosen:
+    """Return what gradient reconstruction makes of a choice, or the choice itself where that is better.
+
+    Args:
+        chosen: Where the closed form ended.
+        memory: Remembers settled blocks.
+        seed: Draws batches.
+        feedback: Gets blocks done, and a note where nothing came of it (HQ432).
+    """
+    bench = chosen.bench
+    graph, settings = bench.model.graph, bench.deployment.settings
+    start = {node.name: untouched(node.name) for node in layer_nodes(graph)}
+    start |= {row.layer: row for row in chosen.layers}
+    count = min(bench.replay.count, most_samples(graph))
+    some = torch.arange(bench.replay.count) < count
+    x = torch.cat(list(bench.samples.first(count).batches(bench.replay.size)))
+    walk = Walk(bench.replay.again(bench.simulation(), some), bench.model, bench.table, x)
+    trainable = frozenset(name for name in start if adaptive(settings[name]))
+    own = memory.of("reconstructed", *(row.model_dump_json() for row in start.values()))
+    layers = reconstruct(walk, start, trainable, own, seed, feedback)
+    final = bench.replay.again(bench.simulation(walk.table), bench.held)
+    for row in layers:
+        apply(final.simulation, row, memory)
+    steps: tuple[Correction, ...] = (*chosen.corrections, "reconstructed")
+    if bench.try_out(steps, bench.judge(final.finish())):
+        return Chosen(layers, bench, walk.table)
+    feedback.report(dropped(bench.trials))
+    return chosen
+
+
+def dropped(trials: list[Trial]) -> Diagnostic:
+    """Return the note on the last attempt, which did no good."""
+    best = min(trial.error for trial in trials)
+    words = ", ".join(WORDS[c] for c in trials[-1].corrections)
+    return Diagnostic(
+        code="HQ432",
+        severity="note",
+        message=f"dropped: {words}; held-out samples do not come closer to the float network "
+        f"(divergence {best:.2g} without, {trials[-1].error:.2g} with it)",
+    )

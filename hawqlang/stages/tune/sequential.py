@@ -1,0 +1,270 @@
+"""The sequential closed form: layer by layer in execution order, each fitted on what the layers before it really give.
+
+A layer reads the *quantized* input that everything fixed so far produces, and is to give the *float* network's output
+(the asymmetric calibration of Nagel et al., "Up or Down?", equation 25, solved in closed form). Its weight is refitted
+by ridge regression, its scales chosen and its integers rounded by the error of its output, its bias set to the float
+mean. Each of these steps is kept for a layer only where it lowers the layer's output error on samples held out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from hawqlang.arith.width import INT32_MAX, LIMITS, accumulator_bound
+from hawqlang.ir.tuning import Correction, FittedLayer, LayerBias, LayerWeight
+from hawqlang.stages.feedback import Feedback
+from hawqlang.stages.quantize import (
+    Float64,
+    QuantizedWeight,
+    least_weight_scale,
+    weight_limit,
+)
+from hawqlang.stages.simulate import Key, Simulation
+from hawqlang.stages.structure import LayerNode, layer_nodes
+from hawqlang.stages.tune.memory import Memory
+from hawqlang.stages.tune.moments import Moments, Sums, columns, groups_of, rows_of, wanted
+from hawqlang.stages.tune.reference import Reference
+from hawqlang.stages.tune.replay import Replay, held_out
+from hawqlang.stages.tune.rounding import Metric, Rounded, choose, metric, refit, round_at
+
+ORDER: tuple[Correction, ...] = ("bias", "rounding", "scales", "refit")
+"""The steps of the closed form, in the order in which they are tried on a layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """One choice of weight and bias."""
+
+    weight: torch.Tensor
+    """Real, ``(G, R, K)``."""
+    bias: torch.Tensor
+    """``(G, R)``."""
+    rounded: Rounded | None
+    """``None``: the integers are those the layer has already."""
+    kept: tuple[Correction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """One layer to be fitted."""
+
+    node: LayerNode
+    simulation: Simulation
+    allowed: frozenset[Correction]
+    fitted: Moments
+    judged: Moments
+
+    @property
+    def trained(self) -> torch.Tensor:
+        """The float weight, ``(G, R, K)``."""
+        return rows_of(self.node, self.simulation.trained(self.node)).double()
+
+    @property
+    def own_bias(self) -> torch.Tensor:
+        """The float bias, ``(G, R)``."""
+        return torch.from_numpy(self.simulation.own_bias(self.node)).reshape(self.fitted.y.shape)
+
+    @property
+    def x_scale(self) -> float:
+        """The scale of what the layer reads."""
+        return self.simulation.params[self.simulation.input_form(self.node)].scale
+
+    @property
+    def free_bias(self) -> bool:
+        """Whether the bias follows the weight."""
+        return "bias" in self.allowed
+
+
+def fit_layers(
+    replay: Replay,
+    reference: Reference,
+    allowed: Mapping[str, frozenset[Correction]],
+    memory: Memory,
+    feedback: Feedback,
+) -> tuple[FittedLayer, ...]:
+    """Return what became of every layer; the replay's simulation holds it all and its samples have run through.
+
+    Args:
+        replay: The samples at the input.
+        reference: The float network on the same samples.
+        allowed: The corrections that may be tried on each layer.
+        memory: What was found before; takes each layer once it is settled.
+        feedback: Gets layers done and their names.
+    """
+    simulation = replay.simulation
+    layers = layer_nodes(simulation.graph)
+    found: list[FittedLayer] = []
+    for node in simulation.graph.nodes:
+        if node in layers:
+            feedback.doing(node.name)
+
+            def fit(node: LayerNode = node) -> FittedLayer:
+                return fit_layer(replay, reference, node, allowed[node.name], memory)
+
+            fitted = memory.layer(node.name, fit)
+            apply(simulation, fitted, memory)
+            found.append(fitted)
+            feedback.progress(len(found), len(layers))
+        replay.advance(node)
+    return tuple(found)
+
+
+def apply(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> None:
+    """Give a layer of the simulation what was found for it."""
+    if fitted.bias is None:
+        return
+    weight = simulation.weights[fitted.layer]
+    if fitted.weight is not None:
+        q, scale = memory.store.get(fitted.weight.q), memory.store.get(fitted.weight.scale)
+        weight = QuantizedWeight(q, scale)
+    simulation.set_layer(fitted.layer, weight, memory.store.get(fitted.bias.bias))
+
+
+def untouched(layer: str) -> FittedLayer:
+    """Return a layer that keeps what it has."""
+    return FittedLayer(
+        layer=layer, weight=None, bias=None, kept=(), error_before=0.0, error_after=0.0
+    )
+
+
+def complete(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> FittedLayer:
+    """Return a layer with weight and bias written out also where they are the simulation's own."""
+    put = memory.store.put
+    own = simulation.weights[fitted.layer]
+    node = next(n for n in layer_nodes(simulation.graph) if n.name == fitted.layer)
+    weight = LayerWeight(layer=fitted.layer, q=put(own.q), scale=put(own.scale))
+    bias = LayerBias(layer=fitted.layer, bias=put(simulation.own_bias(node)))
+    return fitted.replace(
+        weight=fitted.weight or weight,
+        bias=fitted.bias or bias,
+        kept=("equalized", *fitted.kept),
+    )
+
+
+def observe(replay: Replay, reference: Reference, node: LayerNode) -> tuple[Moments, Moments]:
+    """Return the moments of a layer's quantized input and float output: samples to fit on, and held-out ones."""
+    simulation = replay.simulation
+    weight = simulation.weight(node.name)
+    kernel = (1, 1) if weight.ndim == 2 else (weight.shape[2], weight.shape[3])
+    where, outputs = reference.positions(node), reference.outputs(node)
+    key = Key(node.x, simulation.input_form(node))
+    held = held_out(replay.count)
+    rows = rows_of(node, weight)
+    sums = [Sums(groups_of(node), rows.shape[1], rows.shape[2]) for _ in range(2)]
+    for at in replay.spans():
+        x, y = replay.stored(key, at), outputs[at]
+        for own, chosen in zip(sums, (~held[at], held[at]), strict=True):
+            if bool(chosen.any()):
+                own.add(columns(node, x[chosen], kernel, where), wanted(node, y[chosen]))
+    fitted, judged = (own.moments() for own in sums)
+    return fitted, judged
+
+
+def fit_layer(
+    replay: Replay,
+    reference: Reference,
+    node: LayerNode,
+    allowed: frozenset[Correction],
+    memory: Memory,
+) -> FittedLayer:
+    """Return a layer with every allowed correction that held-out samples confirm."""
+    simulation = replay.simulation
+    if not allowed:
+        return untouched(node.name)
+    problem = _Problem(node, simulation, allowed, *observe(replay, reference, node))
+    judged = problem.judged
+    start = _State(
+        rows_of(node, simulation.weight(node.name)).double(),
+        torch.from_numpy(simulation.bias(node.name)).reshape(judged.y.shape),
+        None,
+        (),
+    )
+    current, before = start, judged.error(start.weight, start.bias)
+    error = before
+    for step in ORDER:
+        if step in allowed:
+            tried = _with(step, problem, current)
+            got = judged.error(tried.weight, tried.bias)
+            if got < error and _fits(problem, tried):
+                current, error = tried, got
+    spread = float(judged.yy.sum()) or 1.0
+    put = memory.store.put
+    weight = None
+    if current.rounded is not None:
+        own = _integers(current.rounded, simulation.weights[node.name])
+        weight = LayerWeight(layer=node.name, q=put(own.q), scale=put(own.scale))
+    bias = LayerBias(layer=node.name, bias=put(current.bias.reshape(-1).numpy()))
+    return FittedLayer(
+        layer=node.name,
+        weight=weight,
+        bias=bias if current.kept else None,
+        kept=current.kept,
+        error_before=before / spread,
+        error_after=error / spread,
+    )
+
+
+def _with(step: Correction, problem: _Problem, current: _State) -> _State:
+    """Return the state with one more correction."""
+    kept = (*current.kept, step)
+    fitted = problem.fitted
+    if step == "bias":
+        return replace(current, bias=fitted.bias(current.weight), kept=kept)
+    h, yx = _aims(problem)
+    rounded = _rounded(step, problem, metric(h), h, yx)
+    real = rounded.real()
+    bias = fitted.bias(real) if problem.free_bias else problem.own_bias
+    return _State(real, bias, rounded, kept)
+
+
+def _aims(problem: _Problem) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return second moments of the input, and of the output with it: about their means where the bias is free."""
+    fitted = problem.fitted
+    if problem.free_bias:
+        return fitted.xx, fitted.yx
+    return fitted.about(problem.own_bias)
+
+
+def _rounded(
+    step: Correction, problem: _Problem, by: Metric, h: torch.Tensor, yx: torch.Tensor
+) -> Rounded:
+    """Return integers for the trained weight at its scales or at better ones, or for the refitted weight."""
+    simulation, node = problem.simulation, problem.node
+    limit = weight_limit(simulation.deployment.precision[node.name].wbits)
+    if step == "rounding":
+        scale = torch.from_numpy(simulation.weights[node.name].scale).reshape(
+            problem.fitted.y.shape
+        )
+        return round_at(problem.trained, scale, by, limit)
+    least = least_weight_scale(problem.own_bias.numpy(), problem.x_scale)
+    settings = simulation.deployment.settings[node.name].weights
+    target = refit(problem.trained, h, yx) if step == "refit" else problem.trained
+    shared = settings.granularity == "per_tensor"
+    return choose(target, by, limit, shared=shared, least=torch.from_numpy(least))
+
+
+def _fits(problem: _Problem, tried: _State) -> bool:
+    """Return whether no sum can overflow: the layer's products its accumulator, with the bias 32 bits."""
+    simulation, node = problem.simulation, problem.node
+    params = simulation.params[simulation.input_form(node)]
+    weight = simulation.weights[node.name]
+    limit = INT32_MAX
+    if tried.rounded is not None:
+        weight = _integers(tried.rounded, weight)
+        limit = LIMITS[simulation.deployment.settings[node.name].accumulator]
+    abits = simulation.deployment.precision[node.name].abits
+    whole = weight.integers().astype(np.int64)
+    sums = accumulator_bound(whole, abits, signed=params.signed)
+    bias = tried.bias.reshape(-1).numpy() / (weight.scale * params.scale)
+    shift = abs(params.zero_point) * np.abs(whole.reshape(len(whole), -1).sum(axis=1))
+    folded: Float64 = np.abs(bias) + 1 + shift
+    return bool((sums <= limit).all() and (sums + folded <= INT32_MAX).all())
+
+
+def _integers(found: Rounded, like: QuantizedWeight) -> QuantizedWeight:
+    q = found.q.reshape(like.q.shape).numpy().astype(np.int8)
+    return QuantizedWeight(np.ascontiguousarray(q), found.scale.reshape(-1).numpy().copy())
