@@ -9,7 +9,6 @@ from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.tuning import Correction, Tuning
 from hawqlang.stages.tune.recipe import WORDS
 
-
 NEAREST = "round to nearest even"
 
 
