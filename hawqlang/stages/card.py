@@ -194,7 +194,7 @@ def _method(outcome: Outcome) -> list[tuple[str, str]]:
     return [
         ("First and last layer", f"{first.precision}, {last.precision}"),
         ("Precisions allowed", ", ".join(allowed)),
-        ("Weights", f"{build.weights.granularity}, {build.weights.scheme}"),
+        ("Weights", f"{_granularity(build)}, {build.weights.scheme}"),
         ("Rounding of weights", outcome.rounding),
         ("Effort", build.effort),
         ("Activations", f"per tensor, {outcome.ranges.scheme}, static, after ReLU"),
@@ -205,6 +205,12 @@ def _method(outcome: Outcome) -> list[tuple[str, str]]:
         ("Batch norm", "folded before quantization"),
         ("Fine-tuning", outcome.training),
     ]
+
+
+def _granularity(build: Build) -> str:
+    """Return what shares a scale of the weights, as a spec writes it."""
+    own = build.weights.granularity
+    return own if isinstance(own, str) else f"group({own.size})"
 
 
 def sensitivity_words(table: SensitivityTable | None) -> str:

@@ -113,7 +113,7 @@ def stored_params(graph: Graph, table: RangeTable) -> dict[Form, QuantParams]:
 class QuantizedWeight:
     """Integers of a layer's weight and the scale of each output channel."""
 
-    q: npt.NDArray[np.int8] | npt.NDArray[np.int16]
+    q: npt.NDArray[np.integer[Any]]
     """As the weight's shape; int8 up to 8 bits, else int16."""
     scale: Float64
     """``(OC,)``, equal throughout where the granularity is per tensor."""

@@ -56,7 +56,7 @@ from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment
 from hawqlang.stages.tune import Effort, Memory, Subject, fit
-from hawqlang.stages.tune.words import bias_words, rounding_words
+from hawqlang.stages.tune.words import bias_words, plain_rounding, rounding_words
 from hawqlang.stages.verify import RealInputs, holds, verify
 from hawqlang.stages.zero_shot import Subject as ZeroShotSubject
 from hawqlang.stages.zero_shot import (
@@ -349,7 +349,7 @@ def _describe(
         kernels=found.kernels,
         calibration=calibration_words(network, analysis.build),
         bias_correction=bias_words(found.tuning),
-        rounding=rounding_words(found.tuning),
+        rounding=rounding_words(found.tuning, plain_rounding(analysis.settings.values())),
         training=training_words(found.tuning.training),
         evaluation=found.evaluation,
         attempts=found.attempts,

@@ -102,6 +102,8 @@ def test_residual_operands_of_sixteen_bits_entropy_ranges_and_stochastic_roundin
     built = build(folder, "sixteen", body)
     built.assert_proven(accuracy=0.97)
     assert any(t.bits == 16 for t in built.program.tensors)
+    card = Path(built.said["dir"], "card.md").read_text(encoding="utf-8")
+    assert "stochastic, seed 1" in card
 
 
 def test_sums_of_sixteen_bits_beside_residual_operands_of_thirty_two(folder: Path) -> None:
@@ -149,6 +151,7 @@ def test_affine_weights_and_weights_in_groups(folder: Path) -> None:
   }"""
     built = build(folder, "affine", body)
     built.assert_proven(accuracy=0.97)
+    assert "affine" in Path(built.said["dir"], "card.md").read_text(encoding="utf-8")
     found = layers(built)
     terms = {name: op.terms for name, op in found.items()}
     assert terms["conv1"] is not None

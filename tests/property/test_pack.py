@@ -39,7 +39,7 @@ def test_the_layout_is_one_bit_stream_least_significant_first(
     codes = data.draw(st.lists(st.integers(0, 2**bits - 1), max_size=20))
     stream = sum(code << (i * bits) for i, code in enumerate(codes))
     size = pack.packed_size(len(codes), bits)
-    packed = pack.pack_codes(np.array(codes, np.uint8), bits)
+    packed = pack.pack_codes(np.array(codes, np.uint16), bits)
     assert packed.tobytes() == stream.to_bytes(size, "little")
 
 

@@ -16,7 +16,7 @@ from hawqlang.stages.float_model import FloatModel, evaluate
 from hawqlang.stages.quantize import (
     QuantizedWeight,
     least_weight_scale,
-    quantize_weight,
+    quantize_layer,
     stored_params,
 )
 from hawqlang.stages.simulate import round_to
@@ -74,19 +74,14 @@ class Trials:
         """Return the real weight that the candidate's integers stand for; only those are kept."""
         key = (node.name, precision)
         if key not in self._weights:
-            how = self.settings[node.name].weights
             weight = self.model.parameters[node.weight].numpy()
             bias = np.zeros(1) if node.bias is None else self.model.parameters[node.bias].numpy()
             if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
                 raise HawqError(not_finite(node.name, precision))
             scale = self._params[Form(self._root[node.x], precision.abits)].scale
-            self._weights[key] = quantize_weight(
-                weight,
-                precision.wbits,
-                granularity=how.granularity,
-                method=how.range,
-                least=least_weight_scale(bias, scale),
-            )
+            least = least_weight_scale(bias, scale)
+            own = self.settings[node.name]
+            self._weights[key] = quantize_layer(weight, precision, own, least)
         return torch.from_numpy(self._weights[key].real()).to(torch.float32)
 
 

@@ -12,7 +12,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from hawqlang.ir.graph import Graph
@@ -295,7 +294,8 @@ def _found(learned: Learned, layer: str, simulation: Simulation) -> tuple[Quanti
     """Return a layer's trained integers and bias."""
     limit = learned.limit[layer]
     latent = learned.latent[layer].detach().double()
-    q = (latent.clamp(-limit, limit) + 0.5).floor().numpy().astype(np.int8)
+    dtype = simulation.weights[layer].q.dtype
+    q = (latent.clamp(-limit, limit) + 0.5).floor().numpy().astype(dtype)
     bias = learned.bias[layer].double()
     if layer in learned.shift:
         bias = bias + (learned.shift[layer].detach() * learned.unit[layer]).double()

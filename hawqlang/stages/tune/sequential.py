@@ -266,5 +266,5 @@ def _fits(problem: _Problem, tried: _State) -> bool:
 
 
 def _integers(found: Rounded, like: QuantizedWeight) -> QuantizedWeight:
-    q = found.q.reshape(like.q.shape).numpy().astype(np.int8)
+    q = found.q.reshape(like.q.shape).numpy().astype(like.q.dtype)
     return QuantizedWeight(np.ascontiguousarray(q), found.scale.reshape(-1).numpy().copy())

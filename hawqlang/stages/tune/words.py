@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.tuning import Correction, Tuning
 from hawqlang.stages.tune.recipe import WORDS
 
+NEAREST = "round to nearest even"
 
-def rounding_words(tuning: Tuning) -> str:
+
+def plain_rounding(layers: Collection[LayerSettings]) -> str:
+    """Return how weights are rounded where no tuning changes them."""
+    seeds = [own.seed for own in layers if own.weights.rounding == "stochastic"]
+    if not seeds:
+        return NEAREST
+    words = f"stochastic, seed {seeds[0]}"
+    return words if len(seeds) == len(layers) else f"{words}, in {len(seeds)} layers; {NEAREST}"
+
+
+def rounding_words(tuning: Tuning, plain: str = NEAREST) -> str:
     """Return how the integer weights were found."""
     if not tuning.trials:
-        return "round to nearest even"
+        return plain
     errors = "; ".join(
-        f"{', '.join(WORDS[c] for c in trial.corrections) or 'round to nearest even'}:"
+        f"{', '.join(WORDS[c] for c in trial.corrections) or plain}:"
         f" {trial.error:.2g}{'' if trial.kept else ' (dropped)'}"
         for trial in tuning.trials
     )
     counts: Counter[Correction] = Counter(step for row in tuning.layers for step in row.kept)
     kept = ", ".join(f"{WORDS[step]} in {count}" for step, count in counts.items())
-    found = f"kept, of {len(tuning.layers)} layers: {kept}" if kept else "round to nearest even"
+    found = f"kept, of {len(tuning.layers)} layers: {kept}" if kept else plain
     return (
         f"{found}. Fitted on {tuning.fitted} samples; divergence from the float network on"
         f" {tuning.held_out} held-out samples: {errors}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from hawqlang.stages.structure import (
     Demand,
     Form,
@@ -111,3 +113,16 @@ def test_readers_of_a_root_are_listed_in_execution_order() -> None:
     assert who["b1.relu2"] == (Reader("layer", "b2.conv1"), Reader("add", "b2.add"))
     assert "fc" not in who
     assert [node.name for node in readers(graph)["b1.relu2"]] == ["b2.conv1", "b2.slice"]
+
+
+@pytest.mark.parametrize(("residual", "inner"), [(8, 8), (16, 16), (32, 16)])
+def test_a_pool_before_an_addition_reads_at_most_sixteen_bits(residual: int, inner: int) -> None:
+    net = Net((3, 4, 4))
+    one = net.relu("one", net.conv("a", "x", 4))
+    mean = net.avg_pool("mean", one)
+    short = net.avg_pool("short", net.relu("two", net.conv("b", one, 4)))
+    graph = net.graph(net.linear("fc", net.flatten("flat", net.add("add", mean, short)), 2))
+    found = forms(graph, {"a": 8, "b": 4, "fc": 8}, residual)
+    assert {form.bits for name in ("mean", "short") for form in found[name]} == {residual}
+    assert Form("one", inner) in found["one"]
+    assert Form("one", 4) in found["one"]

@@ -241,6 +241,17 @@ def test_a_narrow_accumulator_is_kept_to() -> None:
         assert (sums <= 2**15 - 1).all()
 
 
+def test_integers_beyond_eight_bits_are_kept_whole() -> None:
+    own, memory = subject(residual_net(), images(64), Precision(wbits=12, abits=4)), fresh()
+    tuning = fit(own, memory, QUIET, FAST)
+    real = {n.name: own.model.parameters[n.weight].numpy() for n in layer_nodes(own.model.graph)}
+    assert tuning.weights
+    for row in tuning.weights:
+        found = QuantizedWeight(memory.store.get(row.q), memory.store.get(row.scale))
+        assert int(np.abs(found.q).max()) > 127
+        assert np.corrcoef(found.real().ravel(), real[row.layer].ravel())[0, 1] > 0.8
+
+
 @pytest.mark.parametrize("best", [False, True])
 def test_the_same_samples_give_the_same_bytes(best: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hawqlang.stages.tune.reconstruct.ITERATIONS", 10)
