@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hawqlang.diagnostics import codes_41x
+from hawqlang.diagnostics import codes_41x, codes_44x
 from hawqlang.diagnostics.entry import Entry
 
 ENTRIES: tuple[Entry, ...] = (
@@ -10,9 +10,9 @@ ENTRIES: tuple[Entry, ...] = (
         code="HQ400",
         title="a kind of data is not available",
         cause="""\
-Samples come from `images(folder)` or `arrays(path)`. Data synthesised from a network (`zero_shot`) and data made by
-Python code are part of the language, but this version has no engine for them.""",
-        example="calibration = zero_shot(64)\n",
+Samples are read from `images(folder)` or `arrays(path)`, or made from the network by `zero_shot`, for calibration.
+Data made by Python code is part of the language, but this version has no engine for it.""",
+        example='calibration = python("package.module:samples")\n',
         mended='calibration = images("calib/", count = 64)\n',
     ),
     Entry(
@@ -103,4 +103,5 @@ Real-valued samples of a tensor input are turned into codes of the declared rang
         mended='calibration = arrays("filled.npz")\n',
     ),
     *codes_41x.ENTRIES,
+    *codes_44x.ENTRIES,
 )

@@ -599,7 +599,7 @@ class Build(Frozen):
     residual: Literal[8, 16, 32] = 8
     accumulator: Literal["int32", "int24", "int16"] = "int32"
     bias_correction: bool = True
-    sensitivity: Sensitivity = HessianSensitivity()
+    sensitivity: Sensitivity = NamedSensitivity(kind="kl")
     effort: Literal["fast", "balanced", "best"] = "fast"
     finetune: Finetune | None = None
     objective: tuple[Goal, ...]

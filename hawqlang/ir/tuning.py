@@ -65,6 +65,27 @@ class Trial(Frozen):
     kept: bool
 
 
+class FineTuning(Frozen):
+    """What training made of the network, and what that is worth on samples it was not trained on."""
+
+    method: Literal["qat", "overflow_aware", "mean_field"]
+    epochs: int
+    best: int
+    """The epoch after which the network is deployed, from 1; 0: as it was before."""
+    distilled: bool
+    synthetic: bool
+    """Whether the samples were made from the network itself."""
+    trained: int
+    """Samples; every one of them once an epoch."""
+    held_out: int
+    errors: tuple[float, ...]
+    """Loss on the held-out samples as deployed: before training, then after each epoch; fewer epochs where training
+    diverged."""
+    kept: bool
+    layers: int
+    """Layers whose weights were trained."""
+
+
 class Tuning(Frozen):
     """What the network is deployed with where it differs from plain rounding, and what that is worth."""
 
@@ -88,3 +109,5 @@ class Tuning(Frozen):
     """What became of each layer in the attempt that was kept; empty where biases alone were corrected."""
     trials: tuple[Trial, ...] = ()
     """Everything that was tried on the whole network, in order."""
+    training: FineTuning | None = None
+    """Where a layer asked for it."""

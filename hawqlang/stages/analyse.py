@@ -29,7 +29,7 @@ from hawqlang.stages.analysed import keep
 from hawqlang.stages.batches import Stream, stream
 from hawqlang.stages.calibrate import calibrate, input_interval, range_requests
 from hawqlang.stages.candidates import candidates, settings
-from hawqlang.stages.data import Samples, open_samples
+from hawqlang.stages.data import Samples
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model import import_model
@@ -42,6 +42,8 @@ from hawqlang.stages.sensitivity import (
     read_sensitivities,
     sensitivity,
 )
+from hawqlang.stages.zero_shot import Subject as ZeroShotSubject
+from hawqlang.stages.zero_shot import SyntheticSamples, describe, open_or_make
 
 Report = Callable[[Diagnostic], None]
 
@@ -140,6 +142,8 @@ def recalibrated(analysis: Analysis, model: FloatModel) -> RangeTable:
 
 def calibration_words(network: Network, build: Build) -> str:
     """Return the calibration set as a card names it."""
+    if isinstance(network.samples, SyntheticSamples):
+        return describe(network.samples.made)
     data = None if build.dataset is None else build.dataset.calibration
     kind = "" if data is None else data.kind
     labels = "with" if network.samples.labels is not None else "without"
@@ -163,7 +167,8 @@ def _calibrated(
     data = None if build.dataset is None else build.dataset.calibration
     if network_input is None or data is None:
         raise HawqError(_no_calibration(build))
-    samples = open_samples(data, network_input)
+    subject = ZeroShotSubject(build.model, model, network_input)
+    samples = open_or_make(data, subject, build.seed, session)
     requests = range_requests(graph, layers, build.activations, build.residual, report)
     key = digest("calibrate", graph, network_input, samples.digest, requests, build.activations)
     with session.step("calibrate", f"calibrate on {len(samples)} samples") as advance:

@@ -18,6 +18,12 @@ CHUNK_BYTES = 16 * 2**20
 
 LARGEST_CHUNK = 64
 
+GRADIENT_BYTES = 2**30
+"""Bound of what is kept of a batch to differentiate it."""
+
+LEAST_GRADIENT_BATCH = 8
+"""Statistics and gradients of fewer samples mean little."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -48,6 +54,19 @@ def chunk_size(graph: Graph) -> int:
     """Return how many samples are computed together."""
     largest = max(math.prod(value.shape) for value in graph.values)
     return max(1, min(LARGEST_CHUNK, CHUNK_BYTES // (4 * largest)))
+
+
+def gradient_batch(graph: Graph, count: int, bytes_each: int) -> int:
+    """Return how many of ``count`` samples are differentiated together.
+
+    Args:
+        graph: The network.
+        count: Samples there are.
+        bytes_each: What is kept of every element of every value.
+    """
+    kept = bytes_each * sum(math.prod(value.shape) for value in graph.values)
+    room = GRADIENT_BYTES // max(kept, 1)
+    return min(count, max(LEAST_GRADIENT_BATCH, min(LARGEST_CHUNK, room)))
 
 
 def _first(batches: Iterator[torch.Tensor], count: int) -> Iterator[torch.Tensor]:

@@ -18,6 +18,7 @@ from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import Build
+from hawqlang.ir.tuning import FineTuning
 from hawqlang.stages.attempts import changed, totals, verdicts
 
 
@@ -81,9 +82,28 @@ class Outcome:
     """The calibration set in words: count, kind, whether labels were used."""
     bias_correction: str
     rounding: str
+    training: str
     evaluation: Evaluation | None
     notes: tuple[str, ...]
     attempts: tuple[Attempt, ...] = ()
+
+
+def training_words(found: FineTuning | None) -> str:
+    """Return what became of the fine-tuning."""
+    if found is None:
+        return "none"
+    best = min(range(1, len(found.errors)), key=found.errors.__getitem__, default=0)
+    after = (
+        f"{found.errors[best]:.3g} after epoch {best}" if best else "diverged in the first epoch"
+    )
+    judged = f"loss {found.errors[0]:.3g} before, {after}, on {found.held_out} held-out samples"
+    kind = "synthetic" if found.synthetic else "real"
+    how = "distilled from FP32" if found.distilled else "on labels"
+    what = (
+        f"{found.method}, {found.epochs} epochs of {found.trained} {kind} samples, {how}, "
+        f"{found.layers} layers: {judged}"
+    )
+    return what if found.kept else f"tried and dropped: {what}"
 
 
 def card_context(outcome: Outcome, version: str) -> CardContext:
@@ -183,7 +203,7 @@ def _method(outcome: Outcome) -> list[tuple[str, str]]:
         ("Sensitivity", sensitivity_words(outcome.sensitivities)),
         ("Bias correction", outcome.bias_correction),
         ("Batch norm", "folded before quantization"),
-        ("Fine-tuning", "none"),
+        ("Fine-tuning", outcome.training),
     ]
 
 

@@ -30,7 +30,8 @@ def legality(
 
     The bounds are those that lowering proves of the same weights: of the products in any order for
     the layer's accumulator, of products and bias for int32. An allocation of legal precisions is
-    therefore never refused later, unless a tuning step changes the weights.
+    therefore never refused later, unless a tuning step changes the weights. Where `overflow_aware` training is asked
+    for, sums may be too large here: it makes them fit.
 
     Args:
         model: The float network.
@@ -43,7 +44,8 @@ def legality(
 
     def reason(name: str, precision: Precision) -> str | None:
         node, own = nodes[name], layers[name]
-        if precision.wbits < 2:
+        method = "none" if own.finetune is None else own.finetune.method
+        if precision.wbits < 2 and method != "mean_field":
             return "weights of 1 bit have no 0 and come from training: `finetune = mean_field(…)`"
         weight = model.parameters[node.weight].double().numpy()
         if _fits_any(weight.shape, precision, own):
@@ -57,11 +59,16 @@ def legality(
             return f"its weights reach {largest} with their zero points, kernels hold {LARGEST_INTEGER}"
         sums = accumulator_bound(whole, precision.abits, signed=x.signed)
         worst, limit = int(sums.max()), LIMITS[own.accumulator]
-        if worst > limit:
+        if worst > limit and not (method == "overflow_aware" and own.accumulator != "int32"):
             return f"its sums reach {worst}, {own.accumulator} ends at {limit}"
         added = np.rint(bias / (quantized.scale * x.scale))
-        added -= x.zero_point * whole.astype(np.float64).reshape(len(whole), -1).sum(axis=1)
-        worst = int((sums + np.abs(added)).max())
+        total = whole.astype(np.float64).reshape(len(whole), -1).sum(axis=1)
+        worst = int((sums + np.abs(added - x.zero_point * total)).max())
+        if x.signed and precision.abits <= 8:
+            # CPU kernels read signed bytes as unsigned ones, shifted by half their range.
+            shift = x.zero_point + 2 ** (precision.abits - 1)
+            codes = accumulator_bound(whole, precision.abits, signed=False)
+            worst = max(worst, int((codes + np.abs(added - shift * total)).max()))
         return None if worst <= INT32_MAX else f"its sums reach {worst}, int32 ends at {INT32_MAX}"
 
     return reason
@@ -72,7 +79,7 @@ def _fits_any(shape: tuple[int, ...], precision: Precision, own: LayerSettings) 
     if own.weights.scheme != "symmetric" or not isinstance(own.weights.granularity, str):
         return False
     most = math.prod(shape[1:]) * weight_range(precision.wbits)[1] * 2**precision.abits
-    return 2 * most <= LIMITS[own.accumulator] and own.accumulator == "int32"
+    return own.accumulator == "int32" and 2 * most <= INT32_MAX
 
 
 def _bias(model: FloatModel, node: LayerNode, channels: int) -> Float64:

@@ -189,6 +189,8 @@ def quantize_layer(
         least: Smallest scale allowed, per channel or for all (see :func:`least_weight_scale`).
     """
     how = settings.weights
+    if precision.wbits == 1:
+        return quantize_weight(weight, 1, least=least)
     stochastic = how.rounding == "stochastic"
     draw = draws(settings.layer, settings.seed, weight.shape) if stochastic else None
     limit = LIMITS[settings.accumulator] // 2**precision.abits
@@ -234,7 +236,8 @@ def quantize_weight(
 
     Args:
         weight: ``(OC, IC, …)`` real weights.
-        bits: Width, 2 (ternary where symmetric) to 16.
+        bits: Width, 2 (ternary where symmetric) to 16; 1 for signs and a scale per output channel,
+            whatever the rest says.
         granularity: One scale per output channel, one per tensor (each channel then lists the
             same), or one per output channel and group of input channels, a multiple of the
             channel's. A group that holds all input channels is no group.
@@ -242,10 +245,12 @@ def quantize_weight(
         least: Smallest scale allowed, per channel or for all (see :func:`least_weight_scale`).
         grid: Zero points, rounding, multiples; symmetric and to nearest by default.
     """
-    limit = weight_limit(bits)
     real = np.asarray(weight, np.float64)
     if not np.isfinite(real).all():
         raise ValueError("weights are not finite")
+    if bits == 1:
+        return _binary(real, least)
+    limit = weight_limit(bits)
     size = granularity.size if isinstance(granularity, GroupSize) else 0
     size = size if 0 < size < real.shape[1] else 0
     chosen = MinMax() if method is None else method
@@ -272,6 +277,16 @@ def quantize_weight(
     zero = affine_grid(low, own, bits)
     q = _stored(whole + spread(zero, real.shape, size), -limit - 1, limit)
     return QuantizedWeight(q, scale, zero, multiple, size)
+
+
+def _binary(real: Float64, least: Float64 | float) -> QuantizedWeight:
+    """Return the signs, and the mean magnitude of each channel, which is the nearest such weight.
+
+    Rastegari et al., "XNOR-Net" (2016), section 3.1.
+    """
+    scale = np.abs(real).reshape(len(real), -1).mean(axis=1)
+    scale[scale == 0] = scale.max() if scale.any() else 1.0
+    return QuantizedWeight(np.where(real < 0, -1, 1).astype(np.int8), np.maximum(scale, least))
 
 
 def _stored(whole: Float64, low: int, high: int) -> npt.NDArray[np.int8] | npt.NDArray[np.int16]:

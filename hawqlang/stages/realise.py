@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+import numpy as np
 
 from hawqlang import __version__, runtime
 from hawqlang.backend.registry import BACKENDS
@@ -43,18 +46,25 @@ from hawqlang.stages.accuracy import accuracy_constraints, decide
 from hawqlang.stages.allocate.report import plan_json
 from hawqlang.stages.analyse import Analysis, Network, Report, calibration_words, recalibrated
 from hawqlang.stages.bundle import file_entries, relocate, write_reference
-from hawqlang.stages.card import Outcome, card_context
+from hawqlang.stages.card import Outcome, card_context, training_words
 from hawqlang.stages.data import Samples, open_samples
 from hawqlang.stages.evaluate import compare, float_top1, integer_top1
 from hawqlang.stages.feedback import Feedback
+from hawqlang.stages.finetune import Pupil, finetune
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment
 from hawqlang.stages.tune import Effort, Memory, Subject, fit
-from hawqlang.stages.tune.reconstruct import replaced
 from hawqlang.stages.tune.words import bias_words, rounding_words
 from hawqlang.stages.verify import RealInputs, holds, verify
+from hawqlang.stages.zero_shot import Subject as ZeroShotSubject
+from hawqlang.stages.zero_shot import (
+    SyntheticSamples,
+    open_or_make,
+    stored_dataset,
+    write_samples,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +118,11 @@ def integers(
     with session.step("tune", "fit weights and biases") as advance:
         feedback = Feedback(advance, report, session.progress.doing)
         tuning = _tuned(analysis, network, plan, session, feedback)
+    tuning = _finetuned(analysis, network, plan, tuning, session, report)
     with session.step("lower", "lower to integers"):
         program, scales = lower(
             network.graph,
-            replaced(network.ranges, tuning.ranges),
+            network.ranges.with_rows(tuning.ranges),
             plan.allocation(),
             LowerSettings(network.input, analysis.settings, build.residual),
             store,
@@ -149,6 +160,46 @@ def _tuned(
             Effort(again if build.effort == "best" else None, build.seed),
         ),
     )
+
+
+def _finetuned(
+    analysis: Analysis,
+    network: Network,
+    plan: BitPlan,
+    tuning: Tuning,
+    session: Session,
+    report: Report,
+) -> Tuning:
+    """Return the tuning after training, from the cache where this allocation was trained before."""
+    build, dataset = analysis.build, analysis.build.dataset
+    asked = [own for own in analysis.settings.values() if own.finetune is not None]
+    if not asked or dataset is None or dataset.training is None:
+        return tuning
+    outputs = math.prod(network.graph.shape(network.graph.output))
+    subject = ZeroShotSubject(build.model, network.model, network.input)
+    samples = open_or_make(dataset.training, subject, build.seed, session, classes=outputs)
+    parameters = _parameters(tuning, session.cache.tensors)
+    deployment = Deployment(
+        plan.allocation(),
+        analysis.settings,
+        build.residual,
+        biases={name: np.asarray(b, np.float64) for name, b in parameters.biases.items()},
+        weights=parameters.weights,
+    )
+    table = network.ranges.with_rows(tuning.ranges)
+    pupil = Pupil(network.model, table, deployment, network.input, dataset.training.span)
+    own = tuple(analysis.settings.items())
+    allocation = tuple(plan.allocation().items())
+    key = digest("finetune", network.digest(), allocation, own, tuning, samples.digest, build.seed)
+    with session.step("tune", f"train on {len(samples)} samples") as advance:
+        feedback = Feedback(advance, report, session.progress.doing)
+
+        def train() -> Tuning:
+            return finetune(
+                pupil, tuning, samples, build.seed, Memory(session.cache, key), feedback
+            )
+
+        return session.cache.step(key, Tuning, train)
 
 
 def _parameters(tuning: Tuning, store: TensorStore) -> Tuned:
@@ -293,12 +344,13 @@ def _describe(
         build=analysis.build,
         plan=plan,
         program=found.program,
-        ranges=replaced(network.ranges, found.tuning.ranges),
+        ranges=network.ranges.with_rows(found.tuning.ranges),
         sensitivities=analysis.sensitivities,
         kernels=found.kernels,
         calibration=calibration_words(network, analysis.build),
         bias_correction=bias_words(found.tuning),
         rounding=rounding_words(found.tuning),
+        training=training_words(found.tuning.training),
         evaluation=found.evaluation,
         attempts=found.attempts,
         notes=(*network.graph.notes, *plan.notes),
@@ -312,6 +364,8 @@ def _describe(
         evaluation = found.evaluation.model_dump_json(indent=1) + "\n"
         (folder / EVALUATION).write_text(evaluation, encoding="utf-8")
     shutil.copyfile(runtime.__file__, folder / "runtime.py")
+    if isinstance(network.samples, SyntheticSamples):
+        write_samples(network.samples, network.input, folder)
 
 
 def _manifest(
@@ -319,6 +373,7 @@ def _manifest(
 ) -> Manifest:
     build, network, base = analysis.build, analysis.known(), place.final.resolve()
     program = found.program
+    dataset = stored_dataset(build.dataset, base)
     pixels = program.tensor(program.input)
     return Manifest(
         compiler=__version__,
@@ -327,7 +382,7 @@ def _manifest(
         sources=tuple((Path(path).name, sha) for path, sha in spec.sources),
         inputs=(("graph", digest(network.graph)), ("calibration", network.samples.digest)),
         model=relocate(build.model, base, to_relative=True),
-        dataset=None if build.dataset is None else relocate(build.dataset, base, to_relative=True),
+        dataset=None if dataset is None else relocate(dataset, base, to_relative=True),
         target=relocate(build.target, base, to_relative=True),
         network_input=network.input,
         input=Port(

@@ -36,6 +36,7 @@ model net {{
 dataset photos {{
   calibration = images("calib/", labels = "calib.csv")
   evaluation  = images("eval/", labels = "eval.csv")
+  training    = images("train/", labels = "train.csv")
 }}
 
 target host {{

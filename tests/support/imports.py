@@ -111,8 +111,11 @@ def save_graph(
     return path
 
 
-def export(net: nn.Module, path: Path, shape: Sequence[int], *, opset: int = 17) -> Path:
-    """Export a module for any batch, as users do."""
+def export(
+    net: nn.Module, path: Path, shape: Sequence[int], *, opset: int = 17, preserve: bool = False
+) -> Path:
+    """Export a module for any batch, as users do; ``preserve`` leaves batch norms in place."""
+    mode = torch.onnx.TrainingMode
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
@@ -121,6 +124,8 @@ def export(net: nn.Module, path: Path, shape: Sequence[int], *, opset: int = 17)
             str(path),
             dynamo=False,
             opset_version=opset,
+            training=mode.PRESERVE if preserve else mode.EVAL,
+            do_constant_folding=not preserve,
             input_names=["x"],
             output_names=["y"],
             dynamic_axes={"x": {0: "n"}, "y": {0: "n"}},

@@ -249,3 +249,20 @@ class MobileNetV2(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.features(x).mean([2, 3]))
+
+
+class SmallNet(nn.Module):
+    """Two convolutions and a linear layer for grey 8 x 8 images; ``nn.Identity`` leaves batch norm out."""
+
+    def __init__(self, norm: type[nn.Module]) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 8, 3, padding=1)
+        self.bn1 = norm(8)
+        self.conv2 = nn.Conv2d(8, 8, 3, 2)
+        self.bn2 = norm(8)
+        self.fc = nn.Linear(72, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = torch.relu(self.bn2(self.conv2(x)))
+        return self.fc(torch.flatten(x, 1))

@@ -103,7 +103,9 @@ class _Tree:
         self.starts = task.problem.starts()
         whole = np.ones(int(self.starts[-1]), dtype=np.bool_)
         self.open: list[_Node] = [_Node(0, 0, whole)]
-        self.sources = [knapsack(row) for row in task.problem.rows if not row.implied]
+        self.sources = [
+            knapsack(row) for row in task.problem.rows if not (row.implied or row.is_clause())
+        ]
         self.most_rows = len(task.problem.rows) + MOST_COVERS
         self.rounding = Rounding(task.problem, task.cost)
         self.made = 0
@@ -177,6 +179,8 @@ class _Tree:
         for part in (first, ~first):
             child = allowed.copy()
             child[own] &= part
+            if not child[own].any():
+                continue
             self.made += 1
             heapq.heappush(self.open, _Node(bound, self.made, child))
 
@@ -200,7 +204,7 @@ class _Tree:
             v = int(top.argmin())
             if top[v] < 1 - MIXED:
                 own = x[self._columns_of(v)]
-                return v, own == own.max()
+                return v, np.arange(len(own)) == own.argmax()  # of equal ones the first
         v = int((np.add.reduceat(allowed, self.starts[:-1], dtype=np.int64) > 1).argmax())
         own = allowed[self._columns_of(v)]
         return v, np.arange(len(own)) == own.argmax()

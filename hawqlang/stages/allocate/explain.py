@@ -15,6 +15,7 @@ from hawqlang.stages.allocate.encoding import EXCLUDED, Encoded
 from hawqlang.stages.allocate.nearest import (
     Bound,
     Case,
+    Reach,
     bounds,
     shown_limit,
     sides,
@@ -76,7 +77,10 @@ def explain(case: Case, conflict: Conflict, elsewhere: Sequence[str]) -> Explain
 
 def _diagnostic(case: Case, core: Sequence[Constraint], found: Sequence[Suggestion]) -> Diagnostic:
     numeric = [bound for one in core for bound in bounds(one)]
-    notes = {one.name: _note(case, one, core, numeric) for one in core}
+    names = {one.name for one in core}
+    encodings = [e for e in case.constraints if e.name in names]
+    together = _Together(case, numeric[0], encodings) if len(numeric) == 1 else None
+    notes = {one.name: _note(case, one, numeric, encodings, together) for one in core}
     first = numeric[0].constraint if numeric else core[0] if core else None
     return Diagnostic(
         code="HQ501",
@@ -106,18 +110,20 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), names[-1]])
 
 
-def _note(case: Case, one: Constraint, core: Sequence[Constraint], numeric: Sequence[Bound]) -> str:
+def _note(
+    case: Case,
+    one: Constraint,
+    numeric: Sequence[Bound],
+    core: Sequence[Encoded],
+    together: _Together | None,
+) -> str:
     """Return what a member has to do with the conflict."""
     if at_build(one.predicate):
         return "refused every allocation that was left"
-    names = {other.name for other in core}
-    encodings = [e for e in case.constraints if e.name in names]
     own = next((bound for bound in numeric if bound.constraint is one), None)
     if own is not None:
-        return _bound_note(case, own, encodings)
-    if len(numeric) == 1:
-        return _share_note(case, one, numeric[0], encodings)
-    return "required here"
+        return _bound_note(case, own, core)
+    return "required here" if together is None else together.share_note(one)
 
 
 def _bound_note(case: Case, bound: Bound, core: Sequence[Encoded]) -> str:
@@ -138,22 +144,31 @@ def _bound_note(case: Case, bound: Bound, core: Sequence[Encoded]) -> str:
     return f"{said}; {together}at most {reached} is possible"
 
 
-def _share_note(case: Case, one: Constraint, bound: Bound, core: Sequence[Encoded]) -> str:
-    """Return "adds 0.25 MiB to the smallest, 5.57 MiB"."""
-    if bound.op in {"==", "!="}:
-        return "required here"
-    others = without(case, bound.constraint, bound.compare, core)
-    alone = [other for other in others if other.name != one.name]
-    with_it = case.reach(bound.of, others, smallest=bound.upper)
-    without_it = case.reach(bound.of, alone, smallest=bound.upper)
-    if with_it is None or without_it is None:
-        return "required here"
-    like, dimension = shown_limit(case, bound), bound.of.dimension
-    change = written(abs(with_it.value - without_it.value), dimension, like)
-    rest = written(without_it.value, dimension, like)
-    if bound.upper:
-        return f"adds {change} to the smallest, {rest}"
-    return f"takes {change} from the largest, {rest}"
+class _Together:
+    """The only bound of a conflict, and the best value that the other members leave it."""
+
+    def __init__(self, case: Case, bound: Bound, core: Sequence[Encoded]) -> None:
+        self._case = case
+        self._bound = bound
+        self._others = without(case, bound.constraint, bound.compare, core)
+        self._best = self._reach(self._others) if bound.op not in {"==", "!="} else None
+
+    def share_note(self, one: Constraint) -> str:
+        """Return "adds 0.25 MiB to the smallest, 5.57 MiB"."""
+        if self._best is None:
+            return "required here"
+        alone = self._reach([other for other in self._others if other.name != one.name])
+        if alone is None:
+            return "required here"
+        like, dimension = shown_limit(self._case, self._bound), self._bound.of.dimension
+        change = written(abs(self._best.value - alone.value), dimension, like)
+        rest = written(alone.value, dimension, like)
+        if self._bound.upper:
+            return f"adds {change} to the smallest, {rest}"
+        return f"takes {change} from the largest, {rest}"
+
+    def _reach(self, keep: Sequence[Encoded]) -> Reach | None:
+        return self._case.reach(self._bound.of, keep, smallest=self._bound.upper)
 
 
 def _help(case: Case, found: Sequence[Suggestion]) -> str | None:

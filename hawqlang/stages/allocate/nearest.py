@@ -229,12 +229,27 @@ def _of_bits(
         for layer in layers
         for p in case.where.choices[layer]
     }
-    for bits in sorted(widths - {stated}, key=lambda one: (abs(one - stated), one)):
+    looser = [bits for bits in widths if _looser(part.op, bits, stated)]
+    looser.sort(key=lambda one: (abs(one - stated), one))
+
+    def mends(bits: int) -> bool:
         changed = part.replace(right=PropertyValue(value=bits))
-        if case.possible(_exchanged(case, constraint, part, changed, rest)):
+        return case.possible(_exchanged(case, constraint, part, changed, rest))
+
+    if part.op != "==" and looser and not mends(looser[-1]):  # then none that asks for more does
+        return []
+    for bits in looser:
+        if mends(bits):
             text = re.sub(rf"\b{stated}\b(?!.*\b{stated}\b)", str(bits), constraint.text)
             return [Suggestion(constraint=constraint.name, text=text, value=float(bits))]
     return []
+
+
+def _looser(op: Comparator, bits: int, stated: int) -> bool:
+    """Return whether a bound of ``bits`` may admit what one of ``stated`` does not."""
+    if op in {"<", "<="}:
+        return bits > stated
+    return bits < stated if op in {">", ">="} else bits != stated
 
 
 def _exchanged(

@@ -44,7 +44,14 @@ def open_samples(data: Data, network_input: Input, *, classes: int | None = None
             return open_images(data, network_input, classes)
         case ArraysData():
             return open_arrays(data, network_input, classes)
-        case ZeroShotData() | PythonData():
+        case ZeroShotData():
+            raise finding(
+                "HQ400",
+                "zero_shot samples are made from a network, by a build; there are none to read",
+                data.span,
+                "use images(…) or arrays(…)",
+            )
+        case PythonData():
             raise HawqError(
                 Diagnostic(
                     code="HQ400",

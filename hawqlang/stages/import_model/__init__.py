@@ -17,6 +17,7 @@ from hawqlang.stages.import_model.zoo.network import Spelling
 
 if TYPE_CHECKING:
     from hawqlang.cache import Array, TensorStore
+    from hawqlang.stages.import_model.statistics import ChannelStatistics
 
 
 def import_structure(model: Model, *, batch: int = 1) -> Graph:
@@ -37,6 +38,18 @@ def import_model(model: Model, store: TensorStore) -> Graph:
     source = _front_end(model, batch=1)
     span = model.source_span if model.weights is None else model.weights.span
     return materialise(normalise(source.draft), _reader(model, source), store, span)
+
+
+def import_statistics(model: Model) -> tuple[ChannelStatistics, ...]:
+    """Return what the model's batch norms remember of its training data, folded or not.
+
+    Values are called as in ``import_model``; empty where the network, or the file it was exported to, has no batch
+    norm.
+    """
+    from hawqlang.stages.import_model.statistics import channel_statistics
+
+    source = _front_end(model, batch=1)
+    return channel_statistics(normalise(source.draft), _reader(model, source))
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,8 +80,8 @@ def _evaluate(recipe: Recipe, read: Read) -> npt.NDArray[np.float32]:
     if isinstance(recipe, Stored):
         return _stored(recipe, read).astype(np.float32, copy=False)
     with np.errstate(all="ignore"):  # what becomes of it is checked below
-        exact = _float64(recipe, read)
-        value = exact.astype(np.float32)
+        unrounded = exact(recipe, read)
+        value = unrounded.astype(np.float32)
     bad = value.size - int(np.isfinite(value).sum())
     if bad:
         norm = recipe.norm.name if isinstance(recipe, FoldedWeight | FoldedBias) else None
@@ -105,37 +105,38 @@ def _stored(recipe: Stored, read: Read) -> Array:
     return array
 
 
-def _float64(recipe: Recipe, read: Read) -> Float64:  # noqa: PLR0911 - one return a recipe
+def exact(recipe: Recipe, read: Read) -> Float64:  # noqa: PLR0911 - one return a recipe
+    """Return what a recipe makes of the stored tensors, in float64."""
     match recipe:
         case Stored():
             return _stored(recipe, read).astype(np.float64)
         case Filled():
             return np.full(recipe.shape, recipe.value)
         case Transposed():
-            return _float64(recipe.of, read).T
+            return exact(recipe.of, read).T
         case Reshaped():
-            value = _float64(recipe.of, read)
+            value = exact(recipe.of, read)
             return (
                 np.broadcast_to(value.reshape(-1), recipe.shape)
                 if value.size == 1
                 else value.reshape(recipe.shape)
             )
         case Scaled():
-            value = _float64(recipe.of, read)
+            value = exact(recipe.of, read)
             return recipe.factor / value if recipe.inverse else value * recipe.factor
         case FoldedWeight():
-            weight = _float64(recipe.weight, read)
+            weight = exact(recipe.weight, read)
             factor = _factor(recipe.norm, read)
             return weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
         case FoldedBias():
             norm = recipe.norm
-            bias = 0.0 if recipe.bias is None else _float64(recipe.bias, read)
-            shifted = (bias - _float64(norm.mean, read)) * _factor(norm, read)
-            return shifted if norm.beta is None else shifted + _float64(norm.beta, read)
+            bias = 0.0 if recipe.bias is None else exact(recipe.bias, read)
+            shifted = (bias - exact(norm.mean, read)) * _factor(norm, read)
+            return shifted if norm.beta is None else shifted + exact(norm.beta, read)
         case _:
             assert_never(recipe)
 
 
 def _factor(norm: Norm, read: Read) -> Float64:
-    factor = 1.0 / np.sqrt(_float64(norm.var, read) + norm.epsilon)
-    return factor if norm.gamma is None else factor * _float64(norm.gamma, read)
+    factor = 1.0 / np.sqrt(exact(norm.var, read) + norm.epsilon)
+    return factor if norm.gamma is None else factor * exact(norm.gamma, read)

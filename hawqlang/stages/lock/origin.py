@@ -145,7 +145,7 @@ def _model(model: Model, base: Path) -> Iterator[tuple[str, str]]:
 
 
 def _data(build: Build, base: Path, *, evaluation: bool) -> Iterator[tuple[str, str]]:
-    """Yield calibration and evaluation data."""
+    """Yield calibration, evaluation and training data."""
     dataset = build.dataset
     if dataset is None:
         return
@@ -153,6 +153,8 @@ def _data(build: Build, base: Path, *, evaluation: bool) -> Iterator[tuple[str, 
         yield from _samples("calibration", dataset.calibration, build, base)
     if evaluation and dataset.evaluation is not None:
         yield from _samples(EVALUATION, dataset.evaluation, build, base)
+    if evaluation and dataset.training is not None:
+        yield from _samples("training", dataset.training, build, base)
 
 
 def _samples(role: str, data: Data, build: Build, base: Path) -> Iterator[tuple[str, str]]:

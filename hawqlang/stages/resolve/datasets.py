@@ -12,7 +12,7 @@ from hawqlang.stages.resolve.read import path, text, whole
 from hawqlang.stages.resolve.report import RejectedError, error, unknown
 from hawqlang.stages.resolve.scope import Context
 
-DEFAULT_STEPS = 500
+DEFAULT_STEPS = 200
 """Optimisation steps of ``zero_shot`` where none are given."""
 
 _DATA: Mapping[str, Signature] = {
@@ -26,7 +26,7 @@ _DATA: Mapping[str, Signature] = {
         ("path",), ("images", "labels", "count"), required=("path",), example='arrays("data.npz")'
     ),
     "zero_shot": Signature(
-        ("count",), ("steps",), required=("count",), example="zero_shot(256, steps = 500)"
+        ("count",), ("steps",), required=("count",), example="zero_shot(256, steps = 200)"
     ),
     "python": Signature(
         ("factory",), required=("factory",), open=True, example='python("package.module:factory")'
@@ -69,7 +69,7 @@ def has_labels(data: spec.Data) -> bool:
         case spec.ImagesData() | spec.ArraysData():
             return data.labels is not None
         case spec.ZeroShotData():
-            return False
+            return True  # the class each sample was made for
         case spec.PythonData():
             return True
 
@@ -95,7 +95,6 @@ def _data(expr: syntax.Expr, ctx: Context) -> spec.Data:
                 steps=arguments.read("steps", whole, DEFAULT_STEPS),
                 span=expr.span,
             )
-            ctx.defer("zero_shot(…)", expr.span)
         case _:
             found = spec.PythonData(call=python_call(arguments, ctx), span=expr.span)
             ctx.defer("python(…) as data", expr.span)

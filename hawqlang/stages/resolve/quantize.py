@@ -96,7 +96,7 @@ def build(node: syntax.QuantizeDecl, ctx: Context, declared: Declarations) -> sp
         "residual": body.read("residual", residual, 8),
         "accumulator": body.read("accumulator", accumulator, "int32"),
         "bias_correction": body.read("bias_correction", boolean, True),
-        "sensitivity": body.read("sensitivity", sensitivity, spec.HessianSensitivity()),
+        "sensitivity": body.read("sensitivity", sensitivity, spec.NamedSensitivity(kind="kl")),
         "effort": level,
         "finetune": None if tuned == "none" else tuned,
         "objective": objective(_of(node, syntax.Objective), ctx),

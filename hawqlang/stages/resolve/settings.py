@@ -262,7 +262,6 @@ def finetune(expr: syntax.Expr, ctx: Context) -> spec.Finetune | Literal["none"]
     free = _free(arguments)
     if ctx.sink.errors > before:
         raise RejectedError
-    ctx.defer(f"finetune = {method}(…)", expr.span)
     return spec.Finetune(method=method, epochs=epochs, levels=levels, arguments=free)
 
 

@@ -79,7 +79,7 @@ def losses_alone(
 
             def visit(place: Place, index: int = index, judge: _Judge = judge) -> None:
                 nonlocal done
-                if place.node not in trials.nodes:
+                if place.node.name not in trials.names:
                     return
                 measured = remember(place.node.name, index, lambda: _measure(trials, place, judge))
                 for precision, added in measured.sums:

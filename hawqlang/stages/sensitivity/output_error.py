@@ -69,19 +69,19 @@ class _Found:
 def mean_squared_errors(trials: Trials, samples: Stream, feedback: Feedback) -> Costs:
     """Return the squared error of each candidate's output over the variance of the float output."""
     found = _Found()
-
-    def wrote(node: LayerNode, y: torch.Tensor) -> torch.Tensor:
-        if node in trials.nodes:
-            found.outputs.setdefault(node.name, _Moments()).add(y, None)
-            _add_errors(found, trials, node, (reads[node.name], y, None))
-        return y
+    reads: dict[str, torch.Tensor] = {}
 
     def read(node: LayerNode, x: torch.Tensor) -> torch.Tensor:
-        reads.clear()
         reads[node.name] = x
         return x
 
-    reads: dict[str, torch.Tensor] = {}
+    def wrote(node: LayerNode, y: torch.Tensor) -> torch.Tensor:
+        x = reads.pop(node.name)
+        if node.name in trials.names:
+            found.outputs.setdefault(node.name, _Moments()).add(y, None)
+            _add_errors(found, trials, node, (x, y, None))
+        return y
+
     with torch.inference_mode():
         for chunk in samples.batches(chunk_size(trials.model.graph)):
             run(trials.model, chunk, read=read, wrote=wrote)

@@ -47,14 +47,10 @@ class Trials:
             if len(set(subject.settings[node.name].candidates)) > 1
         )
         """The layers that have a choice, in execution order."""
+        self.names = frozenset(node.name for node in self.nodes)
         self._params = stored_params(graph, subject.table)
         self._root = range_root(graph)
         self._weights: dict[tuple[str, Precision], QuantizedWeight] = {}
-
-    @property
-    def count(self) -> int:
-        """Return how many candidates are to be rated."""
-        return sum(len(self.candidates(node)) for node in self.nodes)
 
     def candidates(self, node: LayerNode) -> tuple[Precision, ...]:
         """Return what a layer may take, without repeats."""

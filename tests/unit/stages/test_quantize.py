@@ -114,8 +114,9 @@ def test_the_percentile_range_clips_the_tail_of_the_magnitudes() -> None:
 
 
 def test_widths_without_uniform_levels_are_refused() -> None:
-    with pytest.raises(ValueError, match="1 bits"):
-        quantize_weight(np.ones((1, 2)), 1)
+    for bits in (0, 17):
+        with pytest.raises(ValueError, match=f"{bits} bits"):
+            quantize_weight(np.ones((1, 2)), bits)
 
 
 def test_sixteen_bit_weights_are_int16() -> None:

@@ -34,9 +34,7 @@ def test_every_default_is_the_documented_one(project: Project) -> None:
     assert found.activations.range == spec.Percentile(p=Fraction(9999, 10000))
     assert found.activations.scheme == "affine"
     assert (found.residual, found.accumulator, found.bias_correction) == (8, "int32", True)
-    assert found.sensitivity == spec.HessianSensitivity(
-        probes=64, tolerance=Fraction(1, 100), samples=32
-    )
+    assert found.sensitivity == spec.NamedSensitivity(kind="kl", samples=None)
     assert (found.effort, found.finetune, found.attempts, found.seed) == ("fast", None, 8, 0)
     assert [(goal.metric.metric, goal.sense) for goal in found.objective] == [
         ("perturbation", "minimize")
@@ -402,6 +400,13 @@ def test_settings_whose_engine_comes_later_are_noted(
     assert deferred(project, project.table(f"precision = w8a8\n{body}")) == expected
 
 
+def test_the_hessian_has_defaults_of_its_own(project: Project) -> None:
+    text = project.network(CALIBRATION, "precision = [w4a8, w8a8]\nsensitivity = hessian")
+    assert project.spec(text).builds[0].sensitivity == spec.HessianSensitivity(
+        probes=64, tolerance=Fraction(1, 100), samples=32
+    )
+
+
 @pytest.mark.parametrize("kind", ["fisher", "mse", "kl", "measured"])
 def test_other_sensitivities_take_samples_or_stand_alone(project: Project, kind: str) -> None:
     for written, samples in ((kind, None), (f"{kind}()", None), (f"{kind}(samples = 9)", 9)):
@@ -433,11 +438,9 @@ def test_declarations_are_noted_for_every_build_that_uses_them(project: Project)
     assert notes == [
         ("net", "source = pt2(…)"),
         ("net", "latency = profile(…)"),
-        ("net", "zero_shot(…)"),
         ("net", "emit cuda"),
         ("second", "source = pt2(…)"),
         ("second", "latency = measured"),
-        ("second", "zero_shot(…)"),
     ]
 
 

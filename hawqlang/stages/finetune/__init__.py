@@ -1,0 +1,252 @@
+"""``finetune = …``: the quantized network is trained on, and what it learns is deployed as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from hawqlang.arith.width import LIMITS, largest_magnitude, weight_range
+from hawqlang.base import Span
+from hawqlang.cache import TensorStore
+from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.ranges import RangeTable
+from hawqlang.ir.spec import Finetune, Input
+from hawqlang.ir.tuning import FineTuning, LayerBias, LayerWeight, Tuning
+from hawqlang.stages.batches import gradient_batch
+from hawqlang.stages.data import Samples
+from hawqlang.stages.feedback import Feedback
+from hawqlang.stages.finetune.bounded import BoundedStep
+from hawqlang.stages.finetune.lessons import Lessons, prepare
+from hawqlang.stages.finetune.mean_field import MeanField, level_bits
+from hawqlang.stages.finetune.objective import Objective
+from hawqlang.stages.finetune.quantizers import LearnedStep, WeightQuantizer
+from hawqlang.stages.finetune.trainable import Begin, Trainable
+from hawqlang.stages.finetune.training import Schedule, Teacher, Training
+from hawqlang.stages.float_model import FloatModel
+from hawqlang.stages.quantize import QuantizedWeight, stored_params
+from hawqlang.stages.simulate import Deployment, Simulation
+from hawqlang.stages.structure import Form, LayerNode, range_root
+from hawqlang.stages.tune import Memory
+from hawqlang.stages.zero_shot import SyntheticSamples
+
+__all__ = ["Pupil", "finetune"]
+
+RATE = 1e-4
+"""Learning rate of weights where the spec gives none."""
+
+KEPT = 40
+"""Bytes kept of every element of every value to differentiate it: the value before and after each rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pupil:
+    """A quantized network before training."""
+
+    model: FloatModel
+    table: RangeTable
+    deployment: Deployment
+    """Of the tuning that was found before, whose weights and biases it holds."""
+    input: Input
+    span: Span
+    """What messages about training point at."""
+
+
+def finetune(
+    pupil: Pupil, before: Tuning, samples: Samples, seed: int, memory: Memory, feedback: Feedback
+) -> Tuning:
+    """Return the tuning with what training found, where that is better on samples held out.
+
+    Args:
+        pupil: The network.
+        before: What it is deployed with without training.
+        samples: Training samples, with labels.
+        seed: Of everything random.
+        memory: Keeps a checkpoint of every epoch, and takes what was found.
+        feedback: Gets steps done, and a note where training was dropped (HQ451).
+
+    Raises:
+        HawqError: The samples have no labels (HQ450), or layers disagree about the training (HQ452).
+    """
+    chosen = _trained_layers(pupil)
+    if not chosen:
+        return before
+    how = _agreed(pupil, chosen)
+    if samples.labels is None:
+        raise HawqError(_unlabelled(pupil))
+    distill = bool(dict(how.arguments).get("distill", False))
+    lesson = prepare(samples, samples.labels, pupil.input, mirrored=distill)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = Trainable(pupil.model, pupil.table, pupil.deployment, chosen, _begin(pupil, how))
+    network.to(device)
+    teacher = Teacher(pupil.model, device)
+    schedule = Schedule(
+        epochs=how.epochs,
+        rate=float(dict(how.arguments).get("lr", RATE)),
+        batch=gradient_batch(pupil.model.graph, len(lesson.trained), KEPT),
+        seed=seed,
+    )
+    objective = Objective(distill)
+    judge = _Judge(pupil, network, lesson, objective)
+    training = Training(network, teacher, lesson, objective, schedule)
+    errors = training.train(judge.error, memory, feedback)
+    best = min(range(len(errors)), key=errors.__getitem__)
+    needed = how.method != "qat"  # its weights are of a kind that the network did not have before
+    outcome = FineTuning(
+        method=how.method,
+        epochs=how.epochs,
+        best=best,
+        distilled=distill,
+        synthetic=isinstance(samples, SyntheticSamples),
+        trained=len(lesson.trained),
+        held_out=len(lesson.judged),
+        errors=errors,
+        kept=best > 0 or needed,
+        layers=len(chosen),
+    )
+    if not outcome.kept:
+        feedback.report(_dropped(outcome))
+        return before.replace(training=outcome)
+    return _learned(before, network, memory.store).replace(training=outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Rates the network in training as it would be deployed: rounded, without anything differentiable."""
+
+    pupil: Pupil
+    network: Trainable
+    lessons: Lessons
+    objective: Objective
+
+    def error(self) -> float:
+        """Return the mean loss of the held-out samples."""
+        pupil, network = self.pupil, self.network
+        deployment = replace(
+            pupil.deployment,
+            weights={**pupil.deployment.weights, **network.exported_weights()},
+            biases={**pupil.deployment.biases, **network.exported_biases()},
+        )
+        table = pupil.table.with_rows(network.exported_ranges())
+        total = 0.0
+        with torch.inference_mode():
+            deployed = Simulation(pupil.model, table, deployment)
+            for x, labels in self.lessons.held_out(64):
+                loss = self.objective.loss(deployed.run(x), labels, pupil.model.forward(x))
+                total += float(loss) * len(x)
+        return total / max(1, len(self.lessons.judged))
+
+
+def _trained_layers(pupil: Pupil) -> dict[str, Finetune]:
+    """Return what each layer that learns asks for."""
+    return {
+        name: own.finetune
+        for name, own in pupil.deployment.settings.items()
+        if own.finetune is not None
+        and own.weights.scheme == "symmetric"
+        and isinstance(own.weights.granularity, str)
+    }
+
+
+def _begin(pupil: Pupil, how: Finetune) -> Begin:
+    """Return what makes a layer's weight in training."""
+    signed = stored_params(pupil.model.graph, pupil.table)
+    roots = range_root(pupil.model.graph)
+
+    def begin(node: LayerNode, given: QuantizedWeight, start: torch.Tensor) -> WeightQuantizer:
+        precision = pupil.deployment.precision[node.name]
+        limit = weight_range(precision.wbits)[1]
+        if how.method == "mean_field" and precision.wbits == level_bits(how.levels):
+            return MeanField(pupil.model.parameters[node.weight], how.levels)
+        accumulator = pupil.deployment.settings[node.name].accumulator
+        if accumulator != "int32":
+            form = Form(roots[node.x], precision.abits)
+            largest = largest_magnitude(precision.abits, signed=signed[form].signed)
+            return BoundedStep(start, given, limit, LIMITS[accumulator] // largest)
+        return LearnedStep(start, given, limit)
+
+    return begin
+
+
+def _agreed(pupil: Pupil, chosen: Mapping[str, Finetune]) -> Finetune:
+    """Return the training that all layers ask for."""
+    names = list(chosen)
+    first = chosen[names[0]]
+    for name in names:
+        if chosen[name] != first:
+            raise HawqError(
+                Diagnostic(
+                    code="HQ452",
+                    severity="error",
+                    message=f"'{names[0]}' and '{name}' ask for different trainings; all layers are trained together",
+                    span=pupil.span,
+                    help="set one `finetune` for the build, and `finetune = none` in `layer` blocks for those that "
+                    "keep their weights",
+                )
+            )
+    if first.method == "mean_field":
+        bits = level_bits(first.levels)
+        widths = {name: pupil.deployment.precision[name].wbits for name in names}
+        narrow = [name for name in names if widths[name] < bits]
+        if narrow or bits not in widths.values():
+            raise HawqError(_misfit(pupil, first, bits, narrow))
+    return first
+
+
+def _misfit(pupil: Pupil, how: Finetune, bits: int, narrow: list[str]) -> Diagnostic:
+    """Return the error of levels that do not belong to the precisions."""
+    levels = f"levels {list(how.levels)} need {bits}-bit weights"
+    message = f"no layer has weights of {bits} bits: {levels}"
+    if narrow:
+        bits_there = pupil.deployment.precision[narrow[0]].wbits
+        message = f"{levels}, '{narrow[0]}' has {bits_there}"
+    return Diagnostic(
+        code="HQ453",
+        severity="error",
+        message=message,
+        span=pupil.span,
+        help=f"give the layers that are to take the levels `precision = w{bits}a8` or the like; layers of more bits "
+        "are trained on a uniform grid beside them",
+    )
+
+
+def _learned(before: Tuning, network: Trainable, store: TensorStore) -> Tuning:
+    """Return the tuning with the network's weights, biases and ranges in place of the old ones."""
+    weights, biases = network.exported_weights(), network.exported_biases()
+    return before.replace(
+        weights=(
+            *(row for row in before.weights if row.layer not in weights),
+            *(
+                LayerWeight(layer=name, q=store.put(w.q), scale=store.put(w.scale))
+                for name, w in weights.items()
+            ),
+        ),
+        biases=(
+            *(row for row in before.biases if row.layer not in biases),
+            *(LayerBias(layer=name, bias=store.put(b)) for name, b in biases.items()),
+        ),
+        ranges=network.exported_ranges(),
+    )
+
+
+def _unlabelled(pupil: Pupil) -> Diagnostic:
+    return Diagnostic(
+        code="HQ450",
+        severity="error",
+        message="the training samples have no labels",
+        span=pupil.span,
+        help='name them: training = images("train/", labels = "train.csv") or arrays("train.npz", labels = "y")',
+    )
+
+
+def _dropped(found: FineTuning) -> Diagnostic:
+    later = list(found.errors)[1:]
+    after = f"{min(later):.3g}" if later else "it diverged"
+    return Diagnostic(
+        code="HQ451",
+        severity="note",
+        message=f"the fine-tuning was dropped: after none of its {found.epochs} epochs the loss on held-out samples is "
+        f"lower (before: {found.errors[0]:.3g}, at best: {after})",
+        help="train longer, with another rate (lr = …), or with `distill = true`",
+    )

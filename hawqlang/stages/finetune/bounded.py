@@ -1,0 +1,102 @@
+"""Weights whose sums fit a narrow accumulator, before, during and after training.
+
+A sum over any inputs in any order stays within ``P`` bits where, in every output channel (A2Q, arXiv 2308.13504),
+
+    ||q||_1 · max|x| <= 2^(P-1) - 1.
+
+Two things bring a channel there. A range factor ``a`` of the whole layer enlarges its steps, so that fewer of them are
+needed (Xie et al., "Overflow-aware Quantization", 2020):
+
+    N > 0:  a += min(r · log(1 + N/channels), r_max),      N = 0:  a -= r_fall,  a >= 0
+
+with ``N`` the channels that the certificate refuses. They are counted instead of the overflows of a batch, for the
+certificate decides. What is still too long is projected onto the L1 ball in the same pass, so that what is trained
+is always what may be deployed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from hawqlang.stages.finetune.quantizers import LearnedStep
+from hawqlang.stages.quantize import QuantizedWeight
+
+RATE = 0.02
+LARGEST_RATE = 0.01
+FALL = 0.002
+"""Of the range factor, a logarithm, in a step."""
+
+
+class BoundedStep(LearnedStep):
+    """A learned step under a bound of each channel's sum of magnitudes."""
+
+    def __init__(
+        self, start: torch.Tensor, given: QuantizedWeight, limit: int, longest: int
+    ) -> None:
+        """Begin as :class:`LearnedStep` does.
+
+        Args:
+            start: The real weight ``(OC, ...)``.
+            given: Its integers and scales, which decide the steps at first.
+            limit: Largest magnitude of an integer.
+            longest: Largest sum of a channel's magnitudes.
+        """
+        super().__init__(start, given, limit)
+        self._longest = longest
+        self._range_factor = torch.zeros((1,), dtype=start.dtype)
+
+    @property
+    def range_factor(self) -> float:
+        """Return the logarithm of the range factor."""
+        return float(self._range_factor)
+
+    def steps(self) -> list[torch.Tensor]:
+        """Return the logarithms of the steps, and the range factor, which has a rule of its own."""
+        return [*super().steps(), self._range_factor]
+
+    def step(self) -> torch.Tensor:
+        """Return the scale of each output channel ``(OC,)``."""
+        return super().step() * self._range_factor.to(self._log_step.device).exp()
+
+    def advance(self, share: float) -> None:
+        """Move the range factor by how many channels are too long without projection."""
+        del share
+        with torch.no_grad():
+            lengths = self._whole().round().abs().flatten(1).sum(1)
+            over = float((lengths > self._longest).double().mean())
+            move = min(RATE * math.log1p(over), LARGEST_RATE) if over > 0 else -FALL
+            self._range_factor.add_(move).clamp_(min=0.0)
+
+    def _rounded(self, whole: torch.Tensor) -> torch.Tensor:
+        """Return the integers nearest to the projection of each channel onto its L1 ball, inside it."""
+        return projected(whole.detach(), self._longest)
+
+
+def projected(weight: torch.Tensor, longest: int) -> torch.Tensor:
+    """Return integers near ``weight`` ``(OC, ...)`` with ``sum |q| <= longest`` in every channel.
+
+    Real weights are projected (Duchi et al., "Efficient Projections onto the l1-Ball", 2008) and rounded to nearest;
+    where that makes a channel too long again, those that were rounded up furthest are rounded down instead, which
+    always suffices.
+    """
+    rows = weight.flatten(1)
+    shorter = _onto_ball(rows.abs(), longest)
+    magnitude = shorter.round()
+    excess = magnitude.sum(1) - longest
+    gain = magnitude - shorter
+    order = gain.sort(dim=1, descending=True, stable=True).indices
+    rank = order.sort(dim=1).indices  # its inverse: the place of each weight in that order
+    magnitude = magnitude - (rank < excess[:, None]).to(magnitude)
+    return (magnitude * rows.sign()).reshape(weight.shape)
+
+
+def _onto_ball(magnitude: torch.Tensor, radius: int) -> torch.Tensor:
+    """Return each row's nearest point of length at most ``radius``."""
+    ordered = magnitude.sort(1, descending=True).values
+    count = torch.arange(1, magnitude.shape[1] + 1, device=magnitude.device)
+    reached = ordered.cumsum(1)
+    inside = (ordered * count > reached - radius).sum(1, keepdim=True).clamp(min=1)
+    threshold = (reached.gather(1, inside - 1) - radius) / inside
+    return (magnitude - threshold.clamp(min=0)).clamp(min=0)

@@ -1,0 +1,137 @@
+"""Weights over a few levels: soft while they are trained, exactly those levels in the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from hawqlang.base import Precision
+from hawqlang.diagnostics import HawqError
+from hawqlang.interpret import logits as integer_logits
+from hawqlang.ops import Conv2d
+from hawqlang.stages.finetune.mean_field import MeanField, level_bits
+from hawqlang.stages.float_model import preprocess
+from hawqlang.stages.lower import LowerSettings, Tuned, lower
+from hawqlang.stages.quantize import QuantizedWeight, quantize_weight
+from hawqlang.stages.simulate import Simulation
+from tests.unit.stages.finetune.lesson_nets import KIND, drawn, method, network, pupil, train
+
+RNG = np.random.default_rng(0)
+RATE = Fraction(1, 2000)
+
+
+def test_levels_know_their_bits() -> None:
+    sets = ([-1, 1], [-1, 0, 1], [0, 1], [-3, 3], [-4, -1, 0, 1, 4], [-2, 2], [-8, 7])
+    assert [level_bits(levels) for levels in sets] == [1, 2, 2, 3, 4, 3, 5]
+
+
+@pytest.mark.parametrize("levels", [(-1, 1), (-1, 0, 1), (-4, -1, 0, 1, 4)])
+def test_a_certain_weight_is_the_deployed_one(levels: tuple[int, ...]) -> None:
+    weight = torch.from_numpy(RNG.normal(size=(5, 3, 2, 2)))
+    own = MeanField(weight, levels)
+    found = own.exported()
+    assert set(np.unique(found.q)) <= set(levels)
+    soft = own.real().detach().numpy()
+    assert np.abs(soft - found.real()).max() > 1e-3
+    own.advance(1.0)
+    np.testing.assert_allclose(own.real().detach().numpy(), found.real(), atol=1e-6)
+
+
+def test_binary_weights_begin_as_signs_with_the_mean_magnitude() -> None:
+    weight = RNG.normal(size=(4, 9))
+    own, plain = MeanField(torch.from_numpy(weight), (-1, 1)).exported(), quantize_weight(weight, 1)
+    np.testing.assert_array_equal(own.q, plain.q)
+    np.testing.assert_array_equal(plain.q, np.where(weight < 0, -1, 1))
+    np.testing.assert_allclose(own.scale, np.abs(weight).mean(1), rtol=1e-6)
+    np.testing.assert_allclose(plain.scale, own.scale, rtol=1e-6)
+
+
+def test_gradients_move_a_weight_to_another_level() -> None:
+    own = MeanField(torch.tensor([[0.4, -0.6, 0.5]]), (-1, 1))
+    optimizer = torch.optim.Adam([*own.weights(), *own.steps()], 0.05)
+    for k in range(400):
+        own.advance(k / 400)
+        loss = (own.real() - torch.tensor([[-0.5, 0.5, 0.5]])).square().sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    found = own.exported()
+    np.testing.assert_array_equal(found.q, [[-1, 1, 1]])
+    np.testing.assert_allclose(found.scale, [0.5], rtol=0.1)
+
+
+def test_a_channel_of_zeros_has_a_scale() -> None:
+    found = quantize_weight(np.zeros((2, 3)), 1)
+    np.testing.assert_array_equal(found.scale, [1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("levels", "bits"), [((-1, 1), 1), ((-1, 0, 1), 2), ((-4, -1, 0, 1, 4), 4)]
+)
+def test_a_network_of_levels_is_lowered_as_it_was_trained(
+    levels: tuple[int, ...], bits: int
+) -> None:
+    model, store = network()
+    samples = drawn(model, 128)
+    asked = method("mean_field", epochs=2, levels=levels, lr=RATE, distill=True)
+    who = pupil(model, samples, asked, Precision(wbits=bits, abits=8))
+    found, memory = train(who, samples)
+    assert found.training is not None
+    assert found.training.kept
+    own = memory.store
+    weights = {
+        row.layer: QuantizedWeight(own.get(row.q), own.get(row.scale)) for row in found.weights
+    }
+    biases = {row.layer: own.get(row.bias) for row in found.biases}
+    for name in ("c2", "c3"):
+        assert set(np.unique(weights[name].q)) <= set(levels)
+    assert len(np.unique(weights["fc"].q)) > len(levels)  # at 8 bits it learns on its own grid
+    program, _ = lower(
+        model.graph,
+        who.table.with_rows(found.ranges),
+        who.deployment.precision,
+        LowerSettings(KIND, who.deployment.settings, 8),
+        store,
+        Tuned(biases=biases, weights=weights),
+    )
+    deployed = Simulation(
+        model,
+        who.table.with_rows(found.ranges),
+        replace(who.deployment, weights=weights, biases=biases),
+    )
+    with torch.inference_mode():
+        simulated = deployed.run(preprocess(samples.images, KIND)).argmax(1).numpy()
+    answers = integer_logits(program, store, samples.images).argmax(1)
+    assert (answers == simulated).mean() > 0.97
+    for op in program.ops:
+        if isinstance(op, Conv2d) and op.name != "c1":
+            assert op.weight_bits == bits
+            assert op.weight.shape == (-(-6 * 54 * bits // 8),)
+
+
+def test_binary_weights_learn_the_task() -> None:
+    model, _ = network()
+    samples = drawn(model, 256)
+    asked = method("mean_field", epochs=24, levels=(-1, 1), lr=RATE, distill=True)
+    found, _ = train(pupil(model, samples, asked, Precision(wbits=1, abits=8)), samples)
+    assert found.training is not None
+    assert min(found.training.errors) < 0.1 * found.training.errors[0]
+
+
+@pytest.mark.parametrize(
+    ("levels", "bits", "said"),
+    [((-1, 0, 1), 1, "'c2' has 1"), ((-1, 1), 4, "no layer has weights of 1 bits")],
+)
+def test_levels_that_do_not_belong_to_the_bits_are_refused(
+    levels: tuple[int, ...], bits: int, said: str
+) -> None:
+    model, _ = network()
+    samples = drawn(model, 32)
+    who = pupil(model, samples, method("mean_field", levels=levels), Precision(wbits=bits, abits=8))
+    with pytest.raises(HawqError, match="HQ453") as error:
+        train(who, samples)
+    assert said in error.value.diagnostics[0].message
