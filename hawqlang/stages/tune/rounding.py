@@ -24,7 +24,7 @@ _factorize: Callable[..., tuple[torch.Tensor, torch.Tensor]] = torch.linalg.chol
 RIDGE = 0.01
 """Pull of the refit towards the trained weight, in units of the mean diagonal of H."""
 
-DAMPING = 0.01
+DAMPING = 0.03
 """What is added to the diagonal of H before it is inverted, in the same units."""
 
 BLOCK = 64

@@ -29,7 +29,7 @@ from hawqlang.stages.tune.memory import Memory
 from hawqlang.stages.tune.moments import Moments, Sums, columns, groups_of, rows_of, wanted
 from hawqlang.stages.tune.reference import Reference
 from hawqlang.stages.tune.replay import Replay, held_out
-from hawqlang.stages.tune.rounding import Metric, Rounded, choose, metric, refit, round_at
+from hawqlang.stages.tune.rounding import Rounded, choose, metric, refit, round_at
 
 ORDER: tuple[Correction, ...] = ("bias", "rounding", "scales", "refit")
 """The steps of the closed form, in the order in which they are tried on a layer."""
@@ -214,8 +214,7 @@ def _with(step: Correction, problem: _Problem, current: _State) -> _State:
     fitted = problem.fitted
     if step == "bias":
         return replace(current, bias=fitted.bias(current.weight), kept=kept)
-    h, yx = _aims(problem)
-    rounded = _rounded(step, problem, metric(h), h, yx)
+    rounded = _rounded(step, problem)
     real = rounded.real()
     bias = fitted.bias(real) if problem.free_bias else problem.own_bias
     return _State(real, bias, rounded, kept)
@@ -229,22 +228,25 @@ def _aims(problem: _Problem) -> tuple[torch.Tensor, torch.Tensor]:
     return fitted.about(problem.own_bias)
 
 
-def _rounded(
-    step: Correction, problem: _Problem, by: Metric, h: torch.Tensor, yx: torch.Tensor
-) -> Rounded:
+def _rounded(step: Correction, problem: _Problem) -> Rounded:
     """Return integers for the trained weight at its scales or at better ones, or for the refitted weight."""
     simulation, node = problem.simulation, problem.node
+    h, yx = _aims(problem)
+    by = metric(h)
     limit = weight_limit(simulation.deployment.precision[node.name].wbits)
+    shape = problem.fitted.y.shape
     if step == "rounding":
-        scale = torch.from_numpy(simulation.weights[node.name].scale).reshape(
-            problem.fitted.y.shape
-        )
+        scale = torch.from_numpy(simulation.weights[node.name].scale).reshape(shape)
         return round_at(problem.trained, scale, by, limit)
-    least = least_weight_scale(problem.own_bias.numpy(), problem.x_scale)
+    least = least_weight_scale(problem.own_bias.reshape(-1).numpy(), problem.x_scale)
     settings = simulation.deployment.settings[node.name].weights
-    target = refit(problem.trained, h, yx) if step == "refit" else problem.trained
-    shared = settings.granularity == "per_tensor"
-    return choose(target, by, limit, shared=shared, least=torch.from_numpy(least))
+    return choose(
+        problem.trained if step == "scales" else refit(problem.trained, h, yx),
+        by,
+        limit,
+        shared=settings.granularity == "per_tensor",
+        least=torch.from_numpy(least).reshape(shape),
+    )
 
 
 def _fits(problem: _Problem, tried: _State) -> bool:
