@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
 from allocation_instances import conflict, hawq_v3, instance
 from common import ROOT, write_results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from hawqlang.base import Frozen
@@ -36,3 +37,8 @@ class RangeTable(Frozen):
             if row.tensor == tensor and row.bits == bits:
                 return row
         raise KeyError((tensor, bits))
+
+    def with_rows(self, rows: Iterable[TensorRange]) -> RangeTable:
+        """Return the table with the rows of the same tensor and width replaced."""
+        new = {(row.tensor, row.bits): row for row in rows}
+        return self.replace(ranges=tuple(new.get((r.tensor, r.bits), r) for r in self.ranges))

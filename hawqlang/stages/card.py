@@ -93,7 +93,9 @@ def training_words(found: FineTuning | None) -> str:
     if found is None:
         return "none"
     best = min(range(1, len(found.errors)), key=found.errors.__getitem__, default=0)
-    after = f"{found.errors[best]:.3g} after epoch {best}" if best else "diverged in the first epoch"
+    after = (
+        f"{found.errors[best]:.3g} after epoch {best}" if best else "diverged in the first epoch"
+    )
     judged = f"loss {found.errors[0]:.3g} before, {after}, on {found.held_out} held-out samples"
     kind = "synthetic" if found.synthetic else "real"
     how = "distilled from FP32" if found.distilled else "on labels"

@@ -56,7 +56,6 @@ from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment
 from hawqlang.stages.tune import Effort, Memory, Subject, fit
-from hawqlang.stages.tune.reconstruct import replaced
 from hawqlang.stages.tune.words import bias_words, rounding_words
 from hawqlang.stages.verify import RealInputs, holds, verify
 from hawqlang.stages.zero_shot import Subject as ZeroShotSubject
@@ -123,7 +122,7 @@ def integers(
     with session.step("lower", "lower to integers"):
         program, scales = lower(
             network.graph,
-            replaced(network.ranges, tuning.ranges),
+            network.ranges.with_rows(tuning.ranges),
             plan.allocation(),
             LowerSettings(network.input, analysis.settings, build.residual),
             store,
@@ -187,7 +186,7 @@ def _finetuned(
         biases={name: np.asarray(b, np.float64) for name, b in parameters.biases.items()},
         weights=parameters.weights,
     )
-    table = replaced(network.ranges, tuning.ranges)
+    table = network.ranges.with_rows(tuning.ranges)
     pupil = Pupil(network.model, table, deployment, network.input, dataset.training.span)
     own = tuple(analysis.settings.items())
     allocation = tuple(plan.allocation().items())
@@ -345,7 +344,7 @@ def _describe(
         build=analysis.build,
         plan=plan,
         program=found.program,
-        ranges=replaced(network.ranges, found.tuning.ranges),
+        ranges=network.ranges.with_rows(found.tuning.ranges),
         sensitivities=analysis.sensitivities,
         kernels=found.kernels,
         calibration=calibration_words(network, analysis.build),

@@ -29,7 +29,6 @@ from hawqlang.stages.quantize import QuantizedWeight, stored_params
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import Form, LayerNode, range_root
 from hawqlang.stages.tune import Memory
-from hawqlang.stages.tune.reconstruct import replaced
 from hawqlang.stages.zero_shot import SyntheticSamples
 
 __all__ = ["Pupil", "finetune"]
@@ -129,7 +128,7 @@ class _Judge:
             weights={**pupil.deployment.weights, **network.exported_weights()},
             biases={**pupil.deployment.biases, **network.exported_biases()},
         )
-        table = replaced(pupil.table, network.exported_ranges())
+        table = pupil.table.with_rows(network.exported_ranges())
         total = 0.0
         with torch.inference_mode():
             deployed = Simulation(pupil.model, table, deployment)

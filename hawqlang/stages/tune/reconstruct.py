@@ -130,14 +130,8 @@ def _take(walk: Walk, rows: tuple[TensorRange, ...]) -> None:
     """Store tensors in other ranges from now on."""
     if not rows:
         return
-    walk.table = replaced(walk.table, rows)
+    walk.table = walk.table.with_rows(rows)
     walk.simulation.params.update(stored_params(walk.simulation.graph, walk.table))
-
-
-def replaced(table: RangeTable, rows: tuple[TensorRange, ...]) -> RangeTable:
-    """Return a table with some rows replaced."""
-    new = {(row.tensor, row.bits): row for row in rows}
-    return table.replace(ranges=tuple(new.get((r.tensor, r.bits), r) for r in table.ranges))
 
 
 def _float_output(walk: Walk, block: Block) -> torch.Tensor:

@@ -19,7 +19,6 @@ from hawqlang.stages.float_model import preprocess
 from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Simulation
 from hawqlang.stages.tune import Memory
-from hawqlang.stages.tune.reconstruct import replaced
 from tests.unit.stages.finetune.lesson_nets import KIND, drawn, method, network, pupil, train
 
 MODEL, _ = network()
@@ -38,7 +37,7 @@ def accuracy(who: Pupil, tuning: Tuning, memory: Memory) -> float:
         },
         biases={row.layer: store.get(row.bias) for row in tuning.biases},
     )
-    simulation = Simulation(who.model, replaced(who.table, tuning.ranges), deployment)
+    simulation = Simulation(who.model, who.table.with_rows(tuning.ranges), deployment)
     others = drawn(MODEL, 400)
     with torch.inference_mode():
         found = simulation.run(preprocess(others.images, KIND)).argmax(1).numpy()
@@ -127,7 +126,7 @@ def test_weights_of_a_step_before_stay_where_nothing_learns() -> None:
 def test_learned_ranges_replace_calibrated_ones_alone() -> None:
     who = pupil(MODEL, SAMPLES, method())
     row = who.table.ranges[2]
-    table = replaced(who.table, (row.replace(high=9.0),))
+    table = who.table.with_rows((row.replace(high=9.0),))
     assert table.find(row.tensor, row.bits).high == 9.0
     others = [r for r in table.ranges if (r.tensor, r.bits) != (row.tensor, row.bits)]
     assert others == [r for r in who.table.ranges if r != row]

@@ -18,7 +18,6 @@ from hawqlang.stages.float_model import preprocess
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight, quantize_weight
 from hawqlang.stages.simulate import Simulation
-from hawqlang.stages.tune.reconstruct import replaced
 from tests.unit.stages.finetune.lesson_nets import KIND, drawn, method, network, pupil, train
 
 RNG = np.random.default_rng(0)
@@ -93,7 +92,7 @@ def test_a_network_of_levels_is_lowered_as_it_was_trained(
     assert len(np.unique(weights["fc"].q)) > len(levels)  # at 8 bits it learns on its own grid
     program, _ = lower(
         model.graph,
-        replaced(who.table, found.ranges),
+        who.table.with_rows(found.ranges),
         who.deployment.precision,
         LowerSettings(KIND, who.deployment.settings, 8),
         store,
@@ -101,7 +100,7 @@ def test_a_network_of_levels_is_lowered_as_it_was_trained(
     )
     deployed = Simulation(
         model,
-        replaced(who.table, found.ranges),
+        who.table.with_rows(found.ranges),
         replace(who.deployment, weights=weights, biases=biases),
     )
     with torch.inference_mode():

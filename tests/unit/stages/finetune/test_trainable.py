@@ -18,7 +18,6 @@ from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight, quantize_weight, weight_limit
 from hawqlang.stages.simulate import Simulation
 from hawqlang.stages.structure import LayerNode, layer_nodes
-from hawqlang.stages.tune.reconstruct import replaced
 from tests.unit.stages.finetune.lesson_nets import KIND, W2A3, W8A8, drawn, method, network, pupil
 
 
@@ -41,7 +40,7 @@ def deployed(who: Pupil, network: Trainable, dtype: torch.dtype = torch.float64)
     deployment = replace(
         who.deployment, weights=network.exported_weights(), biases=network.exported_biases()
     )
-    return Simulation(who.model, replaced(who.table, network.exported_ranges()), deployment, dtype)
+    return Simulation(who.model, who.table.with_rows(network.exported_ranges()), deployment, dtype)
 
 
 @pytest.mark.parametrize("inner", [W2A3, Precision(wbits=4, abits=8), W8A8], ids=str)
@@ -93,7 +92,7 @@ def test_the_integer_program_gives_the_trained_answers() -> None:
     disturb(learner)
     program, scales = lower(
         model.graph,
-        replaced(who.table, learner.exported_ranges()),
+        who.table.with_rows(learner.exported_ranges()),
         who.deployment.precision,
         LowerSettings(KIND, who.deployment.settings, 8),
         store,

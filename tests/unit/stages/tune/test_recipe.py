@@ -27,7 +27,6 @@ from hawqlang.stages.structure import layer_nodes
 from hawqlang.stages.tune import Effort, Memory, Subject, fit, reference, replay, sequential
 from hawqlang.stages.tune.moments import Moments
 from hawqlang.stages.tune.recipe import bench, close_form
-from hawqlang.stages.tune.reconstruct import replaced
 from tests.unit.stages.nets import Net, fire_net, residual_net
 
 W3A4, W8A8 = Precision(wbits=3, abits=4), Precision(wbits=8, abits=8)
@@ -96,7 +95,7 @@ def simulated(own: Subject, tuning: Tuning, store: TensorStore) -> Simulation:
             for row in tuning.weights
         },
     )
-    return Simulation(own.model, replaced(own.table, tuning.ranges), deployment)
+    return Simulation(own.model, own.table.with_rows(tuning.ranges), deployment)
 
 
 def error_on(own: Subject, simulation: Simulation, x: torch.Tensor) -> float:
