@@ -4,9 +4,9 @@ A sum over any inputs in any order stays within ``P`` bits where, in every outpu
 
     ||q||_1 · max|x| <= 2^(P-1) - 1.
 
-Three things bring a channel there. In the beginning its step is made as large as the bound asks. A range factor ``a`` of
-the whole layer then enlarges all steps while some channels are too long (Xie et al., "Overflow-aware Quantization",
-2020):
+Three things bring a channel there. In the beginning its step is made as large as the bound asks. A range factor ``a``
+of the whole layer then enlarges all steps while some channels are too long (Xie et al., "Overflow-aware
+Quantization", 2020):
 
     N > 0:  a += min(r · log(1 + N/channels), r_max),      N = 0:  a -= r_fall,  a >= 0
 
