@@ -150,7 +150,7 @@ def peer_rows(name: str, budget: str, data: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Build, evaluate and write ``results/accuracy.json``."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     folder = os.environ.get("HAWQ_DATA")
     parser.add_argument("--data", type=Path, default=folder, required=folder is None)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))

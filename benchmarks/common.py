@@ -63,6 +63,7 @@ def machine() -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
         "cpu": _cpu_name(),
         "cpus": len(os.sched_getaffinity(0)),
+        "load": [round(one, 1) for one in os.getloadavg()],
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": versions,

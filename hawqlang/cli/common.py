@@ -64,6 +64,10 @@ ArtifactArgument = Annotated[
 ]
 
 
+PIPE_WIDTH = 120
+"""Columns of output that goes to a file or a pipe."""
+
+
 class _Console:
     """A console that is made when something is first printed: `check` starts without it."""
 
@@ -73,7 +77,10 @@ class _Console:
 
     def __getattr__(self, name: str) -> Any:
         if self._made is None:
-            self._made = import_module("rich.console").Console(**self._settings)
+            stream = sys.stderr if self._settings.get("stderr") else sys.stdout
+            # A file or pipe has no width of its own: nothing is cut off there.
+            width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+            self._made = import_module("rich.console").Console(width=width, **self._settings)
         return getattr(self._made, name)
 
 

@@ -62,8 +62,13 @@ def legality(
         if worst > limit and not (method == "overflow_aware" and own.accumulator != "int32"):
             return f"its sums reach {worst}, {own.accumulator} ends at {limit}"
         added = np.rint(bias / (quantized.scale * x.scale))
-        added -= x.zero_point * whole.astype(np.float64).reshape(len(whole), -1).sum(axis=1)
-        worst = int((sums + np.abs(added)).max())
+        total = whole.astype(np.float64).reshape(len(whole), -1).sum(axis=1)
+        worst = int((sums + np.abs(added - x.zero_point * total)).max())
+        if x.signed and precision.abits <= 8:
+            # CPU kernels read signed bytes as unsigned ones, shifted by half their range.
+            shift = x.zero_point + 2 ** (precision.abits - 1)
+            codes = accumulator_bound(whole, precision.abits, signed=False)
+            worst = max(worst, int((codes + np.abs(added - shift * total)).max()))
         return None if worst <= INT32_MAX else f"its sums reach {worst}, int32 ends at {INT32_MAX}"
 
     return reason
@@ -74,7 +79,7 @@ def _fits_any(shape: tuple[int, ...], precision: Precision, own: LayerSettings) 
     if own.weights.scheme != "symmetric" or not isinstance(own.weights.granularity, str):
         return False
     most = math.prod(shape[1:]) * weight_range(precision.wbits)[1] * 2**precision.abits
-    return 2 * most <= LIMITS[own.accumulator] and own.accumulator == "int32"
+    return own.accumulator == "int32" and 2 * most <= INT32_MAX
 
 
 def _bias(model: FloatModel, node: LayerNode, channels: int) -> Float64:

@@ -62,8 +62,9 @@ def run(folder: Path, rounding: Literal["nearest", "adaptive"]) -> Found:
     deployment = Deployment(plan.allocation(), analysis.settings)
     subject = Subject(network.model, network.ranges, deployment, network.stream().first(256))
     tuning = fit(subject, Memory(cache, "digits"), Feedback(), Effort())
+    biases = {row.layer: store.get(row.bias) for row in tuning.biases}
     tuned = Tuned(
-        biases={row.layer: store.get(row.bias) for row in tuning.biases},
+        biases=biases,
         weights={
             row.layer: QuantizedWeight(store.get(row.q), store.get(row.scale))
             for row in tuning.weights
@@ -78,7 +79,7 @@ def run(folder: Path, rounding: Literal["nearest", "adaptive"]) -> Found:
     simulation = Simulation(
         FloatModel(network.graph, store),
         network.ranges,
-        Deployment(plan.allocation(), analysis.settings, 8, tuned.biases, tuned.weights),
+        Deployment(plan.allocation(), analysis.settings, 8, biases, tuned.weights),
     )
     ops = {op.name: op for op in program.ops if isinstance(op, Conv2d | Linear)}
     match = True

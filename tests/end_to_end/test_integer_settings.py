@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -82,26 +83,118 @@ def build(folder: Path, name: str, body: str) -> Built:
     return Built(said, program)
 
 
-def test_residual_operands_of_sixteen_bits_with_ranges_by_entropy(folder: Path) -> None:
-    body = "  precision = w8a8\n  residual  = 16\n  activations {\n    range = entropy\n  }"
+def layers(built: Built) -> dict[str, Conv2d | Linear]:
+    return {op.name: op for op in built.program.ops if isinstance(op, Conv2d | Linear)}
+
+
+def test_residual_operands_of_sixteen_bits_entropy_ranges_and_stochastic_rounding(
+    folder: Path,
+) -> None:
+    body = """  precision = w8a8
+  residual  = 16
+  seed      = 1
+  weights {
+    rounding = stochastic
+  }
+  activations {
+    range = entropy
+  }"""
     built = build(folder, "sixteen", body)
     built.assert_proven(accuracy=0.97)
     assert any(t.bits == 16 for t in built.program.tensors)
 
 
-def test_residual_operands_of_thirty_two_bits_with_moving_averages(folder: Path) -> None:
-    body = "  precision = w4a8\n  residual  = 32\n  activations {\n    range = ema(0.9)\n  }"
-    built = build(folder, "thirtytwo", body)
+def test_sums_of_sixteen_bits_beside_residual_operands_of_thirty_two(folder: Path) -> None:
+    body = """  precision   = [w4a4, w8a8]
+  accumulator = int16
+  residual    = 32
+  activations {
+    range = ema(0.9)
+  }
+  layer first, last {
+    precision   = w8a8
+    accumulator = int24
+  }"""
+    built = build(folder, "narrow", body)
     built.assert_proven(accuracy=0.96)
-    stored = [t for t in built.program.tensors if t.bits == 32]
-    assert len(stored) > 1
+    found = layers(built)
+    assert {op.accumulator for op in found.values()} == {"int16", "int24"}
+    inner = [op for op in found.values() if op.accumulator == "int16"]
+    assert {op.weight_bits for op in inner} == {4}
+    assert {b.limit for b in built.program.bounds} == {2**15 - 1, 2**23 - 1, 2**31 - 1}
+    kernels = Path(built.said["dir"], "tvm", "kernels_avx2.py").read_text(encoding="utf-8")
+    assert "int16 sums" in kernels
+    assert sum(t.bits == 32 for t in built.program.tensors) > 1
 
 
-def test_weights_rounded_stochastically_depend_on_the_seed(folder: Path) -> None:
-    body = "  precision = w8a8\n  weights {\n    rounding = stochastic\n  }\n  seed = "
-    first = build(folder, "random", body + "1")
-    first.assert_proven(accuracy=0.97)
-    weights = [op.weight for op in first.program.ops if isinstance(op, Conv2d | Linear)]
-    other = build(folder, "random", body + "2")
-    others = [op.weight for op in other.program.ops if isinstance(op, Conv2d | Linear)]
-    assert not set(weights) & set(others)
+def test_affine_weights_and_weights_in_groups(folder: Path) -> None:
+    body = """  precision = w4a8
+  weights {
+    scheme = affine
+    range  = mse
+  }
+  layer "layer2.*" {
+    weights {
+      granularity = group(6)
+    }
+  }
+  layer "layer3.*" {
+    weights {
+      scheme      = symmetric
+      granularity = group(16)
+    }
+  }
+  layer first, last {
+    precision = w8a8
+  }"""
+    built = build(folder, "affine", body)
+    built.assert_proven(accuracy=0.97)
+    found = layers(built)
+    terms = {name: op.terms for name, op in found.items()}
+    assert terms["conv1"] is not None
+    assert terms["conv1"].multiple is None
+    for name, affine in (("layer2.1.conv1", True), ("layer3.0.conv1", False)):
+        own = terms[name]
+        assert own is not None
+        assert own.multiple is not None
+        assert (own.zero is not None) == affine
+    weights = sum(op.weight_bits * math.prod(op.weight_shape) for op in found.values())
+    assert built.said["plan"]["metrics"]["size_bytes"] == weights / 8
+
+
+def test_a_layer_that_no_candidate_certifies_is_an_error_that_names_the_bounds(
+    folder: Path,
+) -> None:
+    spec = folder / "none.hawq"
+    body = "  precision = [w8a8, w8a6]\n  accumulator = int16"
+    spec.write_text(f"{HEAD}\nquantize digits on laptop with scans {{\n{body}\n}}\n")
+    result = CliRunner().invoke(make_app(), ["build", str(spec), "--out", str(folder / "out")])
+    assert result.exit_code == 1
+    assert "error[HQ503]: layer 'layer1.0.conv1' has no candidate left" in result.stderr
+    assert "w8a6: its sums reach" in result.stderr
+    assert "int16 ends at 32767" in result.stderr
+
+
+def test_every_width_up_to_sixteen_bits_is_built_or_refused(folder: Path) -> None:
+    body = """  precision = [w16a16, w2a8]
+  layer "layer2.*" {
+    precision = [w16a16, w3a6]
+  }
+  layer "layer3.0.*" {
+    precision = [w16a16, w8a16]
+  }
+  layer last {
+    precision = [w16a16, w12a5]
+  }
+  layer first {
+    precision = [w16a16, w5a9]
+  }"""
+    built = build(folder, "widths", body)
+    built.assert_proven(accuracy=0.9)
+    chosen = {layer["name"]: layer["precision"] for layer in built.said["plan"]["layers"]}
+    assert chosen["conv1"] == "w5a9"
+    assert chosen["layer1.0.conv1"] == "w2a8"
+    assert chosen["layer3.0.conv1"] == "w8a16"
+    assert chosen["fc"] == "w12a5"
+    bits = {int(p[1:].split("a")[0]) for p in chosen.values()}
+    assert bits == {op.weight_bits for op in layers(built).values()}

@@ -9,7 +9,7 @@ import numpy as np
 from hawqlang.arith import width
 from hawqlang.cache import TensorStore
 from hawqlang.ir.integer import IntegerProgram
-from tests.semantics.programs import PLAIN, Builder, Pads, Pair, WeightForm
+from tests.semantics.programs import Builder, Pads, Pair, WeightForm
 
 Case = tuple[IntegerProgram, TensorStore]
 
@@ -151,22 +151,19 @@ def wide_residual(seed: int) -> Case:
     """Operands of 9 to 32 bits: stored beside convolutions and additions, pooled, moved, padded."""
     b, image = start(seed, (6, 7, 3))
     x = b.affine(image)
-    for depth, bits in ((5, 16), (21, 12), (16, 32)):
-        y = b.conv(x, depth, (3, 3), bits=(bits,), signed=bool(bits % 3))
+    for depth, bits in ((21, 16), (5, 32)):
+        y = b.conv(x, depth, (3, 3), bits=(bits,), signed=bits == 32)
         z = b.conv(x, depth, (3, 3), bits=(bits,), signed=True)
         b.conv(x, depth, (1, 1), padding=(0, 0, 0, 0), bits=(8, bits), addend=y)
         b.conv(x, depth, (3, 3), bits=(32, 16, 4), addend=z, wide=True)
-        b.add(y, z, (bits, 8, 32))
-        total = b.add(z, x if depth == 3 else y, (bits,))
+        total = b.add(y, z, (bits, 8, 32))
         b.add(b.max_pool(total, (3, 2), stride=(1, 1), padding=(1, 0, 1, 1)), y, (8,))
         padded = b.pad(total, (1, 2), (1, 0, 0, 2))
         cut = b.slice(padded, (1, 0, 1), (7, 7, depth + 1), (1, 1, 1))
         b.add(cut, total, (bits, 8))
-        b.concat(total, total)
         if bits <= 16:
             b.avg_pool(total, (2, 3), stride=(2, 1), padding=(1, 0, 0, 1), bits=(8, 16, 32))
-            b.affine(total, bits=16)
-            b.affine(total, bits=8)
+            b.affine(total, bits=12)
     return finish(b, x, "wide residual")
 
 
@@ -200,12 +197,13 @@ def group_weights(seed: int) -> Case:
     """Groups of input channels, also such that do not divide them, with and without zero points."""
     b, image = start(seed, (6, 5, 3))
     a = b.affine(image)
-    for depth, size in ((5, 2), (24, 8), (16, 5)):
-        x = b.conv(a, depth, (1, 1), padding=(0, 0, 0, 0), bits=(4,), signed=bool(depth % 2))
+    x = y = a
+    for depth, size in ((24, 8), (16, 5)):
+        x = b.conv(a, depth, (1, 1), padding=(0, 0, 0, 0), bits=(4,), signed=depth == 16)
         for bits, affine, most in ((4, False, 255), (8, True, 100), (3, True, 2)):
             form = WeightForm(affine=affine, group=size, most=most)
             y = b.conv(x, 19, (3, 3), stride=pair(b, 1, 2), weight_bits=bits, form=form)
-            b.linear(b.flatten(y), 7, weight_bits=4, form=WeightForm(group=6))
+    b.linear(b.flatten(y), 7, weight_bits=4, form=WeightForm(group=6))
     b.conv(x, 32, (3, 3), groups=2, weight_bits=4, form=WeightForm(group=3))
     return finish(b, x, "group weights")
 
@@ -214,25 +212,17 @@ def short_sums(seed: int) -> Case:
     """Layers whose products fit int16 in any order, also at the very end of it."""
     b, image = start(seed, (7, 6, 3))
     a = b.affine(image)
-    for kind in ("int16", "int24"):
-        form = WeightForm(accumulator=kind)
-        x = b.conv(a, 24, (1, 1), padding=(0, 0, 0, 0), bits=(4,), signed=False, form=PLAIN)
-        y = b.conv(x, 33, (3, 3), weight_bits=4, bits=(4,), signed=True, form=form)
-        b.conv(y, 16, (3, 3), weight_bits=3, bits=(3,), signed=False, form=form, stride=(2, 1))
-        b.conv(x, 20, (2, 1), padding=(1, 0, 0, 0), weight_bits=5, form=form)
-        b.conv(x, 24, (3, 3), groups=24, weight_bits=8, form=form)
-        b.conv(x, 8, (3, 3), groups=4, weight_bits=4, form=form)
-        b.conv(
-            x,
-            8,
-            (1, 1),
-            padding=(0, 0, 0, 0),
-            weight_bits=4,
-            form=WeightForm(affine=True, accumulator=kind),
-        )
+    form = WeightForm(accumulator="int16")
+    x = b.conv(a, 24, (1, 1), padding=(0, 0, 0, 0), bits=(4,), signed=False)
+    y = b.conv(x, 33, (3, 3), weight_bits=4, bits=(4,), signed=True, form=form)
+    b.conv(y, 16, (3, 3), weight_bits=3, bits=(3,), signed=False, form=form, stride=(2, 1))
+    b.conv(x, 20, (2, 1), padding=(1, 0, 0, 0), weight_bits=5, form=form)
+    b.conv(x, 24, (3, 3), groups=24, weight_bits=8, form=form)
+    b.conv(x, 8, (3, 3), groups=4, weight_bits=4, form=form)
+    affine = WeightForm(affine=True, accumulator="int16")
+    b.conv(x, 8, (1, 1), padding=(0, 0, 0, 0), weight_bits=4, form=affine)
     b.constant = 7
     ones = b.conv(image, 16, (1, 1), padding=(0, 0, 0, 0), bits=(4,), signed=False)
-    form = WeightForm(accumulator="int16")
     for sign in (1, -1):
         b.constant = 7 * sign
         b.conv(ones, 16, (3, 6), padding=(1, 0, 1, 0), weight_bits=4, form=form)
@@ -246,36 +236,26 @@ def halves(seed: int) -> Case:
     """Layers that read 9 to 16 bits, and layers with weights of 9 to 16 bits."""
     b, image = start(seed, (7, 6, 3))
     a = b.affine(image)
-    wide = [
-        b.affine(image, bits=16),
-        b.conv(a, 13, (3, 3), bits=(16,), signed=False),
-        b.conv(a, 32, (1, 1), padding=(0, 0, 0, 0), bits=(11,)),
-    ]
-    for x in wide:
-        y = b.conv(
-            x,
-            20,
-            (3, 3),
-            stride=pair(b, 1, 2),
-            weight_bits=int(b.rng.choice([2, 4, 8])),
-            padding=(1, 0, 2, 1),
-        )
-        depth = b.tensors[x].shape[2]
-        b.conv(x, depth, (3, 2), groups=depth, weight_bits=4, bits=(16, 8))
+    one = (0, 0, 0, 0)
+    wide = [b.affine(image, bits=16), b.conv(a, 13, bits=(16,), signed=False)]
+    wide.append(b.conv(a, 32, (1, 1), padding=one, bits=(11,)))
+    y = a
+    for x, bits in zip(wide, (2, 8, 4), strict=True):
+        y = b.conv(x, 20, stride=pair(b, 1, 2), weight_bits=bits, padding=(1, 0, 2, 1))
         b.linear(b.flatten(x), 9, weight_bits=3, bits=(32,), wide=True)
-        b.conv(
-            x,
-            8,
-            (1, 1),
-            padding=(0, 0, 0, 0),
-            weight_bits=4,
-            bits=(8,),
-            form=WeightForm(affine=True),
-        )
-        b.conv(y, 17, (2, 2), weight_bits=12, bits=(9,), addend=None)
-    b.conv(b.conv(a, 12, bits=(3,)), 6, (3, 3), groups=3, weight_bits=16, bits=(16,))
-    b.conv(a, 3, (3, 3), groups=3, weight_bits=14)
-    b.conv(wide[2], 8, (3, 3), groups=4, weight_bits=8)
+    b.conv(wide[0], 3, (3, 2), groups=3, weight_bits=4, bits=(16, 8))
+    b.conv(wide[1], 8, (1, 1), padding=one, weight_bits=4, form=WeightForm(affine=True))
+    b.conv(y, 17, (2, 2), weight_bits=12, bits=(9,))
+    b.conv(b.conv(a, 12, bits=(3,)), 6, groups=3, weight_bits=16, bits=(16,))
+    b.conv(a, 3, groups=3, weight_bits=14)
+    b.conv(wide[2], 8, groups=4, weight_bits=8)
+    few = b.conv(a, 2, bits=(2,))
+    for sign in (1, -1):
+        b.constant = sign * 127
+        b.conv(wide[1], 16, bits=(32, 8), weight_bits=8)
+        b.constant = sign * 32767
+        b.conv(few, 16, (1, 1), padding=one, weight_bits=16, bits=(32,))
+    b.constant = None
     return finish(b, wide[1], "halves")
 
 

@@ -103,7 +103,9 @@ class _Tree:
         self.starts = task.problem.starts()
         whole = np.ones(int(self.starts[-1]), dtype=np.bool_)
         self.open: list[_Node] = [_Node(0, 0, whole)]
-        self.sources = [knapsack(row) for row in task.problem.rows if not row.implied]
+        self.sources = [
+            knapsack(row) for row in task.problem.rows if not (row.implied or row.is_clause())
+        ]
         self.most_rows = len(task.problem.rows) + MOST_COVERS
         self.rounding = Rounding(task.problem, task.cost)
         self.made = 0

@@ -38,6 +38,12 @@ class Row:
         """Return the left side at a point."""
         return sum(values[point[v]] for v, values in self.coefs.items())
 
+    def is_clause(self) -> bool:
+        """Return whether it says "not all of these": no more can be read off it than it says."""
+        return self.cap == len(self.coefs) - 1 and all(
+            set(values) <= {0, 1} for values in self.coefs.values()
+        )
+
     def smallest(self) -> int:
         """Return the smallest the left side can be."""
         return sum(min(values) for values in self.coefs.values())

@@ -175,7 +175,7 @@ def _round(problem: Problem, cost: Coefs, most: int) -> _Step:
     left = made.within(whole, most)
     if left is None:
         return _Step(None, stuck=False)
-    sources = [row for row in problem.rows if not row.implied]
+    sources = [row for row in problem.rows if not (row.implied or row.is_clause())]
     sources.append(Row("", cost, most))
     sources.append(Row("", made.coefs(), made.gap(most)))
     x = relaxation.supports(solved.x)

@@ -252,14 +252,16 @@ def _fits(problem: _Problem, tried: _State) -> bool:
     simulation, node = problem.simulation, problem.node
     params = simulation.params[simulation.input_form(node)]
     weight = simulation.weights[node.name]
+    limit = INT32_MAX
     if tried.rounded is not None:
         weight = _integers(tried.rounded, weight)
+        limit = LIMITS[simulation.deployment.settings[node.name].accumulator]
     abits = simulation.deployment.precision[node.name].abits
-    sums = accumulator_bound(weight.q, abits, signed=params.signed)
-    whole = weight.q.astype(np.int64).reshape(weight.q.shape[0], -1).sum(axis=1)
+    whole = weight.integers().astype(np.int64)
+    sums = accumulator_bound(whole, abits, signed=params.signed)
     bias = tried.bias.reshape(-1).numpy() / (weight.scale * params.scale)
-    limit = LIMITS[simulation.deployment.settings[node.name].accumulator]
-    folded: Float64 = np.abs(bias) + 1 + abs(params.zero_point) * np.abs(whole)
+    shift = abs(params.zero_point) * np.abs(whole.reshape(len(whole), -1).sum(axis=1))
+    folded: Float64 = np.abs(bias) + 1 + shift
     return bool((sums <= limit).all() and (sums + folded <= INT32_MAX).all())
 
 
