@@ -100,7 +100,7 @@ def training_words(found: FineTuning | None) -> str:
     kind = "synthetic" if found.synthetic else "real"
     how = "distilled from FP32" if found.distilled else "on labels"
     what = (
-        f"{found.method}, {found.epochs} epochs of {found.trained} {kind} samples, {how}, "
+        f"{found.method}, {found.epochs} epoch{'s' * (found.epochs != 1)} of {found.trained} {kind} samples, {how}, "
         f"{found.layers} layers: {judged}"
     )
     return what if found.kept else f"tried and dropped: {what}"

@@ -65,6 +65,7 @@ def write(folder: Path, training: str, precision: str, method: str) -> Path:
 
 
 QAT = "qat(epochs = 4, lr = 0.002, distill = true)"
+NARROW = "overflow_aware(epochs = 4, lr = 0.002, distill = true)\n  accumulator = int16"
 BINARY = "mean_field(levels = [-1, 1], epochs = 40, lr = 0.0005, distill = true)"
 
 
@@ -81,6 +82,14 @@ BINARY = "mean_field(levels = [-1, 1], epochs = 40, lr = 0.0005, distill = true)
             marks=pytest.mark.slow,
         ),
         pytest.param(
+            'arrays("train.npz")',
+            "w8a8",
+            NARROW,
+            "overflow_aware, 4 epochs of 350 real samples",
+            0.6,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             "zero_shot(64, steps = 10)",
             "w4a4",
             QAT,
@@ -89,7 +98,7 @@ BINARY = "mean_field(levels = [-1, 1], epochs = 40, lr = 0.0005, distill = true)
             marks=pytest.mark.slow,
         ),
     ],
-    ids=["real", "binary", "synthetic"],
+    ids=["real", "binary", "narrow", "synthetic"],
 )
 def test_a_network_is_trained_and_built(
     tmp_path: Path,

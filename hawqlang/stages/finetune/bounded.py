@@ -4,8 +4,9 @@ A sum over any inputs in any order stays within ``P`` bits where, in every outpu
 
     ||q||_1 · max|x| <= 2^(P-1) - 1.
 
-Two things bring a channel there. A range factor ``a`` of the whole layer enlarges its steps, so that fewer of them are
-needed (Xie et al., "Overflow-aware Quantization", 2020):
+Three things bring a channel there. In the beginning its step is made as large as the bound asks. A range factor ``a``
+of the whole layer then enlarges all steps while some channels are too long (Xie et al., "Overflow-aware
+Quantization", 2020):
 
     N > 0:  a += min(r · log(1 + N/channels), r_max),      N = 0:  a -= r_fall,  a >= 0
 
@@ -17,7 +18,9 @@ is always what may be deployed.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import torch
 
 from hawqlang.stages.finetune.quantizers import LearnedStep
@@ -35,7 +38,7 @@ class BoundedStep(LearnedStep):
     def __init__(
         self, start: torch.Tensor, given: QuantizedWeight, limit: int, longest: int
     ) -> None:
-        """Begin as :class:`LearnedStep` does.
+        """Begin as :class:`LearnedStep` does, with steps so large that no channel is too long before rounding.
 
         Args:
             start: The real weight ``(OC, ...)``.
@@ -43,7 +46,10 @@ class BoundedStep(LearnedStep):
             limit: Largest magnitude of an integer.
             longest: Largest sum of a channel's magnitudes.
         """
-        super().__init__(start, given, limit)
+        needed = start.flatten(1).abs().sum(1).double().numpy() / max(longest, 1)
+        if (given.scale == given.scale[0]).all():
+            needed = np.full(needed.shape, needed.max())
+        super().__init__(start, replace(given, scale=np.maximum(given.scale, needed)), limit)
         self._longest = longest
         self._range_factor = torch.zeros((1,), dtype=start.dtype)
 

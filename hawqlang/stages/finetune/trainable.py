@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 import torch
 
-from hawqlang.ir.graph import Add, Clamp, Conv2d, Linear
+from hawqlang.ir.graph import Add, Conv2d, Linear
 from hawqlang.ir.ranges import RangeTable, TensorRange
 from hawqlang.stages.finetune.quantizers import WeightQuantizer, straight_through
 from hawqlang.stages.float_model import FloatModel, evaluate
@@ -204,11 +204,7 @@ class Trainable(Simulation):
             whole = straight_through(codes, codes.round()) * (own / step)
         return straight_through(whole, (whole + 0.5).floor())
 
-    def _clamp(self, node: Clamp, form: Form, x: torch.Tensor) -> torch.Tensor:
-        """Return stored values clamped between the bounds' own stored values."""
+    def _stored_bound(self, bound: float, form: Form) -> float:
+        """Return the stored value of a clamp's bound."""
         with torch.no_grad():
-            bounds = [
-                None if bound is None else float(self.store(x.new_tensor([bound]), form))
-                for bound in (node.low, node.high)
-            ]
-        return x if bounds == [None, None] else x.clamp(*bounds)
+            return super()._stored_bound(bound, form)

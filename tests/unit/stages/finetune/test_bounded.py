@@ -45,8 +45,10 @@ def test_projection_is_as_near_as_the_best_of_all_integers() -> None:
 
 def test_the_range_factor_rises_while_channels_are_too_long_and_falls_after() -> None:
     weight = torch.from_numpy(RNG.normal(size=(6, 40)))
-    given = QuantizedWeight(np.zeros((6, 40), np.int8), np.full(6, 0.2))
-    own = BoundedStep(weight, given, 7, 60)
+    given = QuantizedWeight(np.zeros((6, 40), np.int8), np.linspace(0.1, 0.2, 6))
+    own = BoundedStep(weight, given, 7, 30)
+    begin = own.step().detach().numpy().copy()
+    np.testing.assert_allclose(begin, np.maximum(given.scale, weight.abs().sum(1).numpy() / 30))
     for _ in range(3):
         own.advance(0.0)
     risen = own.range_factor
@@ -54,7 +56,7 @@ def test_the_range_factor_rises_while_channels_are_too_long_and_falls_after() ->
     loose = BoundedStep(weight, given, 7, 10_000)
     loose.advance(0.0)
     assert loose.range_factor == 0.0
-    np.testing.assert_allclose(own.step().detach().numpy(), 0.2 * np.exp(risen), rtol=1e-6)
+    np.testing.assert_allclose(own.step().detach().numpy(), begin * np.exp(risen), rtol=1e-6)
 
 
 def test_trained_weights_are_certified_for_the_narrow_accumulator() -> None:
