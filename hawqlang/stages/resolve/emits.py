@@ -41,7 +41,7 @@ def emits(
 ) -> tuple[spec.Emit, ...]:
     """Return what to generate; without code among it, the back end of the device comes first.
 
-    A table of layers is not ``buildable``: what is only implied is not missed there.
+    A table of layers is not ``buildable``: no code comes of it, so none is implied.
     """
     found: dict[What, spec.Emit] = {}
     places: dict[What, Span] = {}
@@ -59,9 +59,9 @@ def emits(
             if what in _DEFERRED:
                 ctx.defer(f"emit {what}", name.span)
     chosen = tuple(found.values())
-    if device is None or any(emit.what in _CODE for emit in chosen):
+    if device is None or not buildable or any(emit.what in _CODE for emit in chosen):
         return chosen
-    return (_implied(device, ctx, head, defer=buildable), *chosen)
+    return (_implied(device, ctx, head), *chosen)
 
 
 def _kind(name: syntax.Name, ctx: Context) -> What | None:
@@ -124,9 +124,9 @@ def _arch(expr: syntax.Expr, ctx: Context) -> str:
     return identifier(expr, ctx, _SM, "a CUDA architecture such as `sm_80`")
 
 
-def _implied(device: spec.Device, ctx: Context, head: Span, *, defer: bool) -> spec.Emit:
+def _implied(device: spec.Device, ctx: Context, head: Span) -> spec.Emit:
     what: What = "cuda" if device.family == "nvidia" else "tvm"
-    if defer and what in _DEFERRED:
+    if what in _DEFERRED:
         ctx.defer(f"emit {what}", head)
     cpu, arch, opset = _defaults(what, device)
     return spec.Emit(what=what, cpu=cpu, arch=arch, opset=opset, span=None)

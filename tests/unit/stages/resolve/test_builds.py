@@ -39,7 +39,7 @@ def test_every_default_is_the_documented_one(project: Project) -> None:
     assert [(goal.metric.metric, goal.sense) for goal in found.objective] == [
         ("perturbation", "minimize")
     ]
-    assert [(emit.what, emit.cpu) for emit in found.emits] == [("tvm", "x86_64")]
+    assert found.emits == ()
 
 
 def test_one_precision_stands_for_a_list_of_one(project: Project) -> None:
@@ -320,9 +320,17 @@ def test_a_back_end_that_cannot_run_on_the_target_is_a_warning(
 def test_without_code_the_back_end_of_the_device_is_meant(
     project: Project, device: str, emit: str, expected: list[object]
 ) -> None:
-    text = project.table(f"precision = w8a8\n{emit}").replace("cpu.x86_64", device)
+    text = project.network(CALIBRATION, f"precision = w8a8\n{emit}").replace("cpu.x86_64", device)
     emits = project.spec(text).builds[0].emits
     assert [(found.what, found.cpu, found.arch) for found in emits] == expected
+
+
+@pytest.mark.parametrize(("emit", "expected"), [("", []), ("emit card", ["card"])])
+def test_no_back_end_is_implied_for_a_table_of_layers(
+    project: Project, emit: str, expected: list[str]
+) -> None:
+    text = project.table(f"precision = w8a8\n{emit}").replace("cpu.x86_64", "nvidia.t4")
+    assert [found.what for found in project.spec(text).builds[0].emits] == expected
 
 
 # ---- effort ----
