@@ -163,9 +163,9 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for name in options.networks:
         for budget in options.budgets:
-            rows.append(measure(name, budget, options))
-            rows += peer_rows(name, budget, options.data)
-            show(rows[-1:])
+            found = [measure(name, budget, options), *peer_rows(name, budget, options.data)]
+            show(found)
+            rows += found
     show(rows)
     print(f"wrote {write_results('accuracy', rows)}")
 
