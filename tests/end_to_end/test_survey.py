@@ -17,7 +17,7 @@ from hawqlang.diagnostics import HawqError
 from hawqlang.interpret import logits
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.plan import BitPlan
-from hawqlang.ir.spec import Build, LayerRule, Spec
+from hawqlang.ir.spec import Build, Emit, LayerRule, Spec
 from hawqlang.ir.tuning import Tuning
 from hawqlang.ops import Conv2d, Linear
 from hawqlang.pipeline import compile_build, plan_build
@@ -156,7 +156,9 @@ def test_a_spec_of_the_survey_becomes_an_integer_program(path: Path, workshop: W
 def test_a_spec_of_the_survey_becomes_a_library_that_verifies(path: Path, tmp_path: Path) -> None:
     own = opened(path)
     session = Session(Cache(tmp_path / "cache"))
-    made = compile_build(own.spec, own.build, tmp_path / "made", session, lambda _: None)
+    build = own.build.replace(emits=(*own.build.emits, Emit(what="card", span=None)))
+    spec = own.spec.replace(builds=(build,))
+    made = compile_build(spec, build, tmp_path / "made", session, lambda _: None)
     evaluation = made.realised.evaluation
     assert evaluation is not None
     assert evaluation.agreement is not None
