@@ -14,11 +14,10 @@ from hawqlang.ir.spec import Build, Goal, Metric
 from hawqlang.stages.allocate.front import Tradeoff, solve, tradeoff, walk
 from hawqlang.stages.candidates import candidates
 from hawqlang.stages.candidates.metrics import facts, value
-from hawqlang.stages.candidates.predicates import holds
-from tests.property.test_allocation import PRECISIONS, Problem, predicates, problems
+from tests.property.test_allocation import PRECISIONS, Problem, name_of, predicates, problems
 from tests.support.allocation import (
     build,
-    every_allocation,
+    every_feasible,
     goal,
     layer,
     named,
@@ -51,9 +50,11 @@ def crowded(draw: st.DrawFn, largest: int = 5) -> Problem:
     layers = [
         with_sensitivity(
             layer(
-                f"l{i}",
+                name_of(i),
                 draw(st.integers(1, 5)),
                 draw(st.integers(1, 5)),
+                kernel=(3, 3) if i == 0 else None,
+                channels=i + 1,
                 input_elements=draw(st.integers(1, 3)),
             ),
             {
@@ -63,9 +64,13 @@ def crowded(draw: st.DrawFn, largest: int = 5) -> Problem:
         )
         for i in range(count)
     ]
-    live = ((LiveTensor(tensor="t", elements=8, reader="l0"),),)
+    live = ((LiveTensor(tensor="t", elements=8, reader=name_of(0)),),)
+    ends = (name_of(0), name_of(count - 1))
     stated = [named("c", one) for one in draw(st.lists(predicates(count), max_size=1))]
-    return build(stated, (), PRECISIONS), LayerTable(layers=tuple(layers), live=live)
+    table = LayerTable(
+        layers=tuple(layers), live=live, residual=(ends,), shared_input=(ends,), downsample=ends[1:]
+    )
+    return build(stated, (), PRECISIONS), table
 
 
 def costs(
@@ -74,13 +79,11 @@ def costs(
     """Both metrics, smaller being better, of everything that satisfies the constraints."""
     known = facts(spec, table, offered)
     found: set[Value] = set()
-    for one in every_allocation(offered):
-        if all(holds(known, c.predicate, one) for c in spec.constraints):
-            x, y = (
-                value(known, aim.metric, one) * (1 if aim.sense == "minimize" else -1)
-                for aim in both
-            )
-            found.add((x, y))
+    for one in every_feasible(spec, table, offered):
+        x, y = (
+            value(known, aim.metric, one) * (1 if aim.sense == "minimize" else -1) for aim in both
+        )
+        found.add((x, y))
     return found
 
 
