@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from hawqlang.cache import write_atomic
 from hawqlang.cli.app import make_app
+from hawqlang.cli.common import stdout
 
 EXAMPLES = Path(__file__).parents[3] / "specs" / "examples"
 
@@ -63,3 +64,8 @@ def test_writing_onto_a_folder_names_the_folder(tmp_path: Path) -> None:
         write_atomic(tmp_path, b"")
     assert caught.value.filename == str(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_has_gone_is_left_to_the_command() -> None:
+    with pytest.raises(BrokenPipeError):
+        stdout.on_broken_pipe()
