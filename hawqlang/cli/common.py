@@ -81,7 +81,13 @@ class _Console:
             # A file or pipe has no width of its own: nothing is cut off there.
             width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
             self._made = import_module("rich.console").Console(width=width, **self._settings)
+            self._made.on_broken_pipe = _reader_gone
         return getattr(self._made, name)
+
+
+def _reader_gone() -> NoReturn:
+    """Let the command see that the reader of a pipe has gone; the console alone would end it with status 1."""
+    raise BrokenPipeError
 
 
 stdout = cast("Console", _Console(highlight=False))

@@ -30,7 +30,7 @@ from hawqlang.cli.locks import (
 )
 from hawqlang.cli.plan_text import asked_about, print_plan
 from hawqlang.cli.progress import Terminal
-from hawqlang.cli.specs import read_builds
+from hawqlang.cli.specs import only_build, read_builds
 from hawqlang.diagnostics import Diagnostic, HawqError, ToolError
 from hawqlang.ir.lock import Entry
 from hawqlang.ir.spec import Build
@@ -61,16 +61,11 @@ def plan(
     from hawqlang.stages.lock.origin import origin
     from hawqlang.stages.lock.saved import save_plan
 
+    if out is not None:
+        _check_output(out)
     spec, builds = read_builds(file, set_, trust=trust)
     if format_ is Format.json and len(builds) > 1:
-        raise ToolError(
-            Diagnostic(
-                code="HQ829",
-                severity="error",
-                message=f"'{file}' has {len(builds)} builds; `--format json` prints one object",
-                help="name one: " + ", ".join(f"`{file}:{build.name}`" for build in builds),
-            )
-        )
+        only_build(file, builds, "`--format json` prints one object")
     failed = False
     held = hold(spec, locked=locked)
     entries: dict[str, Entry] = {}
@@ -103,6 +98,26 @@ def plan(
         raise typer.Exit(1)
     if out is not None:
         save_plan(out, spec, entries)
+
+
+def _check_output(path: Path) -> None:
+    """Refuse a place for a plan that `build` would not read, or where something else is."""
+    from hawqlang.stages.lock.saved import is_plan
+
+    if path.suffix != ".json":
+        why, remedy = "the name of a saved plan ends in `.json`", "write `-o plan.json`"
+    elif path.exists() and not is_plan(path):
+        why, remedy = "it is there and no saved plan", "give another name, or delete it first"
+    else:
+        return
+    raise ToolError(
+        Diagnostic(
+            code="HQ872",
+            severity="error",
+            message=f"the plan cannot be saved as '{path}': {why}",
+            help=remedy,
+        )
+    )
 
 
 def _refused(held: Held, build: Build, now: Entry | None) -> tuple[Diagnostic, ...]:

@@ -98,4 +98,12 @@ ENTRIES: tuple[Entry, ...] = (
         example="hawqc diff digits.hawq",
         mended="hawqc diff digits.hawq --against HEAD",
     ),
+    Entry(
+        code="HQ872",
+        title="the plan cannot be saved there",
+        cause="`hawqc build` knows a saved plan by its name, which ends in `.json`. Only another saved plan is written"
+        " over: a spec, its lock and a table of layers stay as they are.",
+        example="hawqc plan digits.hawq -o digits.hawq",
+        mended="hawqc plan digits.hawq -o plan.json",
+    ),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from hawqlang.base import Frozen, Precision
 from hawqlang.ir.evaluation import Evaluation
@@ -63,7 +63,10 @@ def _joined(row: tuple[Precision, ...]) -> str:
 
 
 _AS_OBJECT = PlainSerializer(dict)
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(ge=-1e300, le=1e300, allow_inf_nan=False)]
+"""A finite number, small enough that a difference of two is one too."""
+Weights = Annotated[int, Field(ge=0, lt=2**63)]
+"""A number of weights."""
 Width = Annotated[Precision, BeforeValidator(_precision), PlainSerializer(str)]
 Texts = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs), _AS_OBJECT]
 """A JSON object of strings."""
@@ -116,7 +119,7 @@ class LockedLayer(Frozen):
 
     name: str
     precision: Width
-    params: Annotated[int, Field(ge=0)]
+    params: Weights
     sensitivity: Costs = ()
     weight_trace: Number | None = None
     weight_trace_stderr: Number | None = None
@@ -134,13 +137,21 @@ class LockedConstraint(Frozen):
     unit: Literal["B", "s", "MACs", "BOPS", "", "%"] = ""
 
 
+def _distinct(layers: tuple[LockedLayer, ...]) -> tuple[LockedLayer, ...]:
+    """Return the layers; ``ValueError`` where two have one name."""
+    if len({layer.name for layer in layers}) < len(layers):
+        message = "two layers have one name"
+        raise ValueError(message)
+    return layers
+
+
 class Entry(Frozen):
     """One build: from what, what was chosen, and what that came to."""
 
     origin: Origin
     measured: Measured | None = None
     """``None`` where sensitivities were read from a file or a layer table."""
-    layers: Annotated[tuple[LockedLayer, ...], Field(min_length=1)]
+    layers: Annotated[tuple[LockedLayer, ...], Field(min_length=1), AfterValidator(_distinct)]
     """In execution order."""
     refused: tuple[Row, ...] = ()
     """Allocations that failed a constraint on accuracy before this one, best first."""

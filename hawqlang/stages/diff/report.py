@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -138,7 +139,10 @@ def _difference(before: float | None, after: float | None) -> float | None:
 
 
 def _percent(before: float | None, after: float | None) -> float | None:
-    return 100 * (after - before) / abs(before) if before and after is not None else None
+    if not before or after is None:
+        return None
+    percent = 100 * ((after - before) / abs(before))
+    return percent if math.isfinite(percent) else None
 
 
 def _pairs(before: Iterable[str], after: Iterable[str]) -> list[tuple[str, str]]:

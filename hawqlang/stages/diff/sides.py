@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.bundle import ALLOCATION, EVALUATION
 from hawqlang.ir.changes import Standing
 from hawqlang.ir.evaluation import Evaluation
-from hawqlang.ir.lock import SUFFIX, Entry, Lock, Number, Width
+from hawqlang.ir.lock import SUFFIX, Entry, Lock, Number, Weights, Width
 from hawqlang.stages.bundle import read_manifest
 from hawqlang.stages.diff.statements import Statements, of_spec, of_text
 from hawqlang.stages.lock.changes import DYADIC, PROGRAM, accuracies, standing
@@ -128,7 +128,7 @@ class _Layer(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
     name: str
     precision: Width
-    params: Annotated[int, Field(ge=0)]
+    params: Weights
 
 
 class _Allocation(BaseModel):

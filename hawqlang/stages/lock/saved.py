@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from hawqlang.cache import write_atomic
 from hawqlang.diagnostics import Diagnostic, HawqError
-from hawqlang.ir.lock import Entry, Origin, SavedPlan
+from hawqlang.ir.lock import PLAN_KIND, Entry, Origin, SavedPlan
 from hawqlang.ir.spec import Build, Spec
 from hawqlang.stages.lock.changes import binding, compare, standing
 from hawqlang.stages.lock.text import parse, render
@@ -43,6 +43,14 @@ def read_plan(path: Path) -> SavedPlan:
             )
         )
     return plan
+
+
+def is_plan(path: Path) -> bool:
+    """Return whether a file is a saved plan, of any version and however damaged behind its first lines."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return f'"kind": "{PLAN_KIND}"'.encode() in stream.read(200)
 
 
 def spec_of(path: Path, plan: SavedPlan) -> Path:
