@@ -298,26 +298,6 @@ def changed(spec: Path, folder: Path, old: str, new: str) -> Path:
     return copy
 
 
-def test_unreachable_accuracy_tries_its_attempts_and_writes_nothing(
-    hawqc: Hawqc, spec: Path, tmp_path: Path
-) -> None:
-    file = changed(
-        spec,
-        tmp_path,
-        "good: accuracy_drop <= 1%",
-        "good: accuracy >= 100%",
-    )
-    file.write_text(
-        file.read_text(encoding="utf-8").replace("minimize", "attempts = 2\n  minimize"),
-        encoding="utf-8",
-    )
-    result = hawqc("build", file, "--out", tmp_path / "out")
-    assert result.exit_code == 1
-    assert "HQ840" in result.stderr
-    assert "attempt 2:" in result.stderr
-    assert list((tmp_path / "out").iterdir()) == []
-
-
 def test_a_setting_without_engine_stops_before_any_work(
     hawqc: Hawqc, spec: Path, tmp_path: Path
 ) -> None:
