@@ -136,16 +136,15 @@ def measure(case: Case) -> Measured:
     )
 
 
-def peak(name: str, arguments: argparse.Namespace) -> float:
+def peak(name: str) -> float:
     """Return the peak memory of a process that allocates one problem, in 10^6 bytes."""
     command = [sys.executable, __file__, "--peak", name]
-    command += ["--data", str(arguments.data)] if arguments.data else []
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
     return float(done.stdout)
 
 
 def _show_peak(arguments: argparse.Namespace) -> None:
-    one = next(c for c in cases(arguments.data, quick=False) if c.name == arguments.peak)
+    one = next(c for c in cases(quick=False) if c.name == arguments.peak)
     allocate(one.build, one.table, candidates(one.build, one.table, None))
     # Not getrusage: what that calls the peak may be the parent's, from before the program started.
     status = Path("/proc/self/status").read_text(encoding="utf-8")
@@ -173,7 +172,7 @@ def main() -> None:
     for row in dict.fromkeys(one.row for one in found):
         slowest = max((one for one in found if one.row == row), key=lambda one: one.seconds)
         where = found.index(slowest)
-        found[where] = replace(slowest, peak_mb=round(peak(slowest.name, arguments), 1))
+        found[where] = replace(slowest, peak_mb=round(peak(slowest.name), 1))
     _summary(found)
     if not arguments.only:
         write_results("allocation", [asdict(one) for one in found])
