@@ -145,7 +145,8 @@ def _tuned(
     deployment = Deployment(plan.allocation(), analysis.settings, analysis.build.residual)
     own, build = tuple(analysis.settings.items()), analysis.build
     best = build.seed if build.effort == "best" else None
-    key = digest("tune", network.digest(), tuple(plan.allocation().items()), own, best)
+    allocation = tuple(plan.allocation().items())
+    key = digest("tune", network.digest(), allocation, own, build.residual, best)
 
     def again(model: FloatModel) -> RangeTable:
         return recalibrated(analysis, model)
