@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -93,10 +94,16 @@ def write_results(name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Write ``results/NAME.json`` with the machine's description, and return its path."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    lines = ",\n  ".join(json.dumps(row) for row in rows)
+    lines = ",\n  ".join(json.dumps(_finite(row), allow_nan=False) for row in rows)
     text = f'{{\n "machine": {json.dumps(machine())},\n "rows": [\n  {lines}\n ]\n}}\n'
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with null where a number is not known."""
+    unknown = {key for key, value in row.items() if isinstance(value, float) and math.isnan(value)}
+    return {key: None if key in unknown else value for key, value in row.items()}
 
 
 def show(rows: Sequence[Mapping[str, Any]]) -> None:
