@@ -80,7 +80,7 @@ def evaluation_lines(result: Evaluation) -> list[str]:
         lines.append(f"FP32 accuracy     {result.fp32_accuracy:8.2%}")
     if result.drop is not None:
         lines.append(
-            f"difference        {-100 * result.drop:+8.2f} points"
+            f"difference        {100 * (0 - result.drop):+8.2f} points"
             f" (± {100 * (result.drop_stderr or 0):.2f}, paired)"
         )
     if result.agreement is not None:
