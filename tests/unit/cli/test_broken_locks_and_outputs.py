@@ -12,12 +12,15 @@ from typer.testing import CliRunner
 from hawqlang.cache import write_atomic
 from hawqlang.cli.app import make_app
 from hawqlang.cli.common import stdout
+from hawqlang.ir.lock import Lock
+from hawqlang.stages.lock.text import render
+from tests.support.locks import entry
 
 EXAMPLES = Path(__file__).parents[3] / "specs" / "examples"
 
 
 def _lock() -> Any:
-    return json.loads((EXAMPLES / "digits.hawq.lock").read_text(encoding="utf-8"))
+    return json.loads(render(Lock(builds=(("digits", entry()),))))
 
 
 @pytest.mark.parametrize("name", ["net.hawq", "net.hawq.lock", "plan", "net.layers.json"])
@@ -34,13 +37,13 @@ def test_a_plan_is_not_saved_over_anything_but_a_plan(tmp_path: Path, name: str)
 @pytest.mark.parametrize("fault", ["twice", "params", "metric"])
 def test_a_lock_with_impossible_values_is_damaged(tmp_path: Path, fault: str) -> None:
     lock = _lock()
-    entry = lock["builds"]["digits"]
+    build = lock["builds"]["digits"]
     if fault == "twice":
-        entry["layers"].append(entry["layers"][0])
+        build["layers"].append(build["layers"][0])
     elif fault == "params":
-        entry["layers"][0]["params"] = 10**400
+        build["layers"][0]["params"] = 10**400
     else:
-        entry["metrics"]["size_bytes"] = 1e308
+        build["metrics"]["size_bytes"] = 1e308
     path = tmp_path / "a.lock"
     path.write_text(json.dumps(lock), encoding="utf-8")
     result = CliRunner().invoke(make_app(), ["diff", str(path), str(path), "--format", "json"])

@@ -13,7 +13,7 @@ from hawqlang.stages.diff.report import difference, difference_json
 from hawqlang.stages.diff.sides import Kind, Request, Side, read_side
 from hawqlang.stages.lock.changes import standing
 from hawqlang.stages.lock.text import render
-from tests.unit.stages.lock.entries import entry
+from tests.support.locks import entry
 
 SMALL, LARGE = standing(entry()), standing(entry(("w8a8", "w8a8")))
 

@@ -8,7 +8,7 @@ from hawqlang.stages.lock.changes import binding, compare, standing
 from hawqlang.stages.lock.locked import refusal
 from hawqlang.stages.lock.words import differences, percent_words, since
 from tests.support.allocation import build
-from tests.unit.stages.lock.entries import entry, origin
+from tests.support.locks import entry, origin
 
 
 def test_the_same_entry_has_no_changes() -> None:

@@ -15,7 +15,7 @@ from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
 from hawqlang.stages.lock.entry import dyadic_digest, planned, recorded
 from tests.support.allocation import W4, W8, build, layer
-from tests.unit.stages.lock.entries import origin
+from tests.support.locks import origin
 
 RATES = ((W4, 0.1 + 0.2), (W8, 1e-300))
 TABLE = SensitivityTable(

@@ -8,7 +8,7 @@ import pytest
 
 from hawqlang.diagnostics import HawqError
 from hawqlang.stages.lock.keep import Unwritable, keep, read_lock
-from tests.unit.stages.lock.entries import entry, origin
+from tests.support.locks import entry, origin
 
 
 def test_no_lock_reads_as_an_empty_one(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.lock import Lock, parse_precision
 from hawqlang.stages.lock.text import parse, position, render
-from tests.unit.stages.lock.entries import entry
+from tests.support.locks import entry
 
 LOCK = Lock(builds=(("net", entry()),))
 
