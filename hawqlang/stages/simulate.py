@@ -159,11 +159,15 @@ class Simulation:
         node = self._producers[layer]
         if not isinstance(node, Conv2d | Linear):
             raise KeyError(layer)
-        weight, bias = self._real[node.name]
+        weight, bias = self.parameters(node.name)
         named = {node.weight: weight} if bias is None else {node.weight: weight, node.name: bias}
         x = lookup(Key(node.x, self.input_form(node)))
         renamed = node.replace(bias=None if bias is None else node.name)
         return evaluate(renamed, {node.x: x}, named)
+
+    def parameters(self, layer: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the weight and bias that a layer computes with, as reals."""
+        return self._real[layer]
 
     def store(self, x: torch.Tensor, form: Form) -> torch.Tensor:
         """Return ``x`` rounded to a form: ties up, then saturation; 32 bits stay as they are."""

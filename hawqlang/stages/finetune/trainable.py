@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection
 import numpy as np
 import torch
 
-from hawqlang.ir.graph import Add, Conv2d, Linear
+from hawqlang.ir.graph import Add
 from hawqlang.ir.ranges import RangeTable, TensorRange
 from hawqlang.stages.finetune.quantizers import WeightQuantizer, straight_through
-from hawqlang.stages.float_model import FloatModel, evaluate
+from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import Float64, QuantizedWeight
 from hawqlang.stages.simulate import Deployment, Key, Lookup, Simulation
 from hawqlang.stages.structure import LOGITS_BITS, Form, LayerNode, layer_nodes
@@ -123,16 +123,9 @@ class Trainable(Simulation):
             self._current[node.name] = (weight, bias)
         return super().run(x)
 
-    def accumulate(self, layer: str, lookup: Lookup) -> torch.Tensor:
-        """Return the unrounded result of the layer whose output is called ``layer``."""
-        node = self._producers[layer]
-        if not isinstance(node, Conv2d | Linear):
-            raise KeyError(layer)
-        weight, bias = self._current[node.name]
-        named = {node.weight: weight} if bias is None else {node.weight: weight, node.name: bias}
-        x = lookup(Key(node.x, self.input_form(node)))
-        renamed = node.replace(bias=None if bias is None else node.name)
-        return evaluate(renamed, {node.x: x}, named)
+    def parameters(self, layer: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the weight and bias of a layer as they are in this pass, differentiable."""
+        return self._current[layer]
 
     def store(self, x: torch.Tensor, form: Form) -> torch.Tensor:
         """Return ``x`` rounded to a form, differentiable in ``x`` and in the form's step."""
