@@ -1,8 +1,8 @@
 """The integers that a weight may be, and what each of them is worth: one form for all kinds of weights.
 
-A weight is ``scale·multiple·u`` with a whole ``u`` between two ends. Symmetric codes are ``u`` themselves; of affine ones
-the zero point is taken away first, so that their ends differ from row to row; groups of input channels have a whole
-multiple of their row's scale each. ``multiple·u`` is what is multiplied and summed, whatever the kind.
+A weight is ``scale·multiple·u`` with a whole ``u`` between two ends. Symmetric codes are ``u`` themselves; of affine
+ones the zero point is taken away first, so that their ends differ from row to row; groups of input channels have a
+whole multiple of their row's scale each. ``multiple·u`` is what is multiplied and summed, whatever the kind.
 """
 
 from __future__ import annotations
@@ -119,7 +119,9 @@ class Codes:
             end = torch.full_like(multiple, limit)
             return Grid(scale, -end, end, multiple, self.index)
         half = limit + 1
-        zero = torch.round(-half - low * ratio / (scale[:, :, None] * multiple)).clamp_(-half, limit)
+        zero = torch.round(-half - low * ratio / (scale[:, :, None] * multiple)).clamp_(
+            -half, limit
+        )
         return Grid(scale, -half - zero, limit - zero, multiple, self.index)
 
     def grid_of(self, weight: QuantizedWeight, shape: tuple[int, int]) -> Grid:

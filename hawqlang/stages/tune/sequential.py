@@ -269,4 +269,3 @@ def _fits(problem: _Problem, tried: _State) -> bool:
     shift = abs(params.zero_point) * np.abs(whole.reshape(len(whole), -1).sum(axis=1))
     folded: Float64 = np.abs(bias) + 1 + shift
     return bool((sums <= limit).all() and (sums + folded <= INT32_MAX).all())
-
