@@ -1,9 +1,10 @@
 """The sequential closed form: layer by layer in execution order, each fitted on what the layers before it really give.
 
-A layer reads the *quantized* input that everything fixed so far produces, and is to give the *float* network's output
-(the asymmetric calibration of Nagel et al., "Up or Down?", equation 25, solved in closed form). Its weight is refitted
-by ridge regression, its scales chosen and its integers rounded by the error of its output, its bias set to the float
-mean. Each of these steps is kept for a layer only where it lowers the layer's output error on samples held out.
+A layer reads the *quantized* input that everything fixed so far produces, and is to give the *float* network's output,
+or that of the sum which it completes (the asymmetric calibration of Nagel et al., "Up or Down?", equation 25, solved in
+closed form). Its weight is refitted by ridge regression, its scales chosen and its integers rounded by the error of its
+output, its bias set to the float mean. Each of these steps is kept for a layer only where it lowers the layer's output
+error on samples held out; those have a last fit to themselves once all is decided (:func:`pool_layers`).
 """
 
 from __future__ import annotations
@@ -198,17 +199,23 @@ def complete(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> Fit
 
 
 def observe(replay: Replay, reference: Reference, node: LayerNode) -> tuple[Moments, Moments]:
-    """Return the moments of a layer's quantized input and float output: samples to fit on, and held-out ones."""
+    """Return the moments of a layer's quantized input and wanted output: samples to fit on, and held-out ones.
+
+    Wanted is the float output; of a layer that completes a sum, the float sum less what the quantized network adds.
+    """
     simulation = replay.simulation
     weight = simulation.weight(node.name)
     kernel = (1, 1) if weight.ndim == 2 else (weight.shape[2], weight.shape[3])
     where, outputs = reference.positions(node), reference.outputs(node)
     key = Key(node.x, simulation.input_form(node))
-    held = held_out(replay.count)
+    held, sum_ = held_out(replay.count), reference.sums.get(node.name)
     rows = rows_of(node, weight)
     sums = [Sums(groups_of(node), rows.shape[1], rows.shape[2]) for _ in range(2)]
     for at in replay.spans():
         x, y = replay.stored(key, at), outputs[at]
+        if sum_ is not None:
+            other = replay.stored(simulation.addend(sum_.add, sum_.other), at)
+            y = y - (other if other.ndim == 2 else other.flatten(2)[:, :, where])
         for own, chosen in zip(sums, (~held[at], held[at]), strict=True):
             if bool(chosen.any()):
                 own.add(columns(node, x[chosen], kernel, where), wanted(node, y[chosen]))
