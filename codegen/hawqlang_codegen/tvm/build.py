@@ -32,6 +32,7 @@ C_FLAGS = (
 )
 LINK_FLAGS = (
     "-shared",
+    "-pthread",
     "-Wl,--gc-sections",
     "-Wl,-Bsymbolic",
     "-Wl,--version-script=exports.map",
