@@ -30,6 +30,8 @@ BUSY, WEIGHTS, ISA = -5, -4, -3
 """Codes of ``hawq_runtime.h``."""
 LIBRARY, WEIGHT_FILE = "model.so", "weights.bin"
 ELF, X86_64 = b"\x7fELF\x02\x01", 62
+SECTIONS = ((40, 48), (58, 60), (60, 62))
+"""Where an ELF header says at which byte the table of sections, the last thing in a file, begins and how long it is."""
 
 
 class RuntimeFailure(RuntimeError):  # noqa: N818 - the user's word, not an error of this file
@@ -62,10 +64,13 @@ class _Io(ctypes.Structure):
 def _open_library(path: Path) -> ctypes.CDLL:
     if not path.is_file():
         raise RuntimeFailure(f"there is no {path}")
+    why = _why_unfit(path)
+    if why:
+        raise RuntimeFailure(f"{path} {why}")
     try:
         library = ctypes.CDLL(str(path.resolve()))
     except OSError as error:
-        raise RuntimeFailure(_why_not_loaded(path, error)) from None
+        raise RuntimeFailure(f"{path} cannot be loaded: {error}") from None
     if not hasattr(library, "hawq_abi"):
         raise RuntimeFailure(f"{path} is no library of this compiler")
     if library.hawq_abi() != ABI:
@@ -85,17 +90,18 @@ def _open_library(path: Path) -> ctypes.CDLL:
     return library
 
 
-def _why_not_loaded(path: Path, error: OSError) -> str:
+def _why_unfit(path: Path) -> str:
+    """Return why the system's loader should not see a file, empty where it may: it would crash on a truncated one."""
     with path.open("rb") as file:
-        header = file.read(20)
-    here = f"{platform.system()} on {platform.machine()}"
-    if header[: len(ELF)] != ELF or len(header) < 20:
-        return f"{path} is no shared library for 64-bit Linux, or is damaged"
+        header = file.read(64)
+    if header[: len(ELF)] != ELF or len(header) < 64:
+        return "is no shared library for 64-bit Linux, or is damaged"
     if int.from_bytes(header[18:20], "little") != X86_64:
-        return f"{path} is a library for another processor than x86-64; this is {here}"
+        return "is a library for another processor than x86-64"
     if platform.machine() not in ("x86_64", "AMD64"):
-        return f"{path} is a library for x86-64; this is {here}"
-    return f"{path} cannot be loaded: {error}"
+        return f"is a library for x86-64, and this is {platform.machine()}"
+    start, size, count = (int.from_bytes(header[a:b], "little") for a, b in SECTIONS)
+    return "is truncated" if path.stat().st_size < start + size * count else ""
 
 
 def supported(folder: str | Path) -> tuple[str, ...]:

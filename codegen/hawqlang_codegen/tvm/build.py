@@ -32,6 +32,7 @@ C_FLAGS = (
 )
 LINK_FLAGS = (
     "-shared",
+    "-Wl,-soname,model.so",
     "-pthread",
     "-Wl,--gc-sections",
     "-Wl,-Bsymbolic",

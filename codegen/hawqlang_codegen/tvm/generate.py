@@ -36,7 +36,12 @@ PAGE = 4096
 LARGEST_BATCH = 64
 """Images side by side; a larger batch is a loop over such."""
 WEIGHTS = "weights.bin"
-RUNTIME = ("hawq_runtime.h", "hawq_runtime.c", "hawq_cpu.h", "hawq_memory.h", "hawq_threads.h")
+RUNTIME = (
+    *("hawq_runtime.h", "hawq_runtime.c", "hawq_cpu.h", "hawq_memory.h", "hawq_threads.h"),
+    *("example.c", "example.cpp", "CMakeLists.txt", "hawq.pc"),
+)
+"""Files that are the same for every network: the run time, and what a program in C or C++ begins with."""
+
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,5 +79,63 @@ HAWQ_API int hawq_model_profile(hawq_model *m, const void *image, int32_t *logit
 
 #ifdef __cplusplus
 }
+
+#if __cplusplus >= 201703L
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace hawq {
+
+class Error : public std::runtime_error {
+public:
+    explicit Error(int code) : std::runtime_error(hawq_last_error()), code(code) {}
+    Error(int code, const std::string &why) : std::runtime_error(why), code(code) {}
+    const int code;
+};
+
+/* An open network; it closes itself. */
+class Model {
+public:
+    explicit Model(int threads = 0, const char *weights = nullptr, const char *isa = nullptr)
+    {
+        const hawq_options options = {sizeof options, threads, isa, weights};
+        check(hawq_model_open(&options, &model_));
+    }
+    Model(Model &&other) noexcept : model_(std::exchange(other.model_, nullptr)) {}
+    Model &operator=(Model &&other) noexcept
+    {
+        std::swap(model_, other.model_);
+        return *this;
+    }
+    ~Model() { hawq_model_close(model_); }
+
+    /* Logits of any number of dense images. */
+    std::vector<int32_t> run(const uint8_t *images, size_t bytes)
+    {
+        if (bytes % hawq_input_bytes())
+            throw Error(HAWQ_EARG, std::to_string(bytes) + " bytes are no whole number of images of " + std::to_string(hawq_input_bytes()));
+        const size_t count = bytes / hawq_input_bytes();
+        std::vector<int32_t> logits(count * hawq_output_values());
+        check(hawq_model_run(model_, images, logits.data(), count));
+        return logits;
+    }
+    template <class Bytes> std::vector<int32_t> run(const Bytes &images) { return run(images.data(), images.size()); }
+
+    std::string isa() const { return hawq_model_isa(model_); }
+    int threads() const { return hawq_model_threads(model_); }
+    hawq_model *get() const { return model_; }
+
+private:
+    static void check(int code)
+    {
+        if (code != HAWQ_OK) throw Error(code);
+    }
+    hawq_model *model_ = nullptr;
+};
+
+} /* namespace hawq */
+#endif
 #endif
 #endif
