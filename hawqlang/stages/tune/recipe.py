@@ -216,7 +216,8 @@ def descend(chosen: Chosen, memory: Memory, seed: int, feedback: Feedback) -> Ch
     some = torch.arange(bench.replay.count) < count
     x = torch.cat(list(bench.samples.first(count).batches(bench.replay.size)))
     walk = Walk(bench.replay.again(bench.simulation(), some), bench.model, bench.table, x)
-    trainable = frozenset(name for name in start if adaptive(settings[name]))
+    bits = {name: precision.wbits for name, precision in bench.deployment.precision.items()}
+    trainable = frozenset(name for name in start if adaptive(settings[name]) and bits[name] > 1)
     own = memory.of("reconstructed", *(row.model_dump_json() for row in start.values()))
     layers = reconstruct(walk, start, trainable, own, seed, feedback)
     final = bench.replay.again(bench.simulation(walk.table), bench.held)
