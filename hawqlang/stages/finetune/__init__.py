@@ -145,16 +145,16 @@ def _begin(pupil: Pupil, how: Finetune) -> Begin:
     roots = range_root(pupil.model.graph)
 
     def begin(node: LayerNode, given: QuantizedWeight, start: torch.Tensor) -> WeightQuantizer:
-        precision = pupil.deployment.precision[node.name]
+        own, precision = pupil.deployment.settings[node.name], pupil.deployment.precision[node.name]
         limit = weight_range(precision.wbits)[1]
         if how.levels and precision.wbits == level_bits(how.levels):
             kind = MeanField if how.method == "mean_field" else NearestLevel
-            return kind(pupil.model.parameters[node.weight], how.levels)
-        accumulator = pupil.deployment.settings[node.name].accumulator
-        if accumulator != "int32":
+            shared = own.weights.granularity == "per_tensor"
+            return kind(pupil.model.parameters[node.weight], how.levels, shared=shared)
+        if own.accumulator != "int32":
             form = Form(roots[node.x], precision.abits)
             largest = largest_magnitude(precision.abits, signed=signed[form].signed)
-            return BoundedStep(start, given, limit, LIMITS[accumulator] // largest)
+            return BoundedStep(start, given, limit, LIMITS[own.accumulator] // largest)
         return LearnedStep(start, given, limit)
 
     return begin

@@ -25,14 +25,17 @@ class Levels(Movable, ABC):
     factor: float
     """The rate of what decides about levels, in units of that of float weights."""
 
-    def __init__(self, start: torch.Tensor, levels: Sequence[int]) -> None:
+    def __init__(self, start: torch.Tensor, levels: Sequence[int], *, shared: bool = False) -> None:
         """Begin with channels as large as those of the float weight.
 
         Args:
             start: The real weight ``(OC, ...)``.
             levels: Integers, at least two.
+            shared: Whether all channels have one scale.
         """
-        rows = start.flatten(1)
+        self._parts = 1 if shared else len(start)
+        self._channels = len(start)
+        rows = start.reshape(self._parts, -1)
         least = 1e-8 + 1e-3 * float(rows.square().mean().sqrt())
         self._levels = torch.tensor(sorted(levels), dtype=start.dtype)
         self._rows = (-1, *[1] * (start.ndim - 1))
@@ -79,14 +82,14 @@ class Levels(Movable, ABC):
         return QuantizedWeight(q.astype(np.int8) if small else q.astype(np.int16), scale)
 
     def resize(self, by: torch.Tensor) -> None:
-        """Multiply the size of each channel."""
+        """Multiply the size of each channel ``(OC,)``; by the geometric mean where all have one."""
         with torch.no_grad():
-            self._log_size.add_(by.log())
+            self._log_size.add_(by.log().reshape(self._parts, -1).mean(1))
 
     def _scaled(self, mean: torch.Tensor) -> torch.Tensor:
         """Return what makes a channel of levels as large as it is to be."""
-        size = mean.flatten(1).square().mean(1).sqrt().clamp(min=1e-6)
-        return self._log_size.exp() / size
+        size = mean.reshape(self._parts, -1).square().mean(1).sqrt().clamp(min=1e-6)
+        return (self._log_size.exp() / size).expand(self._channels)
 
 
 class NearestLevel(Levels):
@@ -96,7 +99,7 @@ class NearestLevel(Levels):
     ``{-1, 0, 1}``. Beyond the outermost levels there is no gradient.
     """
 
-    factor = 20.0
+    factor = 50.0
     """The float weights are in units of the levels, some ten to thirty times as large as weights are."""
 
     def advance(self, share: float) -> None:

@@ -70,7 +70,8 @@ class Trainable(Simulation):
                 given = deployment.biases.get(node.name, self.own_bias(node))
                 self._given[node.name] = torch.from_numpy(np.array(given, np.float64)).to(dtype)
             if node.name in layers:
-                fitted = node.name in deployment.weights
+                drawn = deployment.settings[node.name].weights.rounding == "stochastic"
+                fitted = drawn or node.name in deployment.weights
                 start = self.weight(node.name) if fitted else self._parameters[node.weight]
                 self.quantizers[node.name] = begin(node, self.weights[node.name], start)
                 bias = torch.from_numpy(self.bias(node.name)).to(dtype)
