@@ -245,7 +245,8 @@ def descend(chosen: Chosen, memory: Memory, seed: int, feedback: Feedback) -> Ch
     some = torch.arange(bench.replay.count) < count
     x = torch.cat(list(bench.samples.first(count).batches(bench.replay.size)))
     walk = Walk(bench.replay.again(bench.simulation(), some), bench.model, bench.table, x)
-    free = frozenset(name for name in start if trainable(settings[name]))
+    bits = {name: precision.wbits for name, precision in bench.deployment.precision.items()}
+    free = frozenset(name for name in start if trainable(settings[name]) and bits[name] > 1)
     own = memory.of("reconstructed", *(row.model_dump_json() for row in start.values()))
     layers = reconstruct(walk, start, free, own, seed, feedback)
     final = bench.replay.again(bench.simulation(walk.table), bench.held)

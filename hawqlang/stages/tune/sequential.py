@@ -231,6 +231,8 @@ def fit_layer(
     memory: Memory,
 ) -> FittedLayer:
     """Return a layer with every allowed correction that held-out samples confirm."""
+    if replay.simulation.deployment.precision[node.name].wbits == 1:
+        allowed &= {"bias"}  # signs are not rounded
     if not allowed:
         return untouched(node.name)
     problem = _problem(replay, reference, node, allowed)
