@@ -152,12 +152,12 @@ def test_every_kept_attempt_is_better_than_all_before_it(
 def test_a_last_fit_on_all_samples_takes_the_steps_that_were_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    own, memory, unseen = subject(residual_net(), images(32)), fresh(), images(128, seed=9)
+    own, memory, unseen = subject(residual_net(), images(64)), fresh(), images(128, seed=9)
     tuning = fit(own, memory, QUIET, FAST)
     monkeypatch.setattr("hawqlang.stages.tune.pool", lambda chosen, *_: chosen)
     before = fit(own, memory, QUIET, FAST)
     assert (tuning.pooled, before.pooled) == (True, False)
-    assert (tuning.fitted, tuning.held_out, tuning.trials) == (24, 8, before.trials)
+    assert (tuning.fitted, tuning.held_out, tuning.trials) == (48, 16, before.trials)
     assert [row.kept for row in tuning.layers] == [row.kept for row in before.layers]
     assert [row.error_after for row in tuning.layers] == [row.error_after for row in before.layers]
     changed = [a.layer for a, b in zip(tuning.layers, before.layers, strict=True) if a != b]
