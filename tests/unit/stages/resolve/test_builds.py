@@ -31,7 +31,7 @@ def test_every_default_is_the_documented_one(project: Project) -> None:
     assert found.name == "net"
     assert found.weights == spec.WeightSettings()
     assert found.weights.range == spec.MinMax()
-    assert found.activations.range == spec.Percentile(p=Fraction(9999, 10000))
+    assert found.activations.range == spec.Automatic()
     assert found.activations.scheme == "affine"
     assert (found.residual, found.accumulator, found.bias_correction) == (8, "int32", True)
     assert found.sensitivity == spec.NamedSensitivity(kind="kl", samples=None)
