@@ -8,7 +8,7 @@ from typing import Any
 
 from hawqlang.diagnostics.model import Label
 from hawqlang.diagnostics.suggest import nearest
-from hawqlang.stages.parse.brackets import STATEMENT_WORDS, starts_statement
+from hawqlang.stages.parse.braces import STATEMENT_WORDS, starts_statement
 from hawqlang.stages.parse.build import Builder
 from hawqlang.stages.parse.machine import Machine, TooDeepError
 from hawqlang.stages.parse.tables import END, Tables
