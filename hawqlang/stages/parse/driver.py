@@ -196,6 +196,7 @@ class Driver:
                 replaces=self.findings.span(token.virtual("")),
                 repaired=True,
             )
+        self.findings.damaged = True  # what stands before it may lack its end
         self.machine.feed("_NL", token.virtual("_NL"))
         self._fresh = True
 
