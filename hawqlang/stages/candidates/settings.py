@@ -48,9 +48,9 @@ def settings(build: Build, table: LayerTable) -> tuple[LayerSettings, ...]:
         raise HawqError(*lost)
     overrides: dict[str, dict[str, _Set]] = {layer.name: {} for layer in table.layers}
     for rule in build.layer_rules:
-        written = _written(rule)
+        own = {key: _Set(getattr(rule, key), rule.span) for key in written(rule)}
         for name in select(rule.selector, table):
-            overrides[name] |= written
+            overrides[name] |= own
     effective = tuple(_effective(build, name, over) for name, over in overrides.items())
     bare = [one.layer for one in effective if not one.precision]
     if bare:
@@ -58,9 +58,9 @@ def settings(build: Build, table: LayerTable) -> tuple[LayerSettings, ...]:
     return effective
 
 
-def _written(rule: LayerRule) -> dict[str, _Set]:
-    values = {key: getattr(rule, key) for key in KEYS}
-    return {key: _Set(value, rule.span) for key, value in values.items() if value is not None}
+def written(rule: LayerRule) -> tuple[str, ...]:
+    """Return the keys that a ``layer`` block sets."""
+    return tuple(key for key in KEYS if getattr(rule, key) is not None)
 
 
 def _effective(build: Build, name: str, over: dict[str, _Set]) -> LayerSettings:
