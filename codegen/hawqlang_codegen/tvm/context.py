@@ -59,6 +59,8 @@ class StoreForm:
     addend: Plane | None
     channels: int
     """Length of each parameter vector: output channels padded to the kernel's blocks."""
+    in_place: bool = False
+    """Whether it overwrites the addend; then it is the kernel's last, and no element is stored twice."""
 
     @property
     def size(self) -> int:
@@ -110,6 +112,11 @@ class Conv:
     """Whether the input is bytes that are widened to 16 bits first."""
     sums_at: int = 0
     """Where the sums of windows stand in working memory; 0 where they are not needed."""
+
+    @property
+    def in_place(self) -> bool:
+        """Return whether a result overwrites an operand, so that no pixel may be stored twice."""
+        return any(store.in_place for store in self.stores)
 
     @property
     def title(self) -> str:
@@ -284,6 +291,7 @@ class AddStoreForm:
     kinds: tuple[AddendKind, AddendKind]
     operands: tuple[Plane, Plane]
     wide: bool
+    in_place: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +303,11 @@ class AddMaps:
     chunks: int
     stores: tuple[AddStoreForm, ...]
     kind: Literal["add"] = "add"
+
+    @property
+    def in_place(self) -> bool:
+        """Return whether a sum overwrites an operand."""
+        return any(store.in_place for store in self.stores)
 
 
 @dataclass(frozen=True, slots=True)

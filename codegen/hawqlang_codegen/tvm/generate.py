@@ -128,7 +128,7 @@ def generate(plan: Plan, store: TensorStore, *, threads: int = 1, batch: int = 1
         sources=tuple(sources),
         blobs=(Blob(path=WEIGHTS, data=data),),
         arena_bytes=plan.arena.size,
-        arena_lower_bound_bytes=plan.arena.lower_bound,
+        arena_lower_bound_bytes=plan.live_bytes,
     )
 
 
@@ -185,7 +185,7 @@ def _place(plan: Plan, name: str, step: int) -> PlaceText:
         step=step,
         rank=len(shape),
         shape=shape,
-        buffer=plan.arena.offset[plan.layouts.buffer[name]],
+        buffer=plan.arena.offset[plan.layouts.buffer[name]] + layout.channel * layout.element,
         numbers=(
             layout.element,
             layout.bias,
@@ -204,8 +204,8 @@ def _place(plan: Plan, name: str, step: int) -> PlaceText:
 
 def _step(plan: Plan, step: Step, number: dict[str, int]) -> StepText:
     layouts = plan.layouts
-    own = [name for name in step.writes if layouts.buffer[name] == name]
-    bordered = [name for name in own if layouts.of[name].has_halo and name not in step.filled]
+    written = [layouts.whole[name] for name in step.writes if step.calls]
+    bordered = [name for name in written if layouts.of[name].has_halo and name not in step.filled]
     return StepText(
         name=escape(step.name),
         title=comment(f"{step.name}: {step.kind}").replace("*/", "* /"),
