@@ -1,6 +1,6 @@
 """Time and memory from the start of a process to its first result, beside ONNX Runtime.
 
-    python benchmarks/start_up.py [--net resnet18] [--artifact FOLDER] [--rounds 15] [--work FOLDER]
+    python benchmarks/start_up.py [--net resnet18] [--library FOLDER] [--rounds 15] [--work FOLDER]
 
 Every round starts every program once, each as a process of its own on one pinned core, with the files in the page
 cache. The clock runs until the first class is printed; memory is the process's peak, with what it maps of files.
@@ -25,21 +25,50 @@ from nets import NETS, Net
 from networks import IMAGES, export, quantized
 
 MIB = 2**10
-"""``ru_maxrss`` counts KiB."""
-NOTHING = "print(0)"
+"""The kernel counts memory in KiB."""
+C_PLUS_PLUS = """
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <string>
+#include "hawq_runtime.h"
+
+int main()
+{
+    std::ifstream file("image", std::ios::binary);
+    const std::vector<char> image{std::istreambuf_iterator<char>(file), {}};
+    hawq::Model model;
+    const auto logits = model.run(reinterpret_cast<const std::uint8_t *>(image.data()), image.size());
+    std::printf("%td\\n", std::max_element(logits.begin(), logits.end()) - logits.begin());
+    std::fflush(stdout);
+    std::ifstream status("/proc/self/status");
+    std::cout << status.rdbuf();
+}
+"""
+PEAK = """
+sys.stdout.flush()
+print(open('/proc/self/status').read())
+"""
+"""Memory since the program began: what the system counts for a child includes its parent's before."""
+NOTHING = "import sys; print(0)"
 PLAIN = """
+import sys
 from hawq_runtime import Model
 with Model('.') as model, open('image', 'rb') as file:
     logits = model.run(file.read()).tolist()[0]
 print(logits.index(max(logits)))
 """
 NUMPY = """
+import sys
 import numpy as np
 from hawq_runtime import Model
 with Model('.') as model:
     print(model.run(np.fromfile('image', dtype=np.uint8).reshape(1, *model.input_shape)).argmax())
 """
 ONNX = """
+import sys
 import numpy as np, onnxruntime as ort
 options = ort.SessionOptions()
 options.intra_op_num_threads = 1
@@ -59,17 +88,14 @@ class Start:
 def started(command: Sequence[str], folder: Path) -> Start:
     """Return what one fresh process took; ``SystemExit`` where it fails."""
     begin = time.perf_counter()
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own programs
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
         lines = iter(process.stdout or ())
-        line = next(lines, b"")
+        first = next(lines, "")
         seconds = time.perf_counter() - begin
-        for _ in lines:
-            pass
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0 or not line:
+        peak = [line.split()[1] for line in lines if line.startswith("VmHWM")]
+    if process.returncode != 0 or not first or not peak:
         sys.exit(f"{' '.join(command)} failed")
-    return Start(seconds, usage.ru_maxrss / MIB)
+    return Start(seconds, int(peak[0]) / MIB)
 
 
 def library(net: Net, work: Path) -> Path:
@@ -88,24 +114,27 @@ def rival(net: Net, work: Path) -> Path:
     return quantized(export(net, folder), net.preprocess(np.load(folder / "calibration.npz")["x"]))
 
 
-def programs(net: Net, own: Path, onnx: Path, folder: Path) -> dict[str, list[str]]:
+def programs(
+    net: Net, own: Path, onnx: Path, folder: Path, under: Sequence[str]
+) -> dict[str, list[str]]:
     """Write what the programs need into ``folder`` and return their commands."""
-    for name in ("model.so", "weights.bin", "hawq_runtime.py", "hawq_runtime.h", "example.cpp"):
+    for name in ("model.so", "weights.bin", "hawq_runtime.py", "hawq_runtime.h"):
         shutil.copy(own / name, folder)
     pixels = net.images(1, seed=2)
     (folder / "image").write_bytes(pixels.tobytes())
     np.save(folder / "float.npy", net.preprocess(pixels))
-    compiler = [os.environ.get("CXX", "c++"), "-std=c++17", "-O2", "-I.", "example.cpp", "model.so"]
-    subprocess.run(  # noqa: S603 - the bundle's own example
-        [*compiler, "-Wl,-rpath,$ORIGIN", "-o", "example"], cwd=folder, check=True
+    (folder / "first.cpp").write_text(C_PLUS_PLUS, encoding="utf-8")
+    compiler = [os.environ.get("CXX", "c++"), "-std=c++17", "-O2", "-I.", "first.cpp", "model.so"]
+    subprocess.run(  # noqa: S603 - our own program
+        [*compiler, "-Wl,-rpath,$ORIGIN", "-o", "first"], cwd=folder, check=True
     )
-    python = [sys.executable, "-c"]
+    python = [*under, sys.executable, "-c"]
     return {
-        "hawqc from C++": ["./example", "image"],
-        "hawqc from Python": [*python, PLAIN],
-        "hawqc from Python with NumPy": [*python, NUMPY],
-        "onnxruntime int8 from Python": [*python, ONNX.format(path=onnx)],
-        "Python alone": [*python, NOTHING],
+        "hawqc from C++": [*under, "./first"],
+        "hawqc from Python": [*python, PLAIN + PEAK],
+        "hawqc from Python with NumPy": [*python, NUMPY + PEAK],
+        "onnxruntime int8 from Python": [*python, ONNX.format(path=onnx) + PEAK],
+        "Python alone": [*python, NOTHING + PEAK],
     }
 
 
@@ -125,16 +154,19 @@ def main() -> None:
     """Measure one network and write ``results/start_up.json``."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--net", choices=sorted(NETS), default="resnet18")
-    parser.add_argument("--artifact", type=Path, help="a folder with its library, built before")
+    parser.add_argument("--library", type=Path, help="its folder, where it was built before")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument(
+        "--under", default="", help="what starts every process, such as 'chrt -f 20'"
+    )
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "benchmarks")
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     net, work = NETS[options.net], options.work.resolve()
-    own = options.artifact.resolve() if options.artifact else library(net, work)
+    own = options.library.resolve() if options.library else library(net, work)
     folder = work / "start_up"
     folder.mkdir(parents=True, exist_ok=True)
-    commands = programs(net, own, rival(net, work), folder)
+    commands = programs(net, own, rival(net, work), folder, options.under.split())
     starts: dict[str, list[Start]] = {name: [] for name in commands}
     for _ in range(options.rounds):
         for name, command in commands.items():
