@@ -9,17 +9,20 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
-from typing import Any
 
 from hawqlang import runtime
 from hawqlang.cache import TensorStore, write_atomic
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.kernels import KernelSet
-from hawqlang_codegen.tvm.isa import ISAS, Isa
+from hawqlang_codegen.tvm.isa import ISAS
+from hawqlang_codegen.tvm.objects import compile_units, units
 
 LIBRARY = "model.so"
 LOADER = "hawq_runtime.py"
+OBJECTS = "objects"
+"""Folder of compiled kernels in the cache."""
 C_FLAGS = (
     "-std=c11",
     "-O2",
@@ -55,8 +58,7 @@ def build(kernels: KernelSet, folder: Path, store: TensorStore) -> None:
     for name, data in files.items():
         write_atomic(folder / name, data)
         (folder / name).chmod(0o644)
-    for isa in ISAS:
-        compile_kernels(folder / f"kernels_{isa.name}.py", isa)
+    compile_kernels(folder, compiler, store.folder and store.folder.parent / OBJECTS)
     link(compiler, folder)
 
 
@@ -83,26 +85,26 @@ def c_compiler() -> list[str]:
     )
 
 
-def compile_kernels(source: Path, isa: Isa) -> None:
-    """Write the object file of one instruction set beside its TVMScript module."""
-    import tvm
+def compile_kernels(folder: Path, compiler: list[str], cache: Path | None = None) -> int:
+    """Write the object file of every instruction set beside its source; return how many kernels were compiled.
 
-    target: Any = isa.target
-    compiled: Any = tvm.compile(parse_kernels(source), target=target)
-    compiled.mod.write_to_file(str(source.with_suffix(".o")), "o")
+    Args:
+        folder: Holds the generated TVMScript modules.
+        compiler: Joins the objects of the kernels.
+        cache: Folder of objects that were compiled before; ``None`` keeps nothing.
 
-
-def parse_kernels(source: Path) -> Any:
-    """Return the IRModule that a generated file defines.
-
-    Importing the file gives the same, but TVM then inspects the Python stack once per function, which doubles the time.
+    Raises:
+        HawqError: the C compiler failed (HQ802).
     """
-    from tvm.script import from_source
-
-    helpers, mark, kernels = source.read_text(encoding="utf-8").partition("@I.ir_module")
-    names: dict[str, Any] = {}
-    exec(compile(helpers, source, "exec"), names)  # noqa: S102 - our own generated text
-    return from_source(mark + kernels, extra_vars=names, s_tir=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        found = {
+            isa.name: units(folder / f"kernels_{isa.name}.py", isa, Path(scratch)) for isa in ISAS
+        }
+        compiled = compile_units([unit for group in found.values() for unit in group], cache)
+        for name, group in found.items():
+            objects = [str(unit.path) for unit in group]
+            call(compiler, ["-r", "-nostdlib", "-o", f"kernels_{name}.o", *objects], folder)
+    return compiled
 
 
 def link(compiler: list[str], folder: Path) -> None:
@@ -112,7 +114,17 @@ def link(compiler: list[str], folder: Path) -> None:
         HawqError: the compiler failed (HQ802), with its own words.
     """
     objects = [f"kernels_{isa.name}.o" for isa in ISAS]
-    command = [*compiler, *C_FLAGS, *LINK_FLAGS, "-o", LIBRARY, "hawq_runtime.c", *objects, "-ldl"]
+    options = [*C_FLAGS, *LINK_FLAGS, "-o", LIBRARY, "hawq_runtime.c", *objects, "-ldl"]
+    call(compiler, options, folder)
+
+
+def call(compiler: list[str], options: list[str], folder: Path) -> None:
+    """Run the C compiler in a folder.
+
+    Raises:
+        HawqError: it failed (HQ802), with its own words.
+    """
+    command = [*compiler, *options]
     result = subprocess.run(  # noqa: S603 - the command is the compiler's, the names are ours
         command, cwd=folder, capture_output=True, text=True, check=False
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -31,6 +32,8 @@ from hawqlang_codegen.tvm.sharing import in_order
 from hawqlang_codegen.tvm.site import Call, Pointer, Site
 
 INDEX_LIMIT = 1 << 31
+DIGITS = 8
+"""Of the digest that tells kernels of one kind apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +156,16 @@ def _translate(op: IntegerOp, site: Site) -> list[Call]:
 
 
 def _name_kernels(program: IntegerProgram, calls: list[list[Call]]) -> tuple[NamedKernel, ...]:
+    """Return the distinct kernels in order of use, each named by what it computes, whatever network it is in."""
     users: dict[Kernel, list[str]] = {}
     for op, group in zip(program.ops, calls, strict=True):
         for call in group:
             users.setdefault(call.kernel, []).append(op.name)
+    codes = {kernel: hashlib.sha256(repr(kernel).encode()).hexdigest() for kernel in users}
+    digits = next(
+        n for n in range(DIGITS, 65) if len({c[:n] for c in codes.values()}) == len(codes)
+    )
     return tuple(
-        NamedKernel(f"{kernel.kind}_{i}", kernel, tuple(dict.fromkeys(names)))
-        for i, (kernel, names) in enumerate(users.items())
+        NamedKernel(f"{kernel.kind}_{codes[kernel][:digits]}", kernel, tuple(dict.fromkeys(names)))
+        for kernel, names in users.items()
     )
