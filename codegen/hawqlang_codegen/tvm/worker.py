@@ -15,7 +15,8 @@ def compile_one(text: str, target: Mapping[str, Any], path: Path) -> None:
     """Write the object of a TVMScript module to ``path``."""
     import tvm
 
-    compiled: Any = tvm.compile(parse(text), target=dict(target))
+    features: Any = dict(target)
+    compiled: Any = tvm.compile(parse(text), target=features)
     compiled.mod.write_to_file(str(path), "o")
 
 
