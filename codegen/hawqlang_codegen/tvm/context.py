@@ -12,6 +12,10 @@ from typing import Literal
 from hawqlang_codegen.tvm.layout import LANES, SLACK, Layout
 from hawqlang_codegen.tvm.select import Tile
 
+LEAST_ROWS = 8
+"""Fewer rows of tiles than this divide too unevenly."""
+SHARED_WEIGHTS = 300 * 1024
+"""Bytes of weights that every thread of a kernel may read whole."""
 AddendKind = Literal["none", "stored", "int32", "scaled", "scaled64"]
 """A second addend: of at most 8 bits; a partial sum at the result's scale; a wider one, scaled by 32-bit operations on
 the high half of the product, or by 64-bit ones."""
@@ -154,6 +158,13 @@ class Conv:
         """Return the output channels, padded to blocks."""
         return self.blocks * self.tile.vectors * LANES
 
+    def shares_rows(self, rows: int) -> bool:
+        """Return whether threads share the rows of tiles, and not the output channels too.
+
+        Rows keep what a thread wrote near it; channels spare it weights that are too large for its cache.
+        """
+        return rows >= LEAST_ROWS and self.weight_bytes <= SHARED_WEIGHTS
+
 
 @dataclass(frozen=True, slots=True)
 class Depthwise:
@@ -263,8 +274,8 @@ class PixelAffine:
     """The same for pixels of at most four channels: four pixels a step."""
 
     height: int
-    groups: int
-    """Groups of four pixels a row."""
+    width: int
+    """At least four: the last step of a row begins four pixels before its end."""
     x: Plane
     out: Plane
     shuffle: tuple[int, ...]

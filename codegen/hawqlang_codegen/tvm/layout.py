@@ -158,8 +158,9 @@ def own_layouts(
 
 
 def _pixel_outputs(program: IntegerProgram, readers: list[IntegerOp]) -> frozenset[str]:
-    """Return the outputs of affine maps of a few-channel image that nothing else reads."""
-    if extent(program.tensor(program.input).shape)[2] > WORD:
+    """Return the outputs of affine maps of an image of few channels, four columns or more, read by nothing else."""
+    _, width, channels = extent(program.tensor(program.input).shape)
+    if channels > WORD or width < WORD:
         return frozenset()
     maps = [op for op in readers if isinstance(op, Affine)]
     return frozenset(op.output for op in maps if len(maps) == len(readers))

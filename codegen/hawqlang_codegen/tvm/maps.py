@@ -68,7 +68,7 @@ def affine(op: Affine, site: Site) -> list[Call]:
     if few:
         kernel = PixelAffine(
             height=out.height,
-            groups=-(-out.width // WORD),
+            width=out.width,
             x=plane(x),
             out=plane(out),
             shuffle=tuple(

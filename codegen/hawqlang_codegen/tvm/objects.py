@@ -22,11 +22,10 @@ from pathlib import Path
 
 from hawqlang.cache import write_atomic
 from hawqlang_codegen.tvm.isa import Isa
+from hawqlang_codegen.tvm.worker import MARK, compile_one
 
 IMPORTS = "from tvm.script"
 """Before it a file speaks of the network that it was made for."""
-MARK = "@I.ir_module"
-"""Before it a file defines the helpers that its kernels call."""
 _FUNCTION = re.compile(r"^    @T\.prim_func", re.MULTILINE)
 _COMMENT = re.compile(r"^ *#.*\n", re.MULTILINE)
 SHARE = 12
@@ -83,8 +82,6 @@ def compile_units(wanted: Sequence[Unit], cache: Path | None, processes: int | N
     if count > 1:
         _compile_apart(missing, count)
     elif missing:
-        from hawqlang_codegen.tvm.worker import compile_one
-
         for unit in missing:
             compile_one(unit.text, unit.isa.target, unit.path)
     if cache is not None:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hawqlang_codegen.tvm.objects import MARK
+MARK = "@I.ir_module"
+"""Before it a file defines the helpers that its kernels call."""
 
 
 def compile_one(text: str, target: Mapping[str, Any], path: Path) -> None:

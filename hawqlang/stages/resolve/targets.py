@@ -46,8 +46,6 @@ def target(node: syntax.Declaration, ctx: Context, catalogue: str | None) -> spe
     if setting is not None and found is not None and found.family == "nvidia":
         message = f"`threads` is for CPUs, `{name}` is {_shown(found)}"
         ctx.sink.reject(error("HQ260", message, setting.span, help="leave it out"))
-    elif setting is not None and threads > 1:
-        ctx.defer(f"threads = {threads}", setting.span)
     latency: Latency = body.read("latency", _latency, _MODELLED)
     if ctx.sink.errors > before or found is None:
         raise RejectedError
