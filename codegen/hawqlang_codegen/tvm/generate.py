@@ -43,7 +43,6 @@ RUNTIME = (
 """Files that are the same for every network: the run time, and what a program in C or C++ begins with."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class PlaceText:
     """One row of the table of stored tensors."""
