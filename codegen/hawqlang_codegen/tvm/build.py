@@ -16,7 +16,7 @@ from hawqlang import runtime
 from hawqlang.cache import TensorStore, write_atomic
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.kernels import KernelSet
-from hawqlang_codegen.tvm.isa import ISAS
+from hawqlang_codegen.tvm.isa import ISAS, Isa
 from hawqlang_codegen.tvm.objects import compile_units, units
 
 LIBRARY = "model.so"
@@ -46,8 +46,16 @@ EXPORTS = "{ global: hawq_*; local: *; };\n"
 """The linker's list: without it every object's ``__tvm_ffi_main`` would show."""
 
 
-def build(kernels: KernelSet, folder: Path, store: TensorStore) -> None:
+def build(
+    kernels: KernelSet, folder: Path, store: TensorStore, objects: Path | None = None
+) -> None:
     """Write sources, blobs, loader and library into ``folder``.
+
+    Args:
+        kernels: What was generated.
+        folder: May exist.
+        store: Holds the blobs.
+        objects: Folder of compiled kernels by content; that beside the store unless given.
 
     Raises:
         HawqError: no C compiler (HQ801), or it failed (HQ802).
@@ -60,8 +68,18 @@ def build(kernels: KernelSet, folder: Path, store: TensorStore) -> None:
     for name, data in files.items():
         write_atomic(folder / name, data)
         (folder / name).chmod(0o644)
-    compile_kernels(folder, compiler, store.folder and store.folder.parent / OBJECTS)
+    compile_kernels(folder, compiler, objects or beside(store, OBJECTS))
     link(compiler, folder)
+
+
+def beside(store: TensorStore, name: str) -> Path | None:
+    """Return a folder of the cache that a store belongs to; ``None`` where it is kept in memory."""
+    return None if store.folder is None else store.folder.parent / name
+
+
+def present(folder: Path) -> tuple[Isa, ...]:
+    """Return the instruction sets that a folder has kernels of, best first."""
+    return tuple(isa for isa in ISAS if (folder / f"kernels_{isa.name}.py").is_file())
 
 
 def c_compiler() -> list[str]:
@@ -100,7 +118,8 @@ def compile_kernels(folder: Path, compiler: list[str], cache: Path | None = None
     """
     with tempfile.TemporaryDirectory() as scratch:
         found = {
-            isa.name: units(folder / f"kernels_{isa.name}.py", isa, Path(scratch)) for isa in ISAS
+            isa.name: units(folder / f"kernels_{isa.name}.py", isa, Path(scratch))
+            for isa in present(folder)
         }
         compiled = compile_units([unit for group in found.values() for unit in group], cache)
         for name, group in found.items():
@@ -115,7 +134,7 @@ def link(compiler: list[str], folder: Path) -> None:
     Raises:
         HawqError: the compiler failed (HQ802), with its own words.
     """
-    objects = [f"kernels_{isa.name}.o" for isa in ISAS]
+    objects = [f"kernels_{isa.name}.o" for isa in present(folder)]
     options = [*C_FLAGS, *LINK_FLAGS, "-o", LIBRARY, "hawq_runtime.c", *objects, "-ldl"]
     call(compiler, options, folder)
 

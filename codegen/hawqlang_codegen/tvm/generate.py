@@ -9,7 +9,7 @@ import numpy as np
 
 from hawqlang.backend.render import render
 from hawqlang.cache import TensorStore
-from hawqlang.ir.kernels import Blob, KernelSet, Source
+from hawqlang.ir.kernels import Blob, KernelForm, KernelSet, Source
 from hawqlang.resources import data_dir
 from hawqlang_codegen.tvm.isa import ISAS, Isa
 from hawqlang_codegen.tvm.layout import round_up
@@ -99,7 +99,14 @@ class TableContext:
     steps: tuple[StepText, ...]
 
 
-def generate(plan: Plan, store: TensorStore, *, threads: int = 1, batch: int = 1) -> KernelSet:
+def generate(
+    plan: Plan,
+    store: TensorStore,
+    *,
+    threads: int = 1,
+    batch: int = 1,
+    isas: tuple[Isa, ...] = ISAS,
+) -> KernelSet:
     """Return every text and binary file of a plan's library.
 
     Args:
@@ -107,6 +114,7 @@ def generate(plan: Plan, store: TensorStore, *, threads: int = 1, batch: int = 1
         store: Takes the weights.
         threads: How many threads an open library has unless its user says otherwise.
         batch: How many images a thread computes side by side.
+        isas: Instruction sets to generate for, best first.
     """
     sources = [
         Source(
@@ -114,9 +122,9 @@ def generate(plan: Plan, store: TensorStore, *, threads: int = 1, batch: int = 1
             text=kernels_text(plan, isa),
             template="tvm/module.py.j2",
         )
-        for isa in ISAS
+        for isa in isas
     ]
-    table = render("tvm/model_table.h.j2", t=table_context(plan, threads, batch))
+    table = render("tvm/model_table.h.j2", t=table_context(plan, threads, batch, isas))
     sources.append(Source(path="model_table.h", text=table, template="tvm/model_table.h.j2"))
     for name in RUNTIME:
         text = (data_dir("templates") / "tvm" / "runtime" / name).read_text(encoding="utf-8")
@@ -128,6 +136,9 @@ def generate(plan: Plan, store: TensorStore, *, threads: int = 1, batch: int = 1
         blobs=(Blob(path=WEIGHTS, data=data),),
         arena_bytes=plan.arena.size,
         arena_lower_bound_bytes=plan.live_bytes,
+        forms=tuple(
+            KernelForm(step=c.step, form=str(c.choice), measured=c.measured) for c in plan.chosen
+        ),
     )
 
 
@@ -147,7 +158,9 @@ def kernels_text(plan: Plan, isa: Isa) -> str:
     )
 
 
-def table_context(plan: Plan, threads: int = 1, batch: int = 1) -> TableContext:
+def table_context(
+    plan: Plan, threads: int = 1, batch: int = 1, isas: tuple[Isa, ...] = ISAS
+) -> TableContext:
     """Return the values of the step table."""
     program = plan.program
     names = [program.input, *(t.name for t in program.tensors if t.name != program.input)]
@@ -169,7 +182,7 @@ def table_context(plan: Plan, threads: int = 1, batch: int = 1) -> TableContext:
         threads=threads,
         batch=min(batch, LARGEST_BATCH),
         stages=stages(plan) if batch > 1 else (0, len(plan.steps)),
-        isas=tuple(isa.name for isa in ISAS),
+        isas=tuple(isa.name for isa in isas),
         kernels=tuple((kernel.name, arity[kernel.name]) for kernel in plan.kernels),
         places=tuple(_place(plan, name, ready.get(name, -1)) for name in names),
         steps=tuple(_step(plan, step, number) for step in plan.steps),

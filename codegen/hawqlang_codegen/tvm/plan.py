@@ -29,8 +29,8 @@ from hawqlang_codegen.tvm.blob import Blob, BlobBuilder
 from hawqlang_codegen.tvm.context import Conv, Kernel
 from hawqlang_codegen.tvm.layout import Layouts
 from hawqlang_codegen.tvm.memory import plan_memory
-from hawqlang_codegen.tvm.sharing import in_order
 from hawqlang_codegen.tvm.select import Choice, Work
+from hawqlang_codegen.tvm.sharing import in_order
 from hawqlang_codegen.tvm.site import Call, Chosen, Pointer, Site
 
 INDEX_LIMIT = 1 << 31

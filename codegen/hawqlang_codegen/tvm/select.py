@@ -1,11 +1,11 @@
 """Which form a kernel takes: register tile, order of loops, distance of prefetches.
 
-A choice is made per shape of work, never per layer. Without measurements a model of the inner loop decides (``modelled``):
-half cycles per step over four input channels, where products and loads are issued two per cycle and an accumulator can be
-used again only after the latency of a product; to which come the requantization of what was summed, the entry of
-the loops, and pixels at edges that are computed twice. With measurements (``tuning``) the best of a few alternatives
-decides. Alternatives differ from the modelled choice along one axis each; another variant of a kernel is a field of
-``Choice`` and a line of ``AXES``.
+A choice is made per shape of work, never per layer. Without measurements a model of the inner loop decides
+(``modelled``): half cycles per step over four input channels, where products and loads are issued two per cycle and an
+accumulator can be used again only after the latency of a product; to which come the requantization of what was summed,
+the entry of the loops, and pixels at edges that are computed twice. With measurements (``tuning``) the best of a few
+alternatives decides. Alternatives differ from the modelled choice along one axis each; another variant of a kernel is
+a field of ``Choice`` and a line of ``AXES``.
 """
 
 from __future__ import annotations
