@@ -57,8 +57,8 @@ def build(kernels: KernelSet, folder: Path, store: TensorStore) -> None:
     for name, data in files.items():
         write_atomic(folder / name, data)
         (folder / name).chmod(0o644)
-    for isa in ISAS:
-        compile_kernels(folder / f"kernels_{isa.name}.py", isa)
+    for source, isa in kernel_files(folder):
+        compile_kernels(source, isa)
     link(compiler, folder)
 
 
@@ -107,13 +107,19 @@ def parse_kernels(source: Path) -> Any:
     return from_source(mark + kernels, extra_vars=names, s_tir=True)
 
 
+def kernel_files(folder: Path) -> list[tuple[Path, Isa]]:
+    """Return the TVMScript modules of a folder with their instruction sets, best first."""
+    files = [(folder / f"kernels_{isa.name}.py", isa) for isa in ISAS]
+    return [(path, isa) for path, isa in files if path.exists()]
+
+
 def link(compiler: list[str], folder: Path) -> None:
     """Compile the run time and link it with the objects into ``model.so``.
 
     Raises:
         HawqError: the compiler failed (HQ802), with its own words.
     """
-    objects = [f"kernels_{isa.name}.o" for isa in ISAS]
+    objects = [path.with_suffix(".o").name for path, _ in kernel_files(folder)]
     command = [*compiler, *C_FLAGS, *LINK_FLAGS, "-o", LIBRARY, "hawq_runtime.c", *objects, "-ldl"]
     result = subprocess.run(  # noqa: S603 - the command is the compiler's, the names are ours
         command, cwd=folder, capture_output=True, text=True, check=False
