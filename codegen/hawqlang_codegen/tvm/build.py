@@ -77,11 +77,6 @@ def beside(store: TensorStore, name: str) -> Path | None:
     return None if store.folder is None else store.folder.parent / name
 
 
-def present(folder: Path) -> tuple[Isa, ...]:
-    """Return the instruction sets that a folder has kernels of, best first."""
-    return tuple(isa for isa in ISAS if (folder / f"kernels_{isa.name}.py").is_file())
-
-
 def c_compiler() -> list[str]:
     """Return the command of the C compiler: ``$CC``, else the first of cc, gcc, clang.
 
@@ -118,8 +113,7 @@ def compile_kernels(folder: Path, compiler: list[str], cache: Path | None = None
     """
     with tempfile.TemporaryDirectory() as scratch:
         found = {
-            isa.name: units(folder / f"kernels_{isa.name}.py", isa, Path(scratch))
-            for isa in present(folder)
+            isa.name: units(source, isa, Path(scratch)) for source, isa in kernel_files(folder)
         }
         compiled = compile_units([unit for group in found.values() for unit in group], cache)
         for name, group in found.items():
@@ -128,13 +122,19 @@ def compile_kernels(folder: Path, compiler: list[str], cache: Path | None = None
     return compiled
 
 
+def kernel_files(folder: Path) -> list[tuple[Path, Isa]]:
+    """Return the TVMScript modules of a folder with their instruction sets, best first."""
+    files = [(folder / f"kernels_{isa.name}.py", isa) for isa in ISAS]
+    return [(path, isa) for path, isa in files if path.exists()]
+
+
 def link(compiler: list[str], folder: Path) -> None:
     """Compile the run time and link it with the objects into ``model.so``.
 
     Raises:
         HawqError: the compiler failed (HQ802), with its own words.
     """
-    objects = [f"kernels_{isa.name}.o" for isa in present(folder)]
+    objects = [path.with_suffix(".o").name for path, _ in kernel_files(folder)]
     options = [*C_FLAGS, *LINK_FLAGS, "-o", LIBRARY, "hawq_runtime.c", *objects, "-ldl"]
     call(compiler, options, folder)
 

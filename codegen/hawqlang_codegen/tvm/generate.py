@@ -11,6 +11,7 @@ from hawqlang.backend.render import render
 from hawqlang.cache import TensorStore
 from hawqlang.ir.kernels import Blob, KernelForm, KernelSet, Source
 from hawqlang.resources import data_dir
+from hawqlang_codegen.tvm.context import Conv, Kernel
 from hawqlang_codegen.tvm.isa import ISAS, Isa
 from hawqlang_codegen.tvm.layout import round_up
 from hawqlang_codegen.tvm.plan import Plan, Step
@@ -93,8 +94,10 @@ class TableContext:
     batch: int
     stages: tuple[int, ...]
     """First steps of the stages, and one past the last step."""
-    isas: tuple[str, ...]
     kernels: tuple[tuple[str, int], ...]
+    """Names, and how many pointers each takes."""
+    sets: tuple[tuple[str, tuple[str, ...]], ...]
+    """Per instruction set the functions of the kernels, in their order."""
     places: tuple[PlaceText, ...]
     steps: tuple[StepText, ...]
 
@@ -122,7 +125,7 @@ def generate(
             text=kernels_text(plan, isa),
             template="tvm/module.py.j2",
         )
-        for isa in isas
+        for isa in instruction_sets(plan, isas)
     ]
     table = render("tvm/model_table.h.j2", t=table_context(plan, threads, batch, isas))
     sources.append(Source(path="model_table.h", text=table, template="tvm/model_table.h.j2"))
@@ -145,8 +148,11 @@ def generate(
 def kernels_text(plan: Plan, isa: Isa) -> str:
     """Return the TVMScript module of one instruction set."""
     kernels = [
-        (f"{k.name}_{isa.name}", k.context, comment(", ".join(k.users))) for k in plan.kernels
+        (f"{k.name}_{isa.name}", k.context, comment(", ".join(k.users)))
+        for k in plan.kernels
+        if has_kernel(isa, k.context)
     ]
+    products = "amx" if isa.base else isa.products
     return render(
         "tvm/module.py.j2",
         program=comment(plan.program.name),
@@ -154,8 +160,18 @@ def kernels_text(plan: Plan, isa: Isa) -> str:
         isa=isa,
         kernels=kernels,
         halves=any(k.context.kind == "conv16" for k in plan.kernels),
-        templates={kind: name.format(products=isa.products) for kind, name in TEMPLATES.items()},
+        templates={kind: name.format(products=products) for kind, name in TEMPLATES.items()},
     )
+
+
+def instruction_sets(plan: Plan, isas: tuple[Isa, ...] = ISAS) -> tuple[Isa, ...]:
+    """Return the sets among ``isas`` that have a kernel of their own, best first."""
+    return tuple(isa for isa in isas if any(has_kernel(isa, k.context) for k in plan.kernels))
+
+
+def has_kernel(isa: Isa, kernel: Kernel) -> bool:
+    """Return whether an instruction set has a kernel of its own, and does not use its base's."""
+    return not isa.base or (isinstance(kernel, Conv) and kernel.tiles is not None)
 
 
 def table_context(
@@ -182,8 +198,17 @@ def table_context(
         threads=threads,
         batch=min(batch, LARGEST_BATCH),
         stages=stages(plan) if batch > 1 else (0, len(plan.steps)),
-        isas=tuple(isa.name for isa in isas),
         kernels=tuple((kernel.name, arity[kernel.name]) for kernel in plan.kernels),
+        sets=tuple(
+            (
+                isa.name,
+                tuple(
+                    f"{k.name}_{isa.name if has_kernel(isa, k.context) else isa.base}"
+                    for k in plan.kernels
+                ),
+            )
+            for isa in instruction_sets(plan, isas)
+        ),
         places=tuple(_place(plan, name, ready.get(name, -1)) for name in names),
         steps=tuple(_step(plan, step, number) for step in plan.steps),
     )

@@ -38,6 +38,11 @@ class Trial:
     objects: Path | None
     """Of compiled kernels, by content."""
 
+    @property
+    def needed(self) -> tuple[Isa, ...]:
+        """Return the instruction set, and the one whose kernels it uses where it has none of its own."""
+        return tuple(isa for isa in ISAS if isa.name in (self.isa.name, self.isa.base))
+
     def measure(self, choices: Mapping[Work, Choice]) -> dict[Work, float]:
         """Return, per work, the time of a choice over that of the modelled one."""
         base = self._library({}, "modelled")
@@ -57,7 +62,7 @@ class Trial:
     def _library(self, choices: Mapping[Work, Choice], name: str) -> _Library:
         plan = plan_program(self.program, self.store, choices)
         folder, scratch = self.folder / name, TensorStore()
-        build(generate(plan, scratch, isas=(self.isa,)), folder, scratch, self.objects)
+        build(generate(plan, scratch, isas=self.needed), folder, scratch, self.objects)
         return _Library(plan, TvmRunner(folder, self.isa.name))
 
 
