@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from hawqlang import __version__, runtime
+from hawqlang.backend.protocol import Backend, Tunes
 from hawqlang.backend.registry import BACKENDS
 from hawqlang.backend.render import render
 from hawqlang.base import TensorRef
@@ -252,11 +253,22 @@ def _generate(
         if emit.what not in BACKENDS:
             continue
         backend = BACKENDS[emit.what]()
-        with session.step("codegen", f"generate {emit.what} code"):
-            kernels = backend.generate(program, build.target, store)
+        kernels = _kernels(backend, program, build, session)
         with session.step("build", f"compile {emit.what} code"):
             backend.build(kernels, folder / emit.what, store)
         yield kernels
+
+
+def _kernels(
+    backend: Backend, program: IntegerProgram, build: Build, session: Session
+) -> KernelSet:
+    """Return the kernels of a program, their forms measured where the session asks for it and the back end can."""
+    store = session.cache.tensors
+    if session.tune_seconds is not None and isinstance(backend, Tunes):
+        with session.step("tune kernels", f"measure forms of {backend.name} kernels") as advance:
+            return backend.tuned(program, build.target, store, session.tune_seconds, advance)
+    with session.step("codegen", f"generate {backend.name} code"):
+        return backend.generate(program, build.target, store)
 
 
 def _known_evaluation(
@@ -402,6 +414,7 @@ def _manifest(
                 folder=kernels.backend,
                 arena_bytes=kernels.arena_bytes,
                 arena_lower_bound_bytes=kernels.arena_lower_bound_bytes,
+                forms=kernels.forms,
             )
             for kernels in found.kernels
         ),

@@ -11,17 +11,20 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any
 
 from hawqlang import runtime
 from hawqlang.cache import TensorStore, write_atomic
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.kernels import KernelSet
 from hawqlang_codegen.tvm.isa import ISAS, Isa
+from hawqlang_codegen.tvm.objects import compile_units, units
 
 LIBRARY = "model.so"
 LOADER = "hawq_runtime.py"
+OBJECTS = "objects"
+"""Folder of compiled kernels in the cache."""
 C_FLAGS = (
     "-std=c11",
     "-O2",
@@ -46,8 +49,16 @@ EXPORTS = "{ global: hawq_*; local: *; };\n"
 """The linker's list: without it every object's ``__tvm_ffi_main`` would show."""
 
 
-def build(kernels: KernelSet, folder: Path, store: TensorStore) -> None:
+def build(
+    kernels: KernelSet, folder: Path, store: TensorStore, objects: Path | None = None
+) -> None:
     """Write sources, blobs, loader and library into ``folder``.
+
+    Args:
+        kernels: What was generated.
+        folder: May exist.
+        store: Holds the blobs.
+        objects: Folder of compiled kernels by content; that beside the store unless given.
 
     Raises:
         HawqError: no C compiler (HQ801), or it failed (HQ802).
@@ -60,9 +71,13 @@ def build(kernels: KernelSet, folder: Path, store: TensorStore) -> None:
     for name, data in files.items():
         write_atomic(folder / name, data)
         (folder / name).chmod(0o644)
-    for isa in ISAS:
-        compile_kernels(folder / f"kernels_{isa.name}.py", isa)
+    compile_kernels(folder, compiler, objects or beside(store, OBJECTS))
     link(compiler, folder)
+
+
+def beside(store: TensorStore, name: str) -> Path | None:
+    """Return a folder of the cache that a store belongs to; ``None`` where it is kept in memory."""
+    return None if store.folder is None else store.folder.parent / name
 
 
 def c_compiler() -> list[str]:
@@ -95,26 +110,32 @@ def baseline(compiler: list[str]) -> str:
     return "-march=x86_64" if ZIG[1] in compiler else "-march=x86-64"
 
 
-def compile_kernels(source: Path, isa: Isa) -> None:
-    """Write the object file of one instruction set beside its TVMScript module."""
-    import tvm
+def compile_kernels(folder: Path, compiler: list[str], cache: Path | None = None) -> int:
+    """Write the object file of every instruction set beside its source; return how many kernels were compiled.
 
-    target: Any = isa.target
-    compiled: Any = tvm.compile(parse_kernels(source), target=target)
-    compiled.mod.write_to_file(str(source.with_suffix(".o")), "o")
+    Args:
+        folder: Holds the generated TVMScript modules.
+        compiler: Joins the objects of the kernels.
+        cache: Folder of objects that were compiled before; ``None`` keeps nothing.
 
-
-def parse_kernels(source: Path) -> Any:
-    """Return the IRModule that a generated file defines.
-
-    Importing the file gives the same, but TVM then inspects the Python stack once per function, which doubles the time.
+    Raises:
+        HawqError: the C compiler failed (HQ802).
     """
-    from tvm.script import from_source
+    with tempfile.TemporaryDirectory() as scratch:
+        found = {
+            isa.name: units(source, isa, Path(scratch)) for source, isa in kernel_files(folder)
+        }
+        compiled = compile_units([unit for group in found.values() for unit in group], cache)
+        for name, group in found.items():
+            objects = [str(unit.path) for unit in group]
+            call(compiler, ["-r", "-nostdlib", "-o", f"kernels_{name}.o", *objects], folder)
+    return compiled
 
-    helpers, mark, kernels = source.read_text(encoding="utf-8").partition("@I.ir_module")
-    names: dict[str, Any] = {}
-    exec(compile(helpers, source, "exec"), names)  # noqa: S102 - our own generated text
-    return from_source(mark + kernels, extra_vars=names, s_tir=True)
+
+def kernel_files(folder: Path) -> list[tuple[Path, Isa]]:
+    """Return the TVMScript modules of a folder with their instruction sets, best first."""
+    files = [(folder / f"kernels_{isa.name}.py", isa) for isa in ISAS]
+    return [(path, isa) for path, isa in files if path.exists()]
 
 
 def link(compiler: list[str], folder: Path) -> None:
@@ -123,9 +144,18 @@ def link(compiler: list[str], folder: Path) -> None:
     Raises:
         HawqError: the compiler failed (HQ802), with its own words.
     """
-    objects = [f"kernels_{isa.name}.o" for isa in ISAS]
+    objects = [path.with_suffix(".o").name for path, _ in kernel_files(folder)]
     flags = [baseline(compiler), *C_FLAGS, *LINK_FLAGS]
-    command = [*compiler, *flags, "-o", LIBRARY, "hawq_runtime.c", *objects, "-ldl"]
+    call(compiler, [*flags, "-o", LIBRARY, "hawq_runtime.c", *objects, "-ldl"], folder)
+
+
+def call(compiler: list[str], options: list[str], folder: Path) -> None:
+    """Run the C compiler in a folder.
+
+    Raises:
+        HawqError: it failed (HQ802), with its own words.
+    """
+    command = [*compiler, *options]
     result = subprocess.run(  # noqa: S603 - the command is the compiler's, the names are ours
         command, cwd=folder, capture_output=True, text=True, check=False
     )
