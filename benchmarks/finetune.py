@@ -99,8 +99,8 @@ def images(data: Path, out: Path) -> Path:
     path = out / "train.npz"
     if not path.is_file():
         parts = [np.load(data / "cifar10" / f"{part}.npz") for part in PARTS]
-        joined = {key: np.concatenate([p[key] for p in parts]) for key in ("images", "labels")}
-        np.savez(path, **joined)
+        pixels, labels = (np.concatenate([p[k] for p in parts]) for k in ("images", "labels"))
+        np.savez(path, images=pixels, labels=labels)
     return path
 
 
