@@ -56,8 +56,8 @@ from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.simulate import Deployment
 from hawqlang.stages.tune import Effort, Memory, Subject, fit
 from hawqlang.stages.tune.words import bias_words, plain_rounding, rounding_words
+from hawqlang.stages.tuned_weights import given_weight
 from hawqlang.stages.verify import RealInputs, holds, verify
-from hawqlang.stages.weight_rows import weight_of
 from hawqlang.stages.zero_shot import Subject as ZeroShotSubject
 from hawqlang.stages.zero_shot import (
     SyntheticSamples,
@@ -209,7 +209,7 @@ def _parameters(tuning: Tuning, store: TensorStore) -> Tuned:
     """Return weights and biases as lowering takes them."""
     return Tuned(
         biases={row.layer: store.get(row.bias) for row in tuning.biases},
-        weights={row.layer: weight_of(row, store) for row in tuning.weights},
+        weights={row.layer: given_weight(store, row) for row in tuning.weights},
     )
 
 

@@ -32,7 +32,7 @@ from hawqlang.stages.quantize import QuantizedWeight, stored_params
 from hawqlang.stages.simulate import Deployment
 from hawqlang.stages.structure import Form, LayerNode, range_root
 from hawqlang.stages.tune import Memory
-from hawqlang.stages.weight_rows import weight_row
+from hawqlang.stages.tuned_weights import kept_weight
 from hawqlang.stages.zero_shot import SyntheticSamples
 
 __all__ = ["Pupil", "begins_afresh", "finetune", "network_of"]
@@ -221,7 +221,7 @@ def _learned(before: Tuning, network: Trainable, store: TensorStore) -> Tuning:
     return before.replace(
         weights=(
             *(row for row in before.weights if row.layer not in weights),
-            *(weight_row(name, w, store) for name, w in weights.items()),
+            *(kept_weight(store, name, w) for name, w in weights.items()),
         ),
         biases=(
             *(row for row in before.biases if row.layer not in biases),

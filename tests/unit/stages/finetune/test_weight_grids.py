@@ -21,7 +21,7 @@ from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import DEFAULT_GRID, WeightGrid, quantize_weight, stored_params
 from hawqlang.stages.simulate import Simulation
 from hawqlang.stages.structure import Form, layer_nodes, range_root
-from hawqlang.stages.weight_rows import weight_of
+from hawqlang.stages.tuned_weights import given_weight
 from tests.unit.stages.finetune.lesson_nets import KIND, drawn, method, network, pupil, train
 
 RNG = np.random.default_rng(0)
@@ -107,7 +107,7 @@ def test_training_makes_a_coarse_network_better(weights: dict[str, object]) -> N
     assert found.training.layers == len(found.weights) == len(layer_nodes(model.graph))
     given = Simulation(model, who.table, who.deployment).weights
     for row in found.weights:
-        own, before = weight_of(row, memory.store), given[row.layer]
+        own, before = given_weight(memory.store, row), given[row.layer]
         assert own.group == before.group
         for learned, calibrated in ((own.zero, before.zero), (own.multiple, before.multiple)):
             assert (learned is None) == (calibrated is None)
@@ -137,7 +137,7 @@ def test_sums_of_any_kind_of_weight_are_made_to_fit(weights: dict[str, object]) 
     assert isinstance(network_of(who, asked).quantizers["c2"], BoundedStep)
     signed, roots = stored_params(model.graph, who.table), range_root(model.graph)
     found, memory = train(who, samples)
-    rows = {row.layer: weight_of(row, memory.store) for row in found.weights}
+    rows = {row.layer: given_weight(memory.store, row) for row in found.weights}
     for node in layer_nodes(model.graph):
         whole = rows[node.name].integers()
         bound = accumulator_bound(whole, 8, signed=signed[Form(roots[node.x], 8)].signed)

@@ -1,4 +1,4 @@
-"""Integer weights between steps: arrays in the store, and rows that name them."""
+"""Integer weights that a step decided on, on their way into the cache and out of it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from hawqlang.ir.tuning import LayerWeight
 from hawqlang.stages.quantize import QuantizedWeight
 
 
-def weight_row(layer: str, weight: QuantizedWeight, store: TensorStore) -> LayerWeight:
-    """Return the row of a layer's weight, whose arrays are in ``store`` from now on."""
+def kept_weight(store: TensorStore, layer: str, weight: QuantizedWeight) -> LayerWeight:
+    """Return a layer's weight as a noun; the store takes its arrays."""
     return LayerWeight(
         layer=layer,
         q=store.put(weight.q),
@@ -19,8 +19,8 @@ def weight_row(layer: str, weight: QuantizedWeight, store: TensorStore) -> Layer
     )
 
 
-def weight_of(row: LayerWeight, store: TensorStore) -> QuantizedWeight:
-    """Return the weight that a row names."""
+def given_weight(store: TensorStore, row: LayerWeight) -> QuantizedWeight:
+    """Return the weight that :func:`kept_weight` kept."""
     return QuantizedWeight(
         store.get(row.q),
         store.get(row.scale),
