@@ -51,7 +51,7 @@ from hawqlang.stages.card import Outcome, card_context, training_words
 from hawqlang.stages.data import Samples, open_samples
 from hawqlang.stages.evaluate import compare, float_top1, integer_top1
 from hawqlang.stages.feedback import Feedback
-from hawqlang.stages.finetune import Pupil, finetune
+from hawqlang.stages.finetune import Pupil, begins_afresh, finetune
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.simulate import Deployment
@@ -142,7 +142,9 @@ def _decided(build: Build, evaluation: Evaluation | None) -> tuple[ConstraintRes
 def _tuned(
     analysis: Analysis, network: Network, plan: BitPlan, session: Session, feedback: Feedback
 ) -> Tuning:
-    """Return the corrected biases of an allocation, from the cache where it was tried before."""
+    """Return the corrections of an allocation, perhaps from the cache; none where training would drop them."""
+    if begins_afresh(analysis.settings.values()):
+        return Tuning()
     deployment = Deployment(plan.allocation(), analysis.settings, analysis.build.residual)
     own, build = tuple(analysis.settings.items()), analysis.build
     best = build.seed if build.effort == "best" else None
