@@ -1,0 +1,146 @@
+// Operators on single pixels: affine maps, additions, moves. A thread makes sixteen channels of one pixel of the result.
+#pragma once
+#include "tensor.cuh"
+
+namespace hawq {
+
+struct Item {
+    int64_t position;
+    int image, y, x, c;
+    bool exists;
+};
+
+HAWQ_DEVICE Item item_of(int images, int height, int width, int channels)
+{
+    const int chunks = (channels + kVector - 1) / kVector;
+    const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+    Item item;
+    item.position = index / chunks;
+    item.c = static_cast<int>(index % chunks) * kVector;
+    item.x = static_cast<int>(item.position % width);
+    item.y = static_cast<int>(item.position / width % height);
+    item.image = static_cast<int>(item.position / width / height);
+    item.exists = item.image < images;
+    return item;
+}
+
+// y = clamp(zero + ((q·m + add) >> s), lo, hi), per channel.
+struct alignas(16) AffineChannel {
+    int64_t add;
+    int32_t multiplier, shift;
+};
+
+struct AffineArgs {
+    View x, out;
+    const int4* channels;  // of AffineChannel, padded to whole vectors
+    int32_t images, zero, lo, hi;
+};
+
+__global__ void __launch_bounds__(256) affine(const __grid_constant__ AffineArgs a)
+{
+    const Item item = item_of(a.images, a.out.height, a.out.width, a.out.channels);
+    if (!item.exists) return;
+    int32_t value[kVector];
+    load_vector(a.x, item.position, item.c, value);
+#pragma unroll
+    for (int i = 0; i < kVector; i++) {
+        const int4 v = load(a.channels + item.c + i);
+        const int64_t add = static_cast<int64_t>(static_cast<uint32_t>(v.x)) | static_cast<int64_t>(static_cast<uint64_t>(static_cast<uint32_t>(v.y)) << 32);
+        const int64_t mapped = ((static_cast<int64_t>(value[i]) * v.z + add) >> v.w) + a.zero;
+        value[i] = static_cast<int32_t>(mapped < a.lo ? a.lo : mapped > a.hi ? a.hi : mapped);
+    }
+    store_vector(a.out, item.position, item.c, value);
+}
+
+struct Sum {
+    View out;
+    Addend a, b;
+    int32_t zero, lo, hi;
+};
+
+struct AddArgs {
+    int32_t images, count;
+    Sum of[kMaxStores];
+};
+
+__global__ void __launch_bounds__(256) add(const __grid_constant__ AddArgs a)
+{
+    const View& shape = a.of[0].out;
+    const Item item = item_of(a.images, shape.height, shape.width, shape.channels);
+    if (!item.exists) return;
+    for (int s = 0; s < a.count; s++) {
+        const Sum& sum = a.of[s];
+        int32_t value[kVector] = {};
+        add_operand(sum.a, item.position, item.c, value);
+        add_operand(sum.b, item.position, item.c, value);
+#pragma unroll
+        for (int i = 0; i < kVector; i++) value[i] = min(max(value[i] + sum.zero, sum.lo), sum.hi);
+        store_vector(sum.out, item.position, item.c, value);
+    }
+}
+
+// A window of a tensor: result (y, x, c) is source (y0 + dy·y, x0 + dx·x, c0 + dc·(c − first)), `fill` outside.
+struct Part {
+    View x;
+    int32_t first, last;  // result channels first … last − 1
+    int32_t y0, x0, c0, dy, dx, dc;
+};
+
+constexpr int kMaxParts = 12;
+struct GatherArgs {
+    View out;
+    int32_t images, fill, count;
+    Part of[kMaxParts];
+};
+
+HAWQ_DEVICE int gathered(const GatherArgs& a, const Part& part, const Item& item, int c)
+{
+    const int y = part.y0 + part.dy * item.y, x = part.x0 + part.dx * item.x, from = part.c0 + part.dc * (c - part.first);
+    const bool inside = static_cast<unsigned>(y) < static_cast<unsigned>(part.x.height) &&
+                        static_cast<unsigned>(x) < static_cast<unsigned>(part.x.width) &&
+                        static_cast<unsigned>(from) < static_cast<unsigned>(part.x.channels);
+    if (!inside) return a.fill;
+    const int64_t position = (static_cast<int64_t>(item.image) * part.x.height + y) * part.x.width + x;
+    return load_element(part.x, part.x.at(position, from));
+}
+
+// Concatenation along channels, slices, padding.
+__global__ void __launch_bounds__(256) gather(const __grid_constant__ GatherArgs a)
+{
+    const Item item = item_of(a.images, a.out.height, a.out.width, a.out.channels);
+    if (!item.exists) return;
+    int32_t value[kVector];
+#pragma unroll
+    for (int i = 0; i < kVector; i++) value[i] = a.fill;
+    for (int p = 0; p < a.count; p++) {
+        const Part& part = a.of[p];
+        if (part.last <= item.c || part.first >= item.c + kVector) continue;
+#pragma unroll
+        for (int i = 0; i < kVector; i++)
+            if (item.c + i >= part.first && item.c + i < part.last) value[i] = gathered(a, part, item, item.c + i);
+    }
+    store_vector(a.out, item.position, item.c, value);
+}
+
+struct RenumberArgs {
+    View x, out;
+    int32_t images;
+};
+
+// The same elements, counted through in (y, x, channel) order, under another shape.
+__global__ void __launch_bounds__(256) renumber(const __grid_constant__ RenumberArgs a)
+{
+    const Item item = item_of(a.images, a.out.height, a.out.width, a.out.channels);
+    if (!item.exists) return;
+    const int64_t first = static_cast<int64_t>(item.image) * a.x.height * a.x.width;
+    int32_t value[kVector];
+#pragma unroll
+    for (int i = 0; i < kVector; i++) {
+        const int c = min(item.c + i, a.out.channels - 1);
+        const int index = (item.y * a.out.width + item.x) * a.out.channels + c;
+        value[i] = load_element(a.x, a.x.at(first + index / a.x.channels, index % a.x.channels));
+    }
+    store_vector(a.out, item.position, item.c, value);
+}
+
+}  // namespace hawq
