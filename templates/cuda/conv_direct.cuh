@@ -40,25 +40,25 @@ template <Reads kReads, bool kBytes>
 HAWQ_DEVICE void accumulate_tap(const DirectArgs& a, int64_t position, int tap, int c, int32_t (&acc)[kVector])
 {
     int32_t w[kVector], x[kVector];
-    if (kReads == kOwn) {
+    if constexpr (kReads == kOwn) {
         load_weights<kBytes>(a.weights, static_cast<int64_t>(tap) * a.vectors * kVector + c, w);
         if (position >= 0) load_vector(a.x, position, c, x);
 #pragma unroll
         for (int i = 0; i < kVector; i++) acc[i] += w[i] * (position >= 0 ? x[i] : a.zero);
-        return;
-    }
-    for (int d = 0; d < a.depth; d++) {
-        load_weights<kBytes>(a.weights, (static_cast<int64_t>(tap) * a.depth + d) * a.vectors * kVector + c, w);
-        if (kReads == kAll) {
-            const int32_t one = position >= 0 ? load_element(a.x, a.x.at(position, d)) : a.zero;
+    } else {
+        for (int d = 0; d < a.depth; d++) {
+            load_weights<kBytes>(a.weights, (static_cast<int64_t>(tap) * a.depth + d) * a.vectors * kVector + c, w);
+            if (kReads == kAll) {
+                const int32_t one = position >= 0 ? load_element(a.x, a.x.at(position, d)) : a.zero;
 #pragma unroll
-            for (int i = 0; i < kVector; i++) acc[i] += w[i] * one;
-        } else {
+                for (int i = 0; i < kVector; i++) acc[i] += w[i] * one;
+            } else {
 #pragma unroll
-            for (int i = 0; i < kVector; i++) {
-                const bool exists = position >= 0 && c + i < a.out_channels;
-                const int from = (c + i) / a.group_channels * a.depth + d;
-                acc[i] += w[i] * (exists ? load_element(a.x, a.x.at(position, from)) : a.zero);
+                for (int i = 0; i < kVector; i++) {
+                    const bool exists = position >= 0 && c + i < a.out_channels;
+                    const int from = (c + i) / a.group_channels * a.depth + d;
+                    acc[i] += w[i] * (exists ? load_element(a.x, a.x.at(position, from)) : a.zero);
+                }
             }
         }
     }

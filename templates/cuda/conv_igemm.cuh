@@ -34,8 +34,8 @@ template <int kM, int kN, int kWarpM, int kStageCount> struct Tile {
     static constexpr int kFragmentsM = kWarpM / 16, kFragmentsN = kWarpColumns / 8;
     static constexpr int kStaged = kWarpColumns + 4;  // words of a staged row: reads of 16 bytes do not share banks
     static constexpr int kStagedBytes = kThreads / 32 * 16 * kStaged * 4;
-    static constexpr int stage_bytes(Weights w) { return kM * 64 + kN * (w == kWidened ? 32 : 64); }
-    static constexpr int shared_bytes(Weights w)
+    HAWQ_BOTH static constexpr int stage_bytes(Weights w) { return kM * 64 + kN * (w == kWidened ? 32 : 64); }
+    HAWQ_BOTH static constexpr int shared_bytes(Weights w)
     {
         return kStages * stage_bytes(w) > kStagedBytes ? kStages * stage_bytes(w) : kStagedBytes;
     }

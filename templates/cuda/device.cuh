@@ -5,13 +5,19 @@
 #include <cstddef>
 #include <cstdint>
 
+#ifdef __CUDACC__
+#define HAWQ_BOTH __host__ __device__
+#else
+#define HAWQ_BOTH
+#endif
+
 namespace hawq {
 
 // What a matrix product reads: activations (signed or not, bytes or nibbles) times signed weights of the same width.
 enum Operands : int { kU8S8, kS8S8, kU4S4, kS4S4 };
 
-constexpr bool is_nibbles(Operands kind) { return kind == kU4S4 || kind == kS4S4; }
-constexpr bool is_signed(Operands kind) { return kind == kS8S8 || kind == kS4S4; }
+HAWQ_BOTH constexpr bool is_nibbles(Operands kind) { return kind == kU4S4 || kind == kS4S4; }
+HAWQ_BOTH constexpr bool is_signed(Operands kind) { return kind == kS8S8 || kind == kS4S4; }
 
 // The upper half of a byte counts 16 times: nibbles become bytes that are 16 times as large, without sign extension.
 constexpr uint32_t kUpper = 0xF0F0F0F0u, kLower = 0x0F0F0F0Fu;

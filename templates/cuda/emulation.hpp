@@ -460,9 +460,9 @@ inline void poison(void* p, size_t size) { std::memset(p, kPoison, size); }
 #define blockDim (hawq::emulation::machine().block_size)
 #define gridDim (hawq::emulation::machine().grid)
 #define HAWQ_LAUNCH(kernel, grid, block, shared, stream, ...) \
-    hawq::emulation::launch(grid, block, shared, true, [&] { kernel(__VA_ARGS__); })
+    (void)(stream), hawq::emulation::launch(grid, block, shared, true, [&] { kernel(__VA_ARGS__); })
 #define HAWQ_LAUNCH_SIMPLE(kernel, grid, block, shared, stream, ...) \
-    hawq::emulation::launch(grid, block, shared, false, [&] { kernel(__VA_ARGS__); })
+    (void)(stream), hawq::emulation::launch(grid, block, shared, false, [&] { kernel(__VA_ARGS__); })
 
 namespace hawq {
 

@@ -70,11 +70,20 @@ __global__ void __launch_bounds__(256) add(const __grid_constant__ AddArgs a)
     if (!item.exists) return;
     for (int s = 0; s < a.count; s++) {
         const Sum& sum = a.of[s];
-        int32_t value[kVector] = {};
-        add_operand(sum.a, item.position, item.c, value);
-        add_operand(sum.b, item.position, item.c, value);
+        int32_t first[kVector], value[kVector];
+        load_vector(sum.a.x, item.position, item.c, first);
+        if (is_narrow(sum.a)) {
 #pragma unroll
-        for (int i = 0; i < kVector; i++) value[i] = min(max(value[i] + sum.zero, sum.lo), sum.hi);
+            for (int i = 0; i < kVector; i++) value[i] = static_cast<int32_t>(rescale_operand(sum.a, first[i]));
+            add_and_clamp(sum.b, item.position, item.c, sum.zero, sum.lo, sum.hi, value);
+        } else {
+            load_vector(sum.b.x, item.position, item.c, value);
+#pragma unroll
+            for (int i = 0; i < kVector; i++) {
+                const int64_t total = rescale_operand(sum.a, first[i]) + rescale_operand(sum.b, value[i]) + sum.zero;
+                value[i] = static_cast<int32_t>(total < sum.lo ? sum.lo : total > sum.hi ? sum.hi : total);
+            }
+        }
         store_vector(sum.out, item.position, item.c, value);
     }
 }

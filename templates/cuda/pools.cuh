@@ -46,7 +46,7 @@ struct AvgPoolArgs {
 };
 
 // R(Σ(q − z)), with one over the number of elements inside the dyadic number of the window's population.
-__global__ void __launch_bounds__(256) avg_pool(const __grid_constant__ AvgPoolArgs a)
+__global__ void __launch_bounds__(256, 2) avg_pool(const __grid_constant__ AvgPoolArgs a)
 {
     const Item item = item_of(a.images, a.out_height, a.out_width, a.x.channels);
     if (!item.exists) return;

@@ -139,15 +139,15 @@ HAWQ_DEVICE Channel load_channel(const int4* channels, int i)
     return {v.x, v.y, v.z, v.w};
 }
 
-HAWQ_DEVICE int32_t rescale_wide(int32_t value, int32_t multiplier, int32_t shift)
+HAWQ_DEVICE int64_t rescale_wide(int32_t value, int32_t multiplier, int32_t shift)
 {
-    return static_cast<int32_t>((static_cast<int64_t>(value) * multiplier + (static_cast<int64_t>(1) << (shift - 1))) >> shift);
+    return (static_cast<int64_t>(value) * multiplier + (static_cast<int64_t>(1) << (shift - 1))) >> shift;
 }
 
 HAWQ_DEVICE int32_t requantize(int32_t acc, const Channel& channel, bool wide)
 {
     const int32_t value = acc + channel.bias;
-    if (wide) return rescale_wide(value, channel.multiplier, channel.shift);
+    if (wide) return static_cast<int32_t>(rescale_wide(value, channel.multiplier, channel.shift));
     return (multiply_high(value, channel.multiplier) + channel.rounding) >> channel.shift;
 }
 
@@ -158,20 +158,32 @@ struct Addend {
     int32_t present, zero, multiplier, shift;
 };
 
-HAWQ_DEVICE int32_t rescale_operand(const Addend& addend, int32_t q)
+HAWQ_DEVICE bool is_narrow(const Addend& addend) { return addend.x.format <= kS4; }
+
+HAWQ_DEVICE int64_t rescale_operand(const Addend& addend, int32_t q)
 {
     const int32_t value = q - addend.zero;
     if (addend.shift == 0) return value;
-    if (addend.x.format <= kS4) return (value * addend.multiplier + (1 << (addend.shift - 1))) >> addend.shift;
+    if (is_narrow(addend)) return (value * addend.multiplier + (1 << (addend.shift - 1))) >> addend.shift;
     return rescale_wide(value, addend.multiplier, addend.shift);
 }
 
-HAWQ_DEVICE void add_operand(const Addend& addend, int64_t position, int c, int32_t (&to)[kVector])
+// Adds an operand and a zero point, clamps to [lo, hi]; in 64 bits where the operand may have more than a byte.
+HAWQ_DEVICE void add_and_clamp(const Addend& addend, int64_t position, int c, int32_t zero, int32_t lo, int32_t hi, int32_t (&to)[kVector])
 {
     int32_t operand[kVector];
     load_vector(addend.x, position, c, operand);
+    if (is_narrow(addend)) {
 #pragma unroll
-    for (int i = 0; i < kVector; i++) to[i] += rescale_operand(addend, operand[i]);
+        for (int i = 0; i < kVector; i++)
+            to[i] = min(max(to[i] + static_cast<int32_t>(rescale_operand(addend, operand[i])) + zero, lo), hi);
+    } else {
+#pragma unroll
+        for (int i = 0; i < kVector; i++) {
+            const int64_t sum = rescale_operand(addend, operand[i]) + to[i] + zero;
+            to[i] = static_cast<int32_t>(sum < lo ? lo : sum > hi ? hi : sum);
+        }
+    }
 }
 
 struct Store {
@@ -190,9 +202,12 @@ struct Stores {
 // Stores clamp(z + R(acc) + A, lo, hi) of sixteen rescaled values.
 HAWQ_DEVICE void finish(const Store& s, int64_t position, int c, int32_t (&value)[kVector])
 {
-    if (s.addend.present) add_operand(s.addend, position, c, value);
+    if (s.addend.present) {
+        add_and_clamp(s.addend, position, c, s.zero, s.lo, s.hi, value);
+    } else {
 #pragma unroll
-    for (int i = 0; i < kVector; i++) value[i] = min(max(value[i] + s.zero, s.lo), s.hi);
+        for (int i = 0; i < kVector; i++) value[i] = min(max(value[i] + s.zero, s.lo), s.hi);
+    }
     store_vector(s.out, position, c, value);
 }
 
