@@ -112,6 +112,14 @@ def _json(artifact: Any, session: Any) -> dict[str, Any]:
         "seconds": session.seconds,
         "peak_rss_bytes": session.peak_rss_bytes,
         "plan": plan_json(artifact.plan),
+        "memory": [
+            {
+                "backend": backend.name,
+                "arena_bytes": backend.arena_bytes,
+                "arena_lower_bound_bytes": backend.arena_lower_bound_bytes,
+            }
+            for backend in artifact.manifest.backends
+        ],
         "evaluation": None if found is None else evaluation_json(found),
         "attempts": [attempt_json(one) for one in artifact.realised.attempts],
     }
@@ -138,6 +146,12 @@ def _print(artifact: Any, session: Any) -> None:
         f"[green]✓[/green] {artifact.folder}  {units.size(total)} in all,"
         f" {units.size(libraries)} of code and weights, {sum(session.seconds.values()):.1f} s",
     )
+    for backend in artifact.manifest.backends:
+        arena, bound = backend.arena_bytes, backend.arena_lower_bound_bytes
+        stdout.print(
+            f"  {backend.name}: activations take {units.size(arena)}, at the least {units.size(bound)}",
+            markup=False,
+        )
     stdout.print(
         f"  next: hawqc verify {artifact.folder}; card.md and program.txt say what it is",
         markup=False,

@@ -126,13 +126,14 @@ def print_json(value: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def show(diagnostics: Iterable[Diagnostic]) -> None:
-    """Print findings for people, on standard error."""
+def show(diagnostics: Iterable[Diagnostic], sources: Mapping[str, str] | None = None) -> None:
+    """Print findings for people, on standard error; ``sources`` are texts that no file holds."""
     from hawqlang.diagnostics.render import render_text
 
     found = tuple(diagnostics)
     if found:
-        text = render_text(found, quotable(found), color=stderr.is_terminal and not stderr.no_color)
+        texts = quotable(found) if sources is None else sources
+        text = render_text(found, texts, color=stderr.is_terminal and not stderr.no_color)
         sys.stderr.write(text if text.endswith("\n") else text + "\n")
 
 

@@ -1,8 +1,8 @@
-"""HQ80x: from generated text to a loaded library; then the rest of the group, from ``codes_81x`` and ``codes_86x``."""
+"""HQ80x: from generated text to a loaded library; the rest of the group comes from ``codes_81x`` to ``codes_88x``."""
 
 from __future__ import annotations
 
-from hawqlang.diagnostics import codes_81x, codes_86x
+from hawqlang.diagnostics import codes_81x, codes_86x, codes_88x
 from hawqlang.diagnostics.entry import Entry
 
 ENTRIES: tuple[Entry, ...] = (
@@ -32,4 +32,5 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     *codes_81x.ENTRIES,
     *codes_86x.ENTRIES,
+    *codes_88x.ENTRIES,
 )

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from hawqlang.base import NOWHERE, Span
 from hawqlang.diagnostics.catalogue import entry
-from hawqlang.diagnostics.model import Diagnostic, Severity
+from hawqlang.diagnostics.model import Diagnostic, Fix, Severity
 from hawqlang.diagnostics.render import printable, render_text
 
 FORMAT_VERSION = 1
@@ -52,7 +52,16 @@ def to_object(diagnostic: Diagnostic) -> Json:
         ],
         "notes": list(diagnostic.notes),
         "help": [] if diagnostic.help is None else [diagnostic.help],
-        "fix": None if fix is None else {"replacement": fix.replacement, **_place(fix.span)},
+        "fix": None if fix is None else _fix(fix),
+    }
+
+
+def _fix(fix: Fix) -> Json:
+    return {
+        "replacement": fix.replacement,
+        "sure": fix.sure,
+        **_place(fix.span),
+        "also": [_place(span) for span in fix.also],
     }
 
 
@@ -112,17 +121,24 @@ def _result(diagnostic: Diagnostic, codes: list[str]) -> Json:
             for number, label in enumerate(related)
         ]
     if diagnostic.fix is not None:
-        change = {
-            "artifactLocation": _artifact(diagnostic.fix.span),
-            "replacements": [
-                {
-                    "deletedRegion": _region(diagnostic.fix.span),
-                    "insertedContent": {"text": diagnostic.fix.replacement},
-                }
-            ],
-        }
-        result["fixes"] = [{"artifactChanges": [change]}]
+        result["fixes"] = [_sarif_fix(diagnostic.fix)]
     return result
+
+
+def _sarif_fix(fix: Fix) -> Json:
+    changes: dict[str, list[Json]] = {}
+    for span in fix.spans():
+        edit = {
+            "deletedRegion": _region(span),
+            "insertedContent": {"text": fix.replacement},
+        }
+        changes.setdefault(_artifact(span)["uri"], []).append(edit)
+    return {
+        "artifactChanges": [
+            {"artifactLocation": {"uri": uri}, "replacements": edits}
+            for uri, edits in changes.items()
+        ]
+    }
 
 
 def _location(span: Span) -> Json:

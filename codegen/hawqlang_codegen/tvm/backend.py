@@ -21,8 +21,8 @@ class TvmBackend:
 
     def generate(self, program: IntegerProgram, target: Target, store: TensorStore) -> KernelSet:
         """Return the rendered sources and packed weights; they serve every x86-64 CPU with AVX2."""
-        del target
-        return generate(plan_program(program, store), store)
+        plan = plan_program(program, store)
+        return generate(plan, store, threads=target.threads, batch=target.batch)
 
     def build(self, kernels: KernelSet, folder: Path, store: TensorStore) -> None:
         """Write sources, blobs and the library into ``folder``."""

@@ -32,6 +32,8 @@ C_FLAGS = (
 )
 LINK_FLAGS = (
     "-shared",
+    "-Wl,-soname,model.so",
+    "-pthread",
     "-Wl,--gc-sections",
     "-Wl,-Bsymbolic",
     "-Wl,--version-script=exports.map",

@@ -12,6 +12,10 @@ from typing import Literal
 from hawqlang_codegen.tvm.layout import LANES, SLACK, Layout
 from hawqlang_codegen.tvm.select import Tile
 
+LEAST_ROWS = 8
+"""Fewer rows of tiles than this divide too unevenly."""
+SHARED_WEIGHTS = 300 * 1024
+"""Bytes of weights that every thread of a kernel may read whole."""
 AddendKind = Literal["none", "stored", "int32", "scaled", "scaled64"]
 """A second addend: of at most 8 bits; a partial sum at the result's scale; a wider one, scaled by 32-bit operations on
 the high half of the product, or by 64-bit ones."""
@@ -55,6 +59,8 @@ class StoreForm:
     addend: Plane | None
     channels: int
     """Length of each parameter vector: output channels padded to the kernel's blocks."""
+    in_place: bool = False
+    """Whether it overwrites the addend; then it is the kernel's last, and no element is stored twice."""
 
     @property
     def size(self) -> int:
@@ -108,6 +114,11 @@ class Conv:
     """Where the sums of windows stand in working memory; 0 where they are not needed."""
 
     @property
+    def in_place(self) -> bool:
+        """Return whether a result overwrites an operand, so that no pixel may be stored twice."""
+        return any(store.in_place for store in self.stores)
+
+    @property
     def title(self) -> str:
         """Return what the kernel computes, in words."""
         tall = self.kernel[0]
@@ -146,6 +157,13 @@ class Conv:
     def channels(self) -> int:
         """Return the output channels, padded to blocks."""
         return self.blocks * self.tile.vectors * LANES
+
+    def shares_rows(self, rows: int) -> bool:
+        """Return whether threads share the rows of tiles, and not the output channels too.
+
+        Rows keep what a thread wrote near it; channels spare it weights that are too large for its cache.
+        """
+        return rows >= LEAST_ROWS and self.weight_bytes <= SHARED_WEIGHTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +274,8 @@ class PixelAffine:
     """The same for pixels of at most four channels: four pixels a step."""
 
     height: int
-    groups: int
-    """Groups of four pixels a row."""
+    width: int
+    """At least four: the last step of a row begins four pixels before its end."""
     x: Plane
     out: Plane
     shuffle: tuple[int, ...]
@@ -273,6 +291,7 @@ class AddStoreForm:
     kinds: tuple[AddendKind, AddendKind]
     operands: tuple[Plane, Plane]
     wide: bool
+    in_place: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +303,11 @@ class AddMaps:
     chunks: int
     stores: tuple[AddStoreForm, ...]
     kind: Literal["add"] = "add"
+
+    @property
+    def in_place(self) -> bool:
+        """Return whether a sum overwrites an operand."""
+        return any(store.in_place for store in self.stores)
 
 
 @dataclass(frozen=True, slots=True)

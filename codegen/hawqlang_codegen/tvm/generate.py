@@ -15,6 +15,7 @@ from hawqlang_codegen.tvm.isa import ISAS, Isa
 from hawqlang_codegen.tvm.layout import round_up
 from hawqlang_codegen.tvm.plan import Plan, Step
 from hawqlang_codegen.tvm.site import Pointer
+from hawqlang_codegen.tvm.stages import stages
 
 TEMPLATES = {
     "conv": "conv_{products}.py.j2",
@@ -32,8 +33,15 @@ TEMPLATES = {
 }
 """Template by kind of kernel."""
 PAGE = 4096
+LARGEST_BATCH = 64
+"""Images side by side; a larger batch is a loop over such."""
 WEIGHTS = "weights.bin"
-RUNTIME = ("hawq_runtime.h", "hawq_runtime.c")
+RUNTIME = (
+    *("hawq_runtime.h", "hawq_runtime.c", "hawq_cpu.h", "hawq_memory.h", "hawq_threads.h"),
+    *("example.c", "example.cpp", "CMakeLists.txt", "hawq.pc"),
+)
+"""Files that are the same for every network: the run time, and what a program in C or C++ begins with."""
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +90,25 @@ class TableContext:
     output: int
     input_bytes: int
     logits: int
+    threads: int
+    batch: int
+    stages: tuple[int, ...]
+    """First steps of the stages, and one past the last step."""
     isas: tuple[str, ...]
     kernels: tuple[tuple[str, int], ...]
     places: tuple[PlaceText, ...]
     steps: tuple[StepText, ...]
 
 
-def generate(plan: Plan, store: TensorStore) -> KernelSet:
-    """Return every text and binary file of a plan's library."""
+def generate(plan: Plan, store: TensorStore, *, threads: int = 1, batch: int = 1) -> KernelSet:
+    """Return every text and binary file of a plan's library.
+
+    Args:
+        plan: What to print.
+        store: Takes the weights.
+        threads: How many threads an open library has unless its user says otherwise.
+        batch: How many images a thread computes side by side.
+    """
     sources = [
         Source(
             path=f"kernels_{isa.name}.py",
@@ -98,7 +117,7 @@ def generate(plan: Plan, store: TensorStore) -> KernelSet:
         )
         for isa in ISAS
     ]
-    table = render("tvm/model_table.h.j2", t=table_context(plan))
+    table = render("tvm/model_table.h.j2", t=table_context(plan, threads, batch))
     sources.append(Source(path="model_table.h", text=table, template="tvm/model_table.h.j2"))
     for name in RUNTIME:
         text = (data_dir("templates") / "tvm" / "runtime" / name).read_text(encoding="utf-8")
@@ -109,7 +128,7 @@ def generate(plan: Plan, store: TensorStore) -> KernelSet:
         sources=tuple(sources),
         blobs=(Blob(path=WEIGHTS, data=data),),
         arena_bytes=plan.arena.size,
-        arena_lower_bound_bytes=plan.arena.lower_bound,
+        arena_lower_bound_bytes=plan.live_bytes,
     )
 
 
@@ -129,7 +148,7 @@ def kernels_text(plan: Plan, isa: Isa) -> str:
     )
 
 
-def table_context(plan: Plan) -> TableContext:
+def table_context(plan: Plan, threads: int = 1, batch: int = 1) -> TableContext:
     """Return the values of the step table."""
     program = plan.program
     names = [program.input, *(t.name for t in program.tensors if t.name != program.input)]
@@ -148,6 +167,9 @@ def table_context(plan: Plan) -> TableContext:
         output=number[program.output],
         input_bytes=int(np.prod(program.tensor(program.input).shape, dtype=np.int64)),
         logits=int(np.prod(program.tensor(program.output).shape, dtype=np.int64)),
+        threads=threads,
+        batch=min(batch, LARGEST_BATCH),
+        stages=stages(plan) if batch > 1 else (0, len(plan.steps)),
         isas=tuple(isa.name for isa in ISAS),
         kernels=tuple((kernel.name, arity[kernel.name]) for kernel in plan.kernels),
         places=tuple(_place(plan, name, ready.get(name, -1)) for name in names),
@@ -163,7 +185,7 @@ def _place(plan: Plan, name: str, step: int) -> PlaceText:
         step=step,
         rank=len(shape),
         shape=shape,
-        buffer=plan.arena.offset[plan.layouts.buffer[name]],
+        buffer=plan.arena.offset[plan.layouts.buffer[name]] + layout.channel * layout.element,
         numbers=(
             layout.element,
             layout.bias,
@@ -182,8 +204,8 @@ def _place(plan: Plan, name: str, step: int) -> PlaceText:
 
 def _step(plan: Plan, step: Step, number: dict[str, int]) -> StepText:
     layouts = plan.layouts
-    own = [name for name in step.writes if layouts.buffer[name] == name]
-    bordered = [name for name in own if layouts.of[name].has_halo and name not in step.filled]
+    written = [layouts.whole[name] for name in step.writes if step.calls]
+    bordered = [name for name in written if layouts.of[name].has_halo and name not in step.filled]
     return StepText(
         name=escape(step.name),
         title=comment(f"{step.name}: {step.kind}").replace("*/", "* /"),

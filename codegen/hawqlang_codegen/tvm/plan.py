@@ -19,14 +19,15 @@ from hawqlang.ops import (
     Pad,
     Reshape,
     Slice,
-    reads,
     writes,
 )
 from hawqlang_codegen.tvm import convolutions, maps
-from hawqlang_codegen.tvm.arena import Arena, Lifetime, plan_arena
+from hawqlang_codegen.tvm.arena import Arena
 from hawqlang_codegen.tvm.blob import Blob, BlobBuilder
 from hawqlang_codegen.tvm.context import Conv, Kernel
-from hawqlang_codegen.tvm.layout import Layouts, choose_layouts
+from hawqlang_codegen.tvm.layout import Layouts
+from hawqlang_codegen.tvm.memory import plan_memory
+from hawqlang_codegen.tvm.sharing import in_order
 from hawqlang_codegen.tvm.site import Call, Pointer, Site
 
 INDEX_LIMIT = 1 << 31
@@ -68,6 +69,8 @@ class Plan:
     program: IntegerProgram
     layouts: Layouts
     arena: Arena
+    live_bytes: int
+    """The most that is alive at one step: no arena can be smaller."""
     scratch: int
     """Bytes of working memory that kernels without byte products need."""
     blob: Blob
@@ -77,12 +80,13 @@ class Plan:
 
 def plan_program(program: IntegerProgram, store: TensorStore) -> Plan:
     """Return the plan of ``program``; the same program gives the same plan."""
-    layouts = choose_layouts(program)
+    memory = plan_memory(program)
+    layouts = memory.layouts
     check_sizes(program, layouts)
     blob = BlobBuilder()
     tensors = {tensor.name: tensor for tensor in program.tensors}
     site = Site(tensors=tensors, layouts=layouts, blob=blob, constant=store.get)
-    calls = [_translate(op, site) for op in program.ops]
+    calls = [_translate(in_order(op, layouts), site) for op in program.ops]
     kernels = _name_kernels(program, calls)
     names = {kernel.context: kernel.name for kernel in kernels}
     steps = tuple(
@@ -98,7 +102,8 @@ def plan_program(program: IntegerProgram, store: TensorStore) -> Plan:
     return Plan(
         program=program,
         layouts=layouts,
-        arena=plan_arena(_lifetimes(program, layouts)),
+        arena=memory.arena,
+        live_bytes=memory.live_bytes,
         scratch=max((k.context.scratch for k in kernels if isinstance(k.context, Conv)), default=0),
         blob=blob.finish(),
         kernels=kernels,
@@ -156,21 +161,3 @@ def _name_kernels(program: IntegerProgram, calls: list[list[Call]]) -> tuple[Nam
         NamedKernel(f"{kernel.kind}_{i}", kernel, tuple(dict.fromkeys(names)))
         for i, (kernel, names) in enumerate(users.items())
     )
-
-
-def _lifetimes(program: IntegerProgram, layouts: Layouts) -> list[Lifetime]:
-    """Return one lifetime per buffer; the input is there before the first step, the output after the last."""
-    first: dict[str, int] = {program.input: -1}
-    last: dict[str, int] = {program.input: -1}
-    for i, op in enumerate(program.ops):
-        for name in writes(op):
-            buffer = layouts.buffer[name]
-            first.setdefault(buffer, i)
-            last[buffer] = max(last.get(buffer, i), i)
-        for name in reads(op):
-            last[layouts.buffer[name]] = i
-    last[layouts.buffer[program.output]] = len(program.ops)
-    return [
-        Lifetime(name=name, size=layouts.of[name].size, first=first[name], last=last[name])
-        for name in first
-    ]

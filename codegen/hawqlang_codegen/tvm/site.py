@@ -22,6 +22,7 @@ from hawqlang_codegen.tvm.packing import (
     rescale,
     wide_block,
 )
+from hawqlang_codegen.tvm.sharing import overwrites
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,7 @@ def _built(
         addend_kind=addend_kind(store.addend, site),
         addend=None if store.addend is None else plane(site.layout(store.addend.x)),
         channels=channels,
+        in_place=overwrites(store, site.layouts),
     )
     operand = () if store.addend is None else (site.tensor(store.addend.x),)
     return BuiltStore(form, (site.data(block), site.tensor(store.output), *operand))

@@ -2,7 +2,9 @@
 
 A sum over any inputs in any order stays within ``P`` bits where, in every output channel (A2Q, arXiv 2308.13504),
 
-    ||q||_1 · max|x| <= 2^(P-1) - 1.
+    ||q||_1 · max|x| <= 2^(P-1) - 1,
+
+with ``q`` the integers that are multiplied: ``k·n`` where weights are grouped or affine.
 
 Three things bring a channel there. In the beginning its step is made as large as the bound asks. A range factor ``a``
 of the whole layer then enlarges all steps while some channels are too long (Xie et al., "Overflow-aware
@@ -70,31 +72,40 @@ class BoundedStep(LearnedStep):
         """Move the range factor by how many channels are too long without projection."""
         del share
         with torch.no_grad():
-            lengths = self._whole().round().abs().flatten(1).sum(1)
+            lengths = (self._whole().round().abs() * self._multiple).flatten(1).sum(1)
             over = float((lengths > self._longest).double().mean())
             move = min(RATE * math.log1p(over), LARGEST_RATE) if over > 0 else -FALL
             self._range_factor.add_(move).clamp_(min=0.0)
 
     def _rounded(self, whole: torch.Tensor) -> torch.Tensor:
         """Return the integers nearest to the projection of each channel onto its L1 ball, inside it."""
-        return projected(whole.detach(), self._longest)
+        return projected(whole.detach(), self._longest, self._multiple)
 
 
-def projected(weight: torch.Tensor, longest: int) -> torch.Tensor:
-    """Return integers near ``weight`` ``(OC, ...)`` with ``sum |q| <= longest`` in every channel.
+def projected(
+    weight: torch.Tensor, longest: int, multiple: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return integers near ``weight`` ``(OC, ...)`` with ``Σ k·|q| <= longest`` in every channel.
 
     Real weights are projected (Duchi et al., "Efficient Projections onto the l1-Ball", 2008) and rounded to nearest;
     where that makes a channel too long again, those that were rounded up furthest are rounded down instead, which
     always suffices.
+
+    Args:
+        weight: In steps.
+        longest: Largest length of a channel.
+        multiple: ``k``, whole, broadcasts against the weight; 1 by default.
     """
     rows = weight.flatten(1)
-    shorter = _onto_ball(rows.abs(), longest)
+    unit = rows.new_ones(()) if multiple is None else multiple
+    unit = unit.broadcast_to(weight.shape).flatten(1)
+    shorter = _onto_ball(rows.abs() * unit, longest) / unit
     magnitude = shorter.round()
-    excess = magnitude.sum(1) - longest
-    gain = magnitude - shorter
-    order = gain.sort(dim=1, descending=True, stable=True).indices
-    rank = order.sort(dim=1).indices  # its inverse: the place of each weight in that order
-    magnitude = magnitude - (rank < excess[:, None]).to(magnitude)
+    excess = (magnitude * unit).sum(1) - longest
+    order = (magnitude - shorter).sort(dim=1, descending=True, stable=True).indices
+    sizes = unit.gather(1, order)
+    down = (sizes.cumsum(1) - sizes < excess[:, None]).to(magnitude)  # in that order
+    magnitude = magnitude - torch.zeros_like(magnitude).scatter_(1, order, down)
     return (magnitude * rows.sign()).reshape(weight.shape)
 
 

@@ -18,7 +18,7 @@ from hawqlang.stages.parse.lexer import Lexer
 from hawqlang.stages.parse.messages import explain
 from hawqlang.stages.parse.read import MAX_BYTES, decode, read_bytes
 from hawqlang.stages.parse.tables import END, grammar_tables
-from hawqlang.stages.parse.tokens import Findings
+from hawqlang.stages.parse.tokens import Findings, Token
 
 Parsed = tuple[SyntaxTree, tuple[Diagnostic, ...]]
 
@@ -83,6 +83,13 @@ def parse_text(text: str, file: str) -> Parsed:
     return tree, findings.sorted()
 
 
+def lexemes(text: str) -> tuple[list[Token], list[Token]]:
+    """Return the tokens of a text without errors, newlines among them, and its comments."""
+    lexer = Lexer(text, grammar_tables().terminals, Findings(""))
+    lexer.run()
+    return lexer.tokens, lexer.comments
+
+
 def _nothing(text: str, findings: Findings) -> Parsed:
     """Return the tree of a text of which nothing could be read."""
     start = Span(file=findings.file, line=1, column=1, end_line=1, end_column=1)
@@ -91,4 +98,4 @@ def _nothing(text: str, findings: Findings) -> Parsed:
     return tree, findings.sorted()
 
 
-__all__ = ["Parsed", "parse_file", "parse_text"]
+__all__ = ["Parsed", "lexemes", "parse_file", "parse_text"]

@@ -76,6 +76,10 @@ def _hanging(tokens: list[Token], findings: Findings) -> Iterator[Token]:
                 "an opening brace stands on the line of what it opens",
                 token,
                 help_="move it to the end of the line above",
+                replacement=None if _apart(before, newlines) else " {",
+                replaces=findings.span(before).replace(
+                    column=before.end_column, end_line=token.line, end_column=token.end_column
+                ),
                 repaired=True,
             )
             newlines.clear()
@@ -84,6 +88,16 @@ def _hanging(tokens: list[Token], findings: Findings) -> Iterator[Token]:
         yield token
         before = token
     yield from newlines
+
+
+def _apart(before: Token, newlines: Iterable[Token]) -> bool:
+    """Return whether something, a comment, stands between a token and the last of some newlines."""
+    at = before.end
+    for newline in newlines:
+        if newline.start != at:
+            return True
+        at = newline.end
+    return False
 
 
 def _newlines(tokens: Iterable[Token]) -> Iterator[Token]:
@@ -164,7 +178,9 @@ class _Round:
         wanted = OPENER[token.kind]
         if not self.open:
             title = f"this `{token.text}` closes nothing"
-            self.findings.error("HQ122", title, token, help_="delete it")
+            self.findings.error(
+                "HQ122", title, token, help_="delete it", replacement="", guess=True
+            )
             self.replaced[index] = None
         elif not self.kinds[wanted]:
             self._mismatched(index, token, self._pop().token)
@@ -183,6 +199,7 @@ class _Round:
             labels=(Label(span=self.findings.span(opened), message="opened here"),),
             replacement=SIGN[closer],
             help_=f"write `{SIGN[closer]}`",
+            guess=True,
             repaired=True,
         )
         self.replaced[index] = token._replace(kind=closer, text=SIGN[closer])
@@ -218,6 +235,7 @@ class _Round:
         if not opened:
             return
         *outer, inner = opened
+        at = self.tokens[before - 1].behind()
         self.findings.error(
             "HQ120",
             f"this `{inner.token.text}` is never closed",
@@ -227,8 +245,10 @@ class _Round:
                 for o in outer[-MAX_LABELS:]
             ),
             help_=f"add the `{SIGN[CLOSER[inner.token.kind]]}`",
+            replacement="".join(SIGN[CLOSER[o.token.kind]] for o in reversed(opened)),
+            replaces=self.findings.span(at),
+            guess=True,
         )
-        at = self.tokens[before - 1].behind()
         closers = [at.virtual(CLOSER[o.token.kind]) for o in reversed(opened)]
         self.insertions.setdefault(before, []).extend(closers)
 
@@ -271,7 +291,7 @@ class _Braces:
             yield token
         end = self.tokens[-1].behind()
         while self.open:
-            yield self._missing(end, "the file ends here")
+            yield self._missing(end, "the file ends here", "\n}")
 
     def _leads(self, index: int) -> bool:
         """Return whether a token is the first of its line."""
@@ -280,7 +300,9 @@ class _Braces:
     def _line(self, index: int, token: Token) -> Iterator[Token]:
         """Close the blocks that a line stands outside of."""
         while self.missing and self.open and self._outside(index, token):
-            yield self._missing(token, "this line stands outside of it")
+            yield self._missing(
+                token, "this line stands outside of it", "}\n" + " " * (token.column - 1)
+            )
             if token.kind != "RBRACE":
                 yield token.virtual("_NL")
 
@@ -290,7 +312,7 @@ class _Braces:
             return token.column < indent and any(o.indent == token.column for o in self.open)
         return token.column <= indent and starts_statement(self.tokens, index)
 
-    def _missing(self, at: Token, where: str) -> Token:
+    def _missing(self, at: Token, where: str, text: str) -> Token:
         opened = self.open.pop()
         self.missing -= 1
         closer = at.virtual("RBRACE")
@@ -300,6 +322,9 @@ class _Braces:
             opened.token,
             labels=(Label(span=self.findings.span(closer), message=where),),
             help_="add the `}`",
+            replacement=text,
+            replaces=self.findings.span(closer),
+            guess=True,
             repaired=True,
         )
         return closer
@@ -311,7 +336,9 @@ class _Braces:
             return True
         self.extra -= 1
         title = "this `}` closes nothing"
-        self.findings.error("HQ122", title, token, help_="delete it", repaired=True)
+        self.findings.error(
+            "HQ122", title, token, help_="delete it", replacement="", guess=True, repaired=True
+        )
         return False
 
     def _askew(self, token: Token) -> bool:

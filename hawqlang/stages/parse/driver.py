@@ -192,6 +192,8 @@ class Driver:
                 token,
                 label="starts another",
                 help_=f"put {token.quoted} on a line of its own",
+                replacement="\n",
+                replaces=self.findings.span(token.virtual("")),
                 repaired=True,
             )
         self.machine.feed("_NL", token.virtual("_NL"))
@@ -221,6 +223,7 @@ class Driver:
             first,
             help_=f"did you mean `{meant[0]}`?",
             replacement=meant[0],
+            guess=True,
             repaired=True,
         )
         self._mended.add(first.start)

@@ -60,6 +60,10 @@ class Extra(TypedDict, total=False):
     help_: str | None
     replacement: str | None
     """The text that, in the place of the token, mends it."""
+    replaces: Span
+    """What the text stands in the place of, where that is not the token."""
+    guess: bool
+    """Whether the mended text may not be what was meant."""
     labels: tuple[Label, ...]
     repaired: bool
     """Whether the tree has what was meant."""
@@ -107,6 +111,15 @@ class Findings:
             return
         insort(self._reported, at.start)
         span, replacement = self.span(at), extra.get("replacement")
+        fix = (
+            None
+            if replacement is None
+            else Fix(
+                span=extra.get("replaces", span),
+                replacement=replacement,
+                sure=not extra.get("guess", False),
+            )
+        )
         self.diagnostics.append(
             Diagnostic(
                 code=code,
@@ -116,7 +129,7 @@ class Findings:
                 label=extra.get("label", ""),
                 labels=extra.get("labels", ()),
                 help=extra.get("help_"),
-                fix=None if replacement is None else Fix(span=span, replacement=replacement),
+                fix=fix,
             )
         )
 

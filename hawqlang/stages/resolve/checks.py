@@ -6,7 +6,7 @@ from hawqlang.ir import spec, syntax
 from hawqlang.stages.resolve.bind import Fields
 from hawqlang.stages.resolve.datasets import has_labels
 from hawqlang.stages.resolve.metrics import ACCURACIES
-from hawqlang.stages.resolve.report import error, warning
+from hawqlang.stages.resolve.report import error, removal, warning
 from hawqlang.stages.resolve.restrictions import metrics_of
 from hawqlang.stages.resolve.scope import Context
 
@@ -31,7 +31,8 @@ def _check_table(build: spec.Build, node: syntax.QuantizeDecl, body: Fields, ctx
     setting = body.settings.get("sensitivity")
     if setting is not None:
         message = f"`{name}` is a table of layers with sensitivities of its own"
-        ctx.sink.reject(error("HQ232", message, setting.span, help="leave it out"))
+        fix = removal(setting.span, ctx.lines, sure=False)
+        ctx.sink.reject(error("HQ232", message, setting.span, help="leave it out", fix=fix))
     if build.target.latency == "measured":
         message = f"`{name}` is a table of layers, nothing can be measured"
         help_ = "give the table `latency_us`, or the target `latency = modelled`"
