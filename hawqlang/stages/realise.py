@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from hawqlang import __version__, runtime
 from hawqlang.backend.registry import BACKENDS
@@ -18,6 +19,7 @@ from hawqlang.backend.render import render
 from hawqlang.base import TensorRef
 from hawqlang.cache import TensorStore, digest
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.interpret import logits
 from hawqlang.ir.attempt import Attempt
 from hawqlang.ir.bundle import (
     ALLOCATION,
@@ -98,7 +100,7 @@ def realise(
     decided = _decided(build, known)
     if not all(result.holds for result in decided):
         return Realised(program, scales, (), tuning, known, decided)
-    kernels = tuple(_generate(build, program, folder, session))
+    kernels = tuple(_generate(build, program, folder, session, report))
     evaluation = known or _evaluate(analysis, network, program, folder, kernels, session)
     decided = _decided(build, evaluation)
     if len(decided) < len(accuracy_constraints(build)):
@@ -244,7 +246,7 @@ def finish(
 
 
 def _generate(
-    build: Build, program: IntegerProgram, folder: Path, session: Session
+    build: Build, program: IntegerProgram, folder: Path, session: Session, report: Report
 ) -> Iterator[KernelSet]:
     """Yield the kernels of every back end that the build emits, each built in a folder of its own."""
     store = session.cache.tensors
@@ -253,9 +255,11 @@ def _generate(
             continue
         backend = BACKENDS[emit.what]()
         with session.step("codegen", f"generate {emit.what} code"):
-            kernels = backend.generate(program, build.target, store)
+            kernels = backend.generate(program, build.target, store, emit)
         with session.step("build", f"compile {emit.what} code"):
-            backend.build(kernels, folder / emit.what, store)
+            unbuilt = backend.build(kernels, folder / emit.what, store)
+        for warning in unbuilt:
+            report(warning.replace(span=warning.span or emit.span))
         yield kernels
 
 
@@ -286,17 +290,34 @@ def _evaluate(
     samples = _evaluation_samples(analysis, network)
     if samples is None or not kernels:
         return None
-    backend = kernels[0].backend
-    runner = BACKENDS[backend]().load(folder / backend)
-    try:
-        integer = integer_top1(runner, samples, network.input, session.progress)
-    finally:
-        runner.close()
+    integer = _answers(program, folder, kernels, samples, network.input, session)
     with suppress(OSError):  # a cache that cannot be written costs time, never the result
         found = Predictions(top1=session.cache.tensors.put(integer))
         session.cache.save(_evaluation_key(program, samples), found)
     float_ = float_top1(network.graph, network.input, samples, session.cache, session.progress)
     return compare(integer, float_, samples.labels)
+
+
+def _answers(
+    program: IntegerProgram,
+    folder: Path,
+    kernels: tuple[KernelSet, ...],
+    samples: Samples,
+    network_input: Input,
+    session: Session,
+) -> npt.NDArray[np.int64]:
+    """Return the top-1 of every sample: a library's, or the interpreter's where all libraries are emulations."""
+    for kernel_set in kernels:
+        runner = BACKENDS[kernel_set.backend]().load(folder / kernel_set.backend)
+        try:
+            if not runner.slow:
+                return integer_top1(runner.run, samples, network_input, session.progress)
+        finally:
+            runner.close()
+    store = session.cache.tensors
+    return integer_top1(
+        lambda images: logits(program, store, images), samples, network_input, session.progress
+    )
 
 
 def _evaluation_samples(analysis: Analysis, network: Network) -> Samples | None:

@@ -13,7 +13,8 @@ struct DirectArgs {
     const unsigned char* weights;  // [tap][channel of the group][output channel], padded to whole vectors
     int32_t rows, out_height, out_width, out_channels, vectors;
     int32_t kernel_height, kernel_width, stride_y, stride_x, dilation_y, dilation_x, pad_top, pad_left;
-    int32_t depth, group_channels;  // input and output channels of a group
+    int32_t depth;  // input channels of a group
+    Divisor by_group, by_vectors, by_image, by_row;  // output channels of a group, vectors, out_height · out_width, out_width
     int32_t zero;                   // what lies outside the map
     Stores stores;
 };
@@ -56,7 +57,7 @@ HAWQ_DEVICE void accumulate_tap(const DirectArgs& a, int64_t position, int tap, 
 #pragma unroll
                 for (int i = 0; i < kVector; i++) {
                     const bool exists = position >= 0 && c + i < a.out_channels;
-                    const int from = (c + i) / a.group_channels * a.depth + d;
+                    const int from = a.by_group.quotient(c + i) * a.depth + d;
                     acc[i] += w[i] * (exists ? load_element(a.x, a.x.at(position, from)) : a.zero);
                 }
             }
@@ -67,11 +68,11 @@ HAWQ_DEVICE void accumulate_tap(const DirectArgs& a, int64_t position, int tap, 
 template <Reads kReads, bool kBytes>
 __global__ void __launch_bounds__(256) conv_direct(const __grid_constant__ DirectArgs a)
 {
-    const int64_t item = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x, m = item / a.vectors;
-    const int c = static_cast<int>(item % a.vectors) * kVector;
+    const int item = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), m = a.by_vectors.quotient(item);
+    const int c = a.by_vectors.remainder(item, m) * kVector;
     if (m >= a.rows) return;
-    const int image = static_cast<int>(m) / (a.out_height * a.out_width), pixel = static_cast<int>(m) % (a.out_height * a.out_width);
-    const int y0 = pixel / a.out_width * a.stride_y - a.pad_top, x0 = pixel % a.out_width * a.stride_x - a.pad_left;
+    const int image = a.by_image.quotient(m), pixel = a.by_image.remainder(m, image), row = a.by_row.quotient(pixel);
+    const int y0 = row * a.stride_y - a.pad_top, x0 = a.by_row.remainder(pixel, row) * a.stride_x - a.pad_left;
     int32_t acc[kVector] = {};
     for (int r = 0; r < a.kernel_height; r++) {
         const int y = y0 + r * a.dilation_y;

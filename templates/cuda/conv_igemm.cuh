@@ -14,8 +14,10 @@ struct ConvArgs {
     int32_t height, width, out_height, out_width, out_channels;
     int32_t kernel_height, kernel_width, stride_y, stride_x, dilation_y, dilation_x, pad_top, pad_left;
     int32_t pixel_bytes, steps, weight_row;
-    int32_t* partial;  // [part][m][channels of partial_row], where the sum over k is split among blocks
+    int32_t part_steps;  // of each of the blocks that share a sum
+    int32_t* partial;    // [part][m][channels of partial_row], where they leave their parts
     int32_t partial_row;
+    Divisor by_image, by_row, by_pixel_bytes, by_kernel_width;  // out_height · out_width, out_width, …
     Stores stores;
 };
 
@@ -82,13 +84,14 @@ template <class T, Weights kWeights, bool kWords> struct Loader {
 
     HAWQ_DEVICE Loader(const ConvArgs& a, int m0, int step, int thread_) : place{0, 0, 0}, thread(thread_)
     {
-        const int k = step * kStepBytes + thread % kChunks * kChunk, tap = k / a.pixel_bytes;
-        place = {tap / a.kernel_width, tap % a.kernel_width, kWords ? 0 : k % a.pixel_bytes};
+        const int k = step * kStepBytes + thread % kChunks * kChunk, tap = a.by_pixel_bytes.quotient(k);
+        const int tap_row = a.by_kernel_width.quotient(tap);
+        place = {tap_row, a.by_kernel_width.remainder(tap, tap_row), a.by_pixel_bytes.remainder(k, tap)};
 #pragma unroll
         for (int i = 0; i < kRowsEach; i++) {
             const int m = m0 + (thread + i * T::kThreads) / kChunks;
-            const int image = m / (a.out_height * a.out_width), pixel = m % (a.out_height * a.out_width);
-            const int y = pixel / a.out_width * a.stride_y - a.pad_top, x = pixel % a.out_width * a.stride_x - a.pad_left;
+            const int image = a.by_image.quotient(m), pixel = a.by_image.remainder(m, image), row = a.by_row.quotient(pixel);
+            const int y = row * a.stride_y - a.pad_top, x = a.by_row.remainder(pixel, row) * a.stride_x - a.pad_left;
             tap_rows[i] = m < a.rows ? taps_inside(y, a.dilation_y, a.kernel_height, a.height) : 0u;
             tap_columns[i] = taps_inside(x, a.dilation_x, a.kernel_width, a.width);
             first[i] = a.x + ((static_cast<int64_t>(image) * a.height + y) * a.width + x) * a.pixel_bytes;
@@ -246,7 +249,7 @@ __global__ void __launch_bounds__(T::kThreads, 2) conv_igemm(const __grid_consta
     const int warp_m = warp % (T::kTileM / T::kWarpRows) * T::kWarpRows, warp_n = warp / (T::kTileM / T::kWarpRows) * T::kWarpColumns;
     const int m0 = static_cast<int>(blockIdx.x) * T::kTileM, n0 = static_cast<int>(blockIdx.y) * T::kTileN;
     const int parts = static_cast<int>(gridDim.z), part = static_cast<int>(blockIdx.z);
-    const int begin = a.steps * part / parts, end = a.steps * (part + 1) / parts;
+    const int begin = a.part_steps * part, end = min(begin + a.part_steps, a.steps);
     constexpr int kStage = T::stage_bytes(kWeights);
 
     int32_t acc[T::kFragmentsM][T::kFragmentsN][4] = {};
@@ -279,16 +282,16 @@ __global__ void __launch_bounds__(T::kThreads, 2) conv_igemm(const __grid_consta
 
 struct ReduceArgs {
     const int32_t* partial;
-    int32_t parts, rows, partial_row, channels;
+    int32_t parts, rows, partial_row;
+    Divisor by_chunks;  // vectors of a row
     Stores stores;
 };
 
 // Adds what blocks that shared a sum left, and stores the result.
 __global__ void __launch_bounds__(256) reduce_parts(const __grid_constant__ ReduceArgs a)
 {
-    const int chunks = (a.channels + kVector - 1) / kVector;
-    const int64_t item = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x, m = item / chunks;
-    const int c = static_cast<int>(item % chunks) * kVector;
+    const int item = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), m = a.by_chunks.quotient(item);
+    const int c = a.by_chunks.remainder(item, m) * kVector;
     if (m >= a.rows) return;
     int32_t acc[kVector] = {};
     for (int part = 0; part < a.parts; part++) {

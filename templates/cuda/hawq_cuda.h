@@ -9,8 +9,8 @@ extern "C" {
 #endif
 
 enum {
-    HAWQ_EKERNEL = -6,  /* a kernel failed; hawq_error says why */
-    HAWQ_EDEVICE = -7   /* no device, or the CUDA run time refused */
+    HAWQ_EKERNEL = -16, /* a kernel failed; hawq_last_error says why */
+    HAWQ_EDEVICE = -17  /* no device, or the CUDA run time refused */
 };
 
 typedef struct {

@@ -107,6 +107,9 @@ inline bool weights_intact(const std::vector<unsigned char>& file)
     return !std::memcmp(footer, kBlobIdentity, 16) && sum == kBlobChecksum;
 }
 
+inline int close_file(FILE* f) { return std::fclose(f); }
+
+// Beside the library, or in the folder above it.
 inline std::string weights_path(const char* given)
 {
     Dl_info info;
@@ -114,13 +117,15 @@ inline std::string weights_path(const char* given)
     if (!dladdr(reinterpret_cast<void*>(&hawq_model_open), &info) || !info.dli_fname) return "weights.bin";
     const std::string library = info.dli_fname;
     const size_t slash = library.rfind('/');
-    return (slash == std::string::npos ? "" : library.substr(0, slash + 1)) + "weights.bin";
+    const std::string folder = slash == std::string::npos ? "" : library.substr(0, slash + 1);
+    const bool here = std::unique_ptr<FILE, int (*)(FILE*)>(std::fopen((folder + "weights.bin").c_str(), "rb"), close_file) != nullptr;
+    return folder + (here ? "" : "../") + "weights.bin";
 }
 
 inline std::vector<unsigned char> read_file(const std::string& path)
 {
     std::vector<unsigned char> bytes(static_cast<size_t>(kBlobSize) + 1);
-    std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
+    std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"), close_file);
     bytes.resize(file ? std::fread(bytes.data(), 1, bytes.size(), file.get()) : 0);
     return bytes;
 }
@@ -151,6 +156,15 @@ inline bool copy_values(const Run& run, int t, int32_t* to)
     for (size_t pixel = 0; pixel < static_cast<size_t>(tensor.height) * tensor.width; pixel++)
         for (int c = 0; c < tensor.channels; c++) *to++ = stored_element(bytes.data(), tensor.format, pixel * tensor.pixel + c);
     return true;
+}
+
+// Leaves in `last_error` what a code means, where nothing more is known.
+inline int failed(int code)
+{
+    if (code == HAWQ_OK) return code;
+    if (code != HAWQ_EKERNEL && code != HAWQ_EDEVICE) last_error = hawq_error(code);
+    else if (last_error.empty()) last_error = hawq_error(code);
+    return code;
 }
 
 inline uint64_t nanoseconds_now()
@@ -227,26 +241,26 @@ struct hawq_model {
         return HAWQ_OK;
     }
     // Host memory in, host memory out, as many images at once as there is room for.
-    int run_host(const uint8_t* from, int32_t* to, size_t count, const hawq::Watch& watch)
+    int run_host(const void* from, int32_t* to, size_t count, const hawq::Watch& watch)
     {
         if (!input.p && !input.allocate(hawq::input_bytes(images))) return HAWQ_ENOMEM;
         if (!output.p && !output.allocate(hawq::output_bytes(images))) return HAWQ_ENOMEM;
         const size_t each_in = static_cast<size_t>(hawq::kTensors[0].bytes(1)), each_out = static_cast<size_t>(hawq::kTensors[hawq::kOutput].bytes(1));
         for (size_t first = 0; first < count; first += static_cast<size_t>(images)) {
             const size_t now = count - first < static_cast<size_t>(images) ? count - first : static_cast<size_t>(images);
-            if (!hawq::to_device(input.p, from + first * each_in, now * each_in)) return HAWQ_EDEVICE;
+            if (!hawq::to_device(input.p, static_cast<const uint8_t*>(from) + first * each_in, now * each_in)) return HAWQ_EDEVICE;
             if (int code = hawq::run_steps(run(input.p, output.p, static_cast<int>(now), nullptr), watch)) return code;
             if (!hawq::finish_device() || !hawq::to_host(reinterpret_cast<uint8_t*>(to) + first * each_out, output.p, now * each_out)) return HAWQ_EKERNEL;
         }
         return HAWQ_OK;
     }
-    int guarded(const uint8_t* from, int32_t* to, size_t count, const hawq::Watch& watch)
+    int guarded(const void* from, int32_t* to, size_t count, const hawq::Watch& watch)
     {
         if (count && (!from || !to)) return HAWQ_EARG;
         if (busy.test_and_set(std::memory_order_acquire)) return HAWQ_EBUSY;
         const int code = run_host(from, to, count, watch);
         busy.clear(std::memory_order_release);
-        return code;
+        return hawq::failed(code);
     }
 };
 
@@ -260,13 +274,16 @@ int hawq_input(hawq_io* out) { return hawq_tensor(0, out); }
 int hawq_output(hawq_io* out) { return hawq_tensor(hawq::kOutput, out); }
 const char* hawq_step_name(int i) { return i >= 0 && i < hawq::kStepCount ? hawq::kSteps[i].name : ""; }
 const char* hawq_model_isa(const hawq_model* m) { return m ? m->isa.c_str() : ""; }
+size_t hawq_input_bytes(void) { return static_cast<size_t>(hawq::kTensors[0].bytes(1)); }
+size_t hawq_output_values(void) { return static_cast<size_t>(hawq::kTensors[hawq::kOutput].bytes(1)) / 4; }
+int hawq_model_threads(const hawq_model* m) { return m ? 1 : 0; }
 size_t hawq_cuda_workspace(int images) { return hawq::aligned(static_cast<size_t>(hawq::kArenaBytes) * static_cast<size_t>(images)); }
 size_t hawq_cuda_weights(void) { return static_cast<size_t>(hawq::kBlobSize); }
 int hawq_cuda_batch(void) { return hawq::kBatch; }
 
 int hawq_tensor(int i, hawq_io* out)
 {
-    if (i < 0 || i >= hawq::kTensorCount || !out) return HAWQ_EARG;
+    if (i < 0 || i >= hawq::kTensorCount || !out) return hawq::failed(HAWQ_EARG);
     const hawq::Tensor& t = hawq::kTensors[i];
     *out = {t.name, (t.bits + 7) / 8, t.rank, {t.shape[0], t.shape[1], t.shape[2], t.shape[3]}};
     return HAWQ_OK;
@@ -282,52 +299,60 @@ const char* hawq_isa(int i)
 
 const char* hawq_error(int code)
 {
-    static const char* const text[] = {
-        "ok", "bad argument", "out of memory", "this device has no kernels in this library",
-        "the weight file is missing, damaged, or of another model", "the context is already running in another thread"};
-    if (code == HAWQ_EKERNEL || code == HAWQ_EDEVICE) return hawq::last_error.c_str();
-    return code <= 0 && code >= -5 ? text[-code] : "unknown error";
+    switch (code) {
+        case HAWQ_OK: return "ok";
+        case HAWQ_EARG: return "bad argument";
+        case HAWQ_ENOMEM: return "out of memory";
+        case HAWQ_EISA: return "this device has no kernels in this library";
+        case HAWQ_EWEIGHTS: return "the weight file is missing, damaged, or of another model";
+        case HAWQ_EBUSY: return "the context is already running in another thread";
+        case HAWQ_EKERNEL: return "a kernel failed";
+        case HAWQ_EDEVICE: return "there is no device, or the CUDA run time refused";
+        default: return "unknown error";
+    }
 }
+
+const char* hawq_last_error(void) { return hawq::last_error.c_str(); }
 
 void hawq_model_close(hawq_model* m) { delete m; }
 
 int hawq_cuda_open(const hawq_cuda_options* options, hawq_model** out)
 {
-    if (!out || !options || options->size < sizeof *options || options->images < 0) return HAWQ_EARG;
+    if (!out || !options || options->size < sizeof *options || options->images < 0) return hawq::failed(HAWQ_EARG);
     *out = nullptr;
     std::unique_ptr<hawq_model> m(new (std::nothrow) hawq_model);
-    if (!m) return HAWQ_ENOMEM;
+    if (!m) return hawq::failed(HAWQ_ENOMEM);
     const int code = m->open(*options);
     if (code == HAWQ_OK) *out = m.release();
-    return code;
+    return hawq::failed(code);
 }
 
 int hawq_model_open(const hawq_options* options, hawq_model** out)
 {
-    if (options && options->size < sizeof *options) return HAWQ_EARG;
+    if (options && options->size < sizeof *options) return hawq::failed(HAWQ_EARG);
     const hawq_cuda_options full = {sizeof full, 0, options ? options->isa : nullptr, options ? options->weights : nullptr, nullptr};
     return hawq_cuda_open(&full, out);
 }
 
 int hawq_cuda_run(hawq_model* m, const void* input, void* output, int images, void* stream)
 {
-    if (!m || !input || !output || images < 1 || images > m->images) return HAWQ_EARG;
-    return hawq::run_steps(m->run(const_cast<void*>(input), output, images, static_cast<cudaStream_t>(stream)), {});
+    if (!m || !input || !output || images < 1 || images > m->images) return hawq::failed(HAWQ_EARG);
+    return hawq::failed(hawq::run_steps(m->run(const_cast<void*>(input), output, images, static_cast<cudaStream_t>(stream)), {}));
 }
 
-int hawq_model_run(hawq_model* m, const uint8_t* images, int32_t* logits, size_t count)
+int hawq_model_run(hawq_model* m, const void* images, int32_t* logits, size_t count)
 {
-    return m ? m->guarded(images, logits, count, {}) : HAWQ_EARG;
+    return m ? m->guarded(images, logits, count, {}) : hawq::failed(HAWQ_EARG);
 }
 
-int hawq_model_trace(hawq_model* m, const uint8_t* image, int32_t* logits, int32_t* const* tensors)
+int hawq_model_trace(hawq_model* m, const void* image, int32_t* logits, int32_t* const* tensors)
 {
-    return m && tensors ? m->guarded(image, logits, 1, {tensors, nullptr}) : HAWQ_EARG;
+    return m && tensors ? m->guarded(image, logits, 1, {tensors, nullptr}) : hawq::failed(HAWQ_EARG);
 }
 
-int hawq_model_profile(hawq_model* m, const uint8_t* image, int32_t* logits, uint64_t* nanoseconds)
+int hawq_model_profile(hawq_model* m, const void* image, int32_t* logits, uint64_t* nanoseconds)
 {
-    return m && nanoseconds ? m->guarded(image, logits, 1, {nullptr, nanoseconds}) : HAWQ_EARG;
+    return m && nanoseconds ? m->guarded(image, logits, 1, {nullptr, nanoseconds}) : hawq::failed(HAWQ_EARG);
 }
 
 }  // extern "C"

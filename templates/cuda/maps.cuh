@@ -4,23 +4,34 @@
 
 namespace hawq {
 
+// The vectors of a result, numbered through.
+struct Grid {
+    int32_t count;
+    Divisor by_chunks, by_width, by_height;
+};
+
+inline Grid grid_of(int images, int height, int width, int channels)
+{
+    const int chunks = (channels + kVector - 1) / kVector;
+    return {images * height * width * chunks, divisor_of(chunks), divisor_of(width), divisor_of(height)};
+}
+
 struct Item {
-    int64_t position;
-    int image, y, x, c;
+    int position, image, y, x, c;
     bool exists;
 };
 
-HAWQ_DEVICE Item item_of(int images, int height, int width, int channels)
+HAWQ_DEVICE Item item_of(const Grid& grid)
 {
-    const int chunks = (channels + kVector - 1) / kVector;
-    const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+    const int index = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
     Item item;
-    item.position = index / chunks;
-    item.c = static_cast<int>(index % chunks) * kVector;
-    item.x = static_cast<int>(item.position % width);
-    item.y = static_cast<int>(item.position / width % height);
-    item.image = static_cast<int>(item.position / width / height);
-    item.exists = item.image < images;
+    item.position = grid.by_chunks.quotient(index);
+    item.c = grid.by_chunks.remainder(index, item.position) * kVector;
+    const int row = grid.by_width.quotient(item.position);
+    item.x = grid.by_width.remainder(item.position, row);
+    item.image = grid.by_height.quotient(row);
+    item.y = grid.by_height.remainder(row, item.image);
+    item.exists = index < grid.count;
     return item;
 }
 
@@ -33,12 +44,13 @@ struct alignas(16) AffineChannel {
 struct AffineArgs {
     View x, out;
     const int4* channels;  // of AffineChannel, padded to whole vectors
-    int32_t images, zero, lo, hi;
+    Grid grid;
+    int32_t zero, lo, hi;
 };
 
 __global__ void __launch_bounds__(256) affine(const __grid_constant__ AffineArgs a)
 {
-    const Item item = item_of(a.images, a.out.height, a.out.width, a.out.channels);
+    const Item item = item_of(a.grid);
     if (!item.exists) return;
     int32_t value[kVector];
     load_vector(a.x, item.position, item.c, value);
@@ -59,14 +71,14 @@ struct Sum {
 };
 
 struct AddArgs {
-    int32_t images, count;
+    Grid grid;
+    int32_t count;
     Sum of[kMaxStores];
 };
 
 __global__ void __launch_bounds__(256) add(const __grid_constant__ AddArgs a)
 {
-    const View& shape = a.of[0].out;
-    const Item item = item_of(a.images, shape.height, shape.width, shape.channels);
+    const Item item = item_of(a.grid);
     if (!item.exists) return;
     for (int s = 0; s < a.count; s++) {
         const Sum& sum = a.of[s];
@@ -98,7 +110,8 @@ struct Part {
 constexpr int kMaxParts = 12;
 struct GatherArgs {
     View out;
-    int32_t images, fill, count;
+    Grid grid;
+    int32_t fill, count;
     Part of[kMaxParts];
 };
 
@@ -116,7 +129,7 @@ HAWQ_DEVICE int gathered(const GatherArgs& a, const Part& part, const Item& item
 // Concatenation along channels, slices, padding.
 __global__ void __launch_bounds__(256) gather(const __grid_constant__ GatherArgs a)
 {
-    const Item item = item_of(a.images, a.out.height, a.out.width, a.out.channels);
+    const Item item = item_of(a.grid);
     if (!item.exists) return;
     int32_t value[kVector];
 #pragma unroll
@@ -133,13 +146,14 @@ __global__ void __launch_bounds__(256) gather(const __grid_constant__ GatherArgs
 
 struct RenumberArgs {
     View x, out;
-    int32_t images;
+    Grid grid;
+    Divisor by_channels;  // of x
 };
 
 // The same elements, counted through in (y, x, channel) order, under another shape.
 __global__ void __launch_bounds__(256) renumber(const __grid_constant__ RenumberArgs a)
 {
-    const Item item = item_of(a.images, a.out.height, a.out.width, a.out.channels);
+    const Item item = item_of(a.grid);
     if (!item.exists) return;
     const int64_t first = static_cast<int64_t>(item.image) * a.x.height * a.x.width;
     int32_t value[kVector];
@@ -147,7 +161,8 @@ __global__ void __launch_bounds__(256) renumber(const __grid_constant__ Renumber
     for (int i = 0; i < kVector; i++) {
         const int c = min(item.c + i, a.out.channels - 1);
         const int index = (item.y * a.out.width + item.x) * a.out.channels + c;
-        value[i] = load_element(a.x, a.x.at(first + index / a.x.channels, index % a.x.channels));
+        const int position = a.by_channels.quotient(index);
+        value[i] = load_element(a.x, a.x.at(first + position, a.by_channels.remainder(index, position)));
     }
     store_vector(a.out, item.position, item.c, value);
 }

@@ -11,13 +11,13 @@ struct Window {
 struct MaxPoolArgs {
     View x, out;
     Window window;
-    int32_t images;
+    Grid grid;
 };
 
 // Padding never wins: what lies outside the map is not looked at.
 __global__ void __launch_bounds__(256) max_pool(const __grid_constant__ MaxPoolArgs a)
 {
-    const Item item = item_of(a.images, a.out.height, a.out.width, a.out.channels);
+    const Item item = item_of(a.grid);
     if (!item.exists) return;
     int32_t best[kVector];
 #pragma unroll
@@ -41,14 +41,15 @@ struct AvgPoolArgs {
     View x;
     Window window;
     const unsigned char* which;  // [out_y][out_x]: the population of the window, an index into the stores' parameters
-    int32_t images, out_height, out_width, zero;
+    Grid grid;
+    int32_t out_width, zero;
     Stores stores;
 };
 
 // R(Σ(q − z)), with one over the number of elements inside the dyadic number of the window's population.
 __global__ void __launch_bounds__(256, 2) avg_pool(const __grid_constant__ AvgPoolArgs a)
 {
-    const Item item = item_of(a.images, a.out_height, a.out_width, a.x.channels);
+    const Item item = item_of(a.grid);
     if (!item.exists) return;
     int32_t acc[kVector] = {};
     for (int r = 0; r < a.window.height; r++) {

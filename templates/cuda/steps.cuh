@@ -77,29 +77,75 @@ struct Step {
     void (*run)(const Run&);
 };
 
-inline dim3 blocks_of(int64_t positions, int channels)
+inline constexpr int kThreads = 256;  // of a block without collectives
+inline dim3 blocks_of(int items) { return dim3(static_cast<unsigned>((items + kThreads - 1) / kThreads)); }
+inline Grid grid_of(const Run& r, const View& out) { return grid_of(r.images, out.height, out.width, out.channels); }
+
+#define HAWQ_EACH(kernel, a) HAWQ_LAUNCH_SIMPLE(kernel, blocks_of(a.grid.count), dim3(kThreads), 0, r.stream, a)
+
+inline void launch(const Run& r, AffineArgs a)
 {
-    return dim3(static_cast<unsigned>((positions * ((channels + kVector - 1) / kVector) + 255) / 256));
+    a.grid = grid_of(r, a.out);
+    HAWQ_EACH(affine, a);
+}
+inline void launch(const Run& r, AddArgs a)
+{
+    a.grid = grid_of(r, a.of[0].out);
+    HAWQ_EACH(add, a);
+}
+inline void launch(const Run& r, MaxPoolArgs a)
+{
+    a.grid = grid_of(r, a.out);
+    HAWQ_EACH(max_pool, a);
+}
+inline void launch(const Run& r, AvgPoolArgs a)
+{
+    a.grid = grid_of(r, a.stores.of[0].out);
+    HAWQ_EACH(avg_pool, a);
+}
+inline void launch(const Run& r, GatherArgs a)
+{
+    a.grid = grid_of(r, a.out);
+    HAWQ_EACH(gather, a);
+}
+inline void launch(const Run& r, RenumberArgs a)
+{
+    a.grid = grid_of(r, a.out);
+    a.by_channels = divisor_of(a.x.channels);
+    HAWQ_EACH(renumber, a);
 }
 
-// The sum over k is split among `parts` blocks of each tile; their sums meet in scratch memory.
+// The sum over k is split among `parts` blocks of each tile; what each finds meets in scratch memory.
 template <class T, Operands kKind, Weights kWeights, bool kWords>
 void launch_conv(const Run& r, ConvArgs a, int parts, int64_t scratch)
 {
+    a.rows = r.images * a.out_height * a.out_width;
+    a.part_steps = (a.steps + parts - 1) / parts;
+    parts = (a.steps + a.part_steps - 1) / a.part_steps;
+    a.by_image = divisor_of(a.out_height * a.out_width);
+    a.by_row = divisor_of(a.out_width);
+    a.by_pixel_bytes = divisor_of(a.pixel_bytes);
+    a.by_kernel_width = divisor_of(a.kernel_width);
+    const int chunks = (a.out_channels + kVector - 1) / kVector;
     const dim3 grid((a.rows + T::kTileM - 1) / T::kTileM, (a.out_channels + T::kTileN - 1) / T::kTileN, parts);
     if (parts > 1) {
-        a.partial_row = (a.out_channels + kVector - 1) / kVector * kVector;
+        a.partial_row = chunks * kVector;
         a.partial = r.scratch(scratch, static_cast<int64_t>(parts) * a.rows * a.partial_row * 4);
     }
     HAWQ_LAUNCH((conv_igemm<T, kKind, kWeights, kWords>), grid, dim3(T::kThreads), T::shared_bytes(kWeights), r.stream, a);
     if (parts == 1) return;
-    const ReduceArgs sum = {a.partial, parts, a.rows, a.partial_row, a.out_channels, a.stores};
-    HAWQ_LAUNCH_SIMPLE(reduce_parts, blocks_of(a.rows, a.out_channels), dim3(256), 0, r.stream, sum);
+    const ReduceArgs sum = {a.partial, parts, a.rows, a.partial_row, divisor_of(chunks), a.stores};
+    HAWQ_LAUNCH_SIMPLE(reduce_parts, blocks_of(a.rows * chunks), dim3(kThreads), 0, r.stream, sum);
 }
 
-template <Reads kReads, bool kBytes> void launch_direct(const Run& r, const DirectArgs& a)
+template <Reads kReads, bool kBytes> void launch_direct(const Run& r, DirectArgs a, int group_channels)
 {
-    HAWQ_LAUNCH_SIMPLE((conv_direct<kReads, kBytes>), blocks_of(a.rows, a.vectors * kVector), dim3(256), 0, r.stream, a);
+    a.rows = r.images * a.out_height * a.out_width;
+    a.by_group = divisor_of(group_channels);
+    a.by_vectors = divisor_of(a.vectors);
+    a.by_image = divisor_of(a.out_height * a.out_width);
+    a.by_row = divisor_of(a.out_width);
+    HAWQ_LAUNCH_SIMPLE((conv_direct<kReads, kBytes>), blocks_of(a.rows * a.vectors), dim3(kThreads), 0, r.stream, a);
 }
 
 }  // namespace hawq

@@ -6,6 +6,27 @@
 
 namespace hawq {
 
+// Division by a number that only the host knows: GPUs divide integers through floating point, so kernels multiply.
+// With l = ceil(log2 d), ceil(2^(31+l) / d) has 32 bits and gives the exact quotient of every n below 2^31.
+struct Divisor {
+    int32_t divisor;
+    uint32_t multiplier;
+    int32_t shift;
+
+    HAWQ_DEVICE int quotient(int n) const
+    {
+        return divisor == 1 ? n : static_cast<int>(multiply_high_unsigned(static_cast<uint32_t>(n), multiplier) >> shift);
+    }
+    HAWQ_DEVICE int remainder(int n, int quotient_) const { return n - quotient_ * divisor; }
+};
+
+inline Divisor divisor_of(int d)
+{
+    int log = 0;
+    while ((int64_t{1} << log) < d) log++;
+    return {d, d == 1 ? 0u : static_cast<uint32_t>(((uint64_t{1} << (31 + log)) + static_cast<uint64_t>(d) - 1) / static_cast<uint64_t>(d)), log - 1};
+}
+
 enum Format : int32_t { kU8, kS8, kU4, kS4, kU16, kS16, kS32 };
 constexpr int kVector = 16;  // channels a thread handles at once
 
@@ -51,8 +72,14 @@ HAWQ_DEVICE void load_vector(const View& v, int64_t position, int c, int32_t (&t
 {
     const int64_t index = v.at(position, c);
     if (!v.vectors()) {
+        // Pixels of bytes or of int32 only: images, and the logits.
+        const int shift = v.format == kS32 ? 2 : 0;
 #pragma unroll
-        for (int i = 0; i < kVector; i++) to[i] = c + i < v.channels ? load_element(v, index + i) : 0;
+        for (int i = 0; i < kVector; i++) {
+            const unsigned char* p = v.data + ((index + i) << shift);
+            const bool exists = c + i < v.channels;
+            to[i] = !exists ? 0 : shift ? load(reinterpret_cast<const int32_t*>(p)) : v.format == kS8 ? load(reinterpret_cast<const int8_t*>(p)) : load(p);
+        }
         return;
     }
     const bool is_signed = v.format == kS8 || v.format == kS4 || v.format == kS16;

@@ -43,6 +43,7 @@ ARCHES = {
         Arch("sm_75", 75, 40, 1024, 64 << 10, 1024, 2, nibble_products=True),
         Arch("sm_80", 80, 108, 2048, 164 << 10, 2048, 3, nibble_products=True),
         Arch("sm_86", 86, 72, 1024, 100 << 10, 1536, 3, nibble_products=True),
+        Arch("sm_87", 87, 16, 2048, 164 << 10, 1536, 3, nibble_products=True),
         Arch("sm_89", 89, 58, 1024, 100 << 10, 1536, 3, nibble_products=True),
         Arch("sm_90", 90, 132, 4096, 228 << 10, 2048, 3, nibble_products=False),
     )
@@ -69,3 +70,9 @@ def chosen(names: tuple[str, ...]) -> tuple[Arch, ...]:
         )
     wanted = {name.removesuffix("a") for name in names} or set(ARCHES)
     return tuple(arch for arch in ARCHES.values() if arch.name in wanted)
+
+
+def representatives(archs: tuple[Arch, ...]) -> tuple[bool, ...]:
+    """Return for each architecture whether it is the one that stands for its like in emulation."""
+    kinds = [arch.emulated.name for arch in archs]
+    return tuple(kind not in kinds[:i] for i, kind in enumerate(kinds))

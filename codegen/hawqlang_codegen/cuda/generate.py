@@ -11,7 +11,7 @@ from hawqlang.backend.render import render
 from hawqlang.cache import TensorStore
 from hawqlang.ir.kernels import Blob, KernelSet, Source
 from hawqlang.resources import data_dir
-from hawqlang_codegen.cuda.arch import Arch
+from hawqlang_codegen.cuda.arch import ARCHES, Arch, representatives
 from hawqlang_codegen.cuda.context import Conv, Launch
 from hawqlang_codegen.cuda.layout import ALIGNMENT, round_up
 from hawqlang_codegen.cuda.plan import Plan
@@ -117,7 +117,7 @@ def model_context(plan: Plan) -> ModelContext:
         batch=plan.images,
         output=plan.number[program.output],
         archs=plan.archs,
-        emulated=_first_of_each(plan.archs),
+        emulated=representatives(plan.archs),
         tensors=tuple(_tensor(plan, name) for name in plan.number),
         steps=tuple(
             StepText(
@@ -147,13 +147,14 @@ def choices_text(plan: Plan) -> str:
         for step in plan.steps
         if isinstance(step.launch, Conv)
     ]
-    return json.dumps({"batch": plan.images, "layers": rows}, indent=1) + "\n"
+    names = [arch.name for arch in plan.archs]
+    table = {"batch": plan.images, "architectures": names, "layers": rows}
+    return json.dumps(table, indent=1) + "\n"
 
 
-def _first_of_each(archs: tuple[Arch, ...]) -> tuple[bool, ...]:
-    """Return for each architecture whether it is the one that stands for its like in emulation."""
-    kinds = [arch.emulated.name for arch in archs]
-    return tuple(kind not in kinds[:i] for i, kind in enumerate(kinds))
+def architectures_of(choices: str) -> tuple[Arch, ...]:
+    """Return the architectures that the text of ``choices_text`` speaks of."""
+    return tuple(ARCHES[name] for name in json.loads(choices)["architectures"])
 
 
 def _tensor(plan: Plan, name: str) -> TensorText:

@@ -25,7 +25,14 @@ from hawqlang.ops import (
 from hawqlang_codegen.cuda import convolutions, maps
 from hawqlang_codegen.cuda.arch import Arch
 from hawqlang_codegen.cuda.context import Conv, Launch
-from hawqlang_codegen.cuda.layout import ALIGNMENT, Layouts, Readers, choose_layouts, round_up
+from hawqlang_codegen.cuda.layout import (
+    ALIGNMENT,
+    VECTOR,
+    Layouts,
+    Readers,
+    choose_layouts,
+    round_up,
+)
 from hawqlang_codegen.cuda.site import IntArray, Site, unserved
 from hawqlang_codegen.tvm.arena import Arena, Lifetime, plan_arena
 from hawqlang_codegen.tvm.blob import Blob, BlobBuilder
@@ -114,9 +121,9 @@ def _check_sizes(program: IntegerProgram, site: Site) -> None:
     for op in program.ops:
         for name in writes(op):
             layout = site.layout(name)
-            pixels = layout.height * layout.width * site.images
-            if layout.size >= INDEX_LIMIT or pixels >= INDEX_LIMIT:
-                raise unserved(op.name, f"{name} takes {layout.size} bytes an image, {pixels} pixels a batch")
+            vectors = layout.height * layout.width * -(-layout.channels // VECTOR) * site.images
+            if layout.size >= INDEX_LIMIT or vectors >= INDEX_LIMIT // 2:
+                raise unserved(op.name, f"{name} takes {layout.size} bytes an image, {vectors} vectors a batch")
 
 
 def _translate(
