@@ -24,6 +24,7 @@ class TvmRunner:
         except RuntimeFailure as error:
             raise load_error(folder, error) from None
         self.variant = self._model.isa
+        self.slow = False
 
     def run(self, images: Array) -> Array:
         """Return int32 logits ``(N, F)`` of uint8 inputs ``(N, H, W, C)``."""
