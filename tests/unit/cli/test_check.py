@@ -21,7 +21,13 @@ SCHEMAS = Path(__file__).parents[2] / "schemas"
 LAYERS = {
     "format_version": 1,
     "layers": [
-        {"name": name, "kind": "conv", "params": 1000, "macs": 1000, "sensitivity": {"w4a4": 1.0, "w8a8": 0.1}}
+        {
+            "name": name,
+            "kind": "conv",
+            "params": 1000,
+            "macs": 1000,
+            "sensitivity": {"w4a4": 1.0, "w8a8": 0.1},
+        }
         for name in ("a", "b")
     ],
 }
