@@ -26,6 +26,8 @@ LEAST_COLUMNS = 4
 """Nor do tiles of fewer pixels."""
 NEAR = 256 * 1024
 """Bytes of transformed pixels, and of weights, that lie near a core."""
+LEAST_PIXELS = 8
+"""Fewer pixels than this do not pay for widening the weights."""
 LEAST_WINDOWS = 4
 """Fewer windows than this do not pay for the transformation of the weights."""
 AddendKind = Literal["none", "stored", "int32", "scaled", "scaled64"]
@@ -157,7 +159,7 @@ class Winograd:
 
     @property
     def pixels_step(self) -> int:
-        """Return the int16 elements from one of the 16 transformed pixels to the next, which is in another cache set."""
+        """Return the int16 elements from one of the 16 transformed pixels to the next, in another cache set."""
         return self.strip * self.columns * self.channels + ALIGNMENT // 2
 
     @property
@@ -253,8 +255,26 @@ class Conv:
         tiles = 0 if self.tiles is None else self.tiles.scratch
         if self.nibbles or self.short:
             return tiles
-        winograd = self.winograd
-        return max(2 * self.input_bytes if winograd is None else winograd.scratch, tiles)
+        if self.winograd is not None:
+            return max(self.winograd.scratch, tiles)
+        slots = self.vectors if self.pixels_outside else 1
+        weights = slots * self.steps * 2 * WORD * LANES if self.paired else 0
+        return max(self.paired_at + weights, tiles)
+
+    @property
+    def steps(self) -> int:
+        """Return the steps of four channels of a whole window."""
+        return self.kernel[0] * self.taps * self.words
+
+    @property
+    def paired(self) -> bool:
+        """Return whether AVX2 widens weights to pairs of int16 first: enough pixels use them."""
+        return self.height * self.width >= LEAST_PIXELS
+
+    @property
+    def paired_at(self) -> int:
+        """Return where they stand in working memory, behind the widened input."""
+        return round_up(2 * self.input_bytes, ALIGNMENT)
 
     @property
     def winograd(self) -> Winograd | None:
