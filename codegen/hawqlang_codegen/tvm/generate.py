@@ -9,7 +9,7 @@ import numpy as np
 
 from hawqlang.backend.render import render
 from hawqlang.cache import TensorStore
-from hawqlang.ir.kernels import Blob, KernelSet, Source
+from hawqlang.ir.kernels import Blob, KernelForm, KernelSet, Source
 from hawqlang.resources import data_dir
 from hawqlang_codegen.tvm.context import Conv, Kernel
 from hawqlang_codegen.tvm.isa import ISAS, Isa
@@ -102,7 +102,14 @@ class TableContext:
     steps: tuple[StepText, ...]
 
 
-def generate(plan: Plan, store: TensorStore, *, threads: int = 1, batch: int = 1) -> KernelSet:
+def generate(
+    plan: Plan,
+    store: TensorStore,
+    *,
+    threads: int = 1,
+    batch: int = 1,
+    isas: tuple[Isa, ...] = ISAS,
+) -> KernelSet:
     """Return every text and binary file of a plan's library.
 
     Args:
@@ -110,6 +117,7 @@ def generate(plan: Plan, store: TensorStore, *, threads: int = 1, batch: int = 1
         store: Takes the weights.
         threads: How many threads an open library has unless its user says otherwise.
         batch: How many images a thread computes side by side.
+        isas: Instruction sets to generate for, best first.
     """
     sources = [
         Source(
@@ -117,9 +125,9 @@ def generate(plan: Plan, store: TensorStore, *, threads: int = 1, batch: int = 1
             text=kernels_text(plan, isa),
             template="tvm/module.py.j2",
         )
-        for isa in instruction_sets(plan)
+        for isa in instruction_sets(plan, isas)
     ]
-    table = render("tvm/model_table.h.j2", t=table_context(plan, threads, batch))
+    table = render("tvm/model_table.h.j2", t=table_context(plan, threads, batch, isas))
     sources.append(Source(path="model_table.h", text=table, template="tvm/model_table.h.j2"))
     for name in RUNTIME:
         text = (data_dir("templates") / "tvm" / "runtime" / name).read_text(encoding="utf-8")
@@ -131,6 +139,9 @@ def generate(plan: Plan, store: TensorStore, *, threads: int = 1, batch: int = 1
         blobs=(Blob(path=WEIGHTS, data=data),),
         arena_bytes=plan.arena.size,
         arena_lower_bound_bytes=plan.live_bytes,
+        forms=tuple(
+            KernelForm(step=c.step, form=str(c.choice), measured=c.measured) for c in plan.chosen
+        ),
     )
 
 
@@ -166,9 +177,9 @@ def template_of(isa: Isa, kernel: Kernel) -> str:
     return TEMPLATES[kernel.kind].format(products=products)
 
 
-def instruction_sets(plan: Plan) -> tuple[Isa, ...]:
-    """Return the sets that have a kernel of their own, best first."""
-    return tuple(isa for isa in ISAS if any(has_kernel(isa, k.context) for k in plan.kernels))
+def instruction_sets(plan: Plan, isas: tuple[Isa, ...] = ISAS) -> tuple[Isa, ...]:
+    """Return the sets among ``isas`` that have a kernel of their own, best first."""
+    return tuple(isa for isa in isas if any(has_kernel(isa, k.context) for k in plan.kernels))
 
 
 def has_kernel(isa: Isa, kernel: Kernel) -> bool:
@@ -176,7 +187,9 @@ def has_kernel(isa: Isa, kernel: Kernel) -> bool:
     return not isa.base or (isinstance(kernel, Conv) and kernel.tiles is not None)
 
 
-def table_context(plan: Plan, threads: int = 1, batch: int = 1) -> TableContext:
+def table_context(
+    plan: Plan, threads: int = 1, batch: int = 1, isas: tuple[Isa, ...] = ISAS
+) -> TableContext:
     """Return the values of the step table."""
     program = plan.program
     names = [program.input, *(t.name for t in program.tensors if t.name != program.input)]
@@ -207,7 +220,7 @@ def table_context(plan: Plan, threads: int = 1, batch: int = 1) -> TableContext:
                     for k in plan.kernels
                 ),
             )
-            for isa in instruction_sets(plan)
+            for isa in instruction_sets(plan, isas)
         ),
         places=tuple(_place(plan, name, ready.get(name, -1)) for name in names),
         steps=tuple(_step(plan, step, number) for step in plan.steps),

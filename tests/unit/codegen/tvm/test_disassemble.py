@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from hawqlang_codegen.tvm.build import compile_kernels, parse_kernels
 from hawqlang_codegen.tvm.disassemble import float_instructions, instructions, is_float, spills
 from hawqlang_codegen.tvm.generate import kernels_text
 from hawqlang_codegen.tvm.isa import ISAS, Isa
 from hawqlang_codegen.tvm.plan import plan_program
+from hawqlang_codegen.tvm.worker import compile_one
 from tests.semantics.programs import Builder
 
 PLANTED = """
@@ -90,14 +89,7 @@ def test_moves_logic_and_integers_are_not_floating_point(mnemonic: str) -> None:
 def test_a_planted_float_kernel_is_found(
     tmp_path: Path, isa: Isa, dtype: str, planted: bool
 ) -> None:
-    import tvm
-
-    source = tmp_path / "kernels.py"
-    source.write_text(PLANTED.format(dtype=dtype))
-    target: Any = isa.target
-    tvm.compile(parse_kernels(source), target=target).mod.write_to_file(
-        str(tmp_path / "kernels.o"), "o"
-    )
+    compile_one(PLANTED.format(dtype=dtype), isa.target, tmp_path / "kernels.o")
     count, found = float_instructions(tmp_path / "kernels.o")
     assert count > 3
     assert bool(found) is planted
@@ -146,9 +138,7 @@ class Kernels:
 def test_sums_that_registers_have_no_room_for_are_found(
     tmp_path: Path, sums: int, crowded: bool
 ) -> None:
-    source = tmp_path / "kernels.py"
-    source.write_text(CROWDED.format(sums=sums))
-    compile_kernels(source, ISAS[-1])
+    compile_one(CROWDED.format(sums=sums), ISAS[-1].target, tmp_path / "kernels.o")
     loops, found = spills(tmp_path / "kernels.o")
     assert loops >= 1
     assert bool(found) is crowded
@@ -163,9 +153,7 @@ def test_no_loop_of_products_spills(tmp_path: Path, isa: Isa) -> None:
     b.conv(y, 64, (1, 1), padding=(0, 0, 0, 0))
     b.conv(y, 33, stride=(2, 2))
     plan = plan_program(b.program(b.linear(b.flatten(y), 40, bits=(32,))), b.store)
-    source = tmp_path / f"kernels_{isa.name}.py"
-    source.write_text(kernels_text(plan, isa), encoding="utf-8")
-    compile_kernels(source, isa)
-    loops, found = spills(source.with_suffix(".o"))
+    compile_one(kernels_text(plan, isa), isa.target, tmp_path / "kernels.o")
+    loops, found = spills(tmp_path / "kernels.o")
     assert loops >= (1 if isa.base else 3)
     assert found == ()
