@@ -144,11 +144,11 @@ def _check_native(build: spec.Build, body: Fields, ctx: Context) -> None:
     ]
     if not widened:
         return
-    shown = " and ".join(f"`{precision}`" for precision in widened)
+    shown, native = (" and ".join(f"`{p}`" for p in some) for some in (widened, device.native))
     many = len(widened) > 1
     message = (
         f"{shown} {'have' if many else 'has'} no native instruction on `{device.name}`:"
         f" {'they run' if many else 'it runs'} at the rate of a wider precision"
     )
-    help_ = f"native are {choices(map(str, device.native))}; narrower layers only move fewer bytes"
+    help_ = f"native: {native}; narrower layers only move fewer bytes"
     ctx.sink.warn(warning("HQ262", message, setting.span, help=help_))
