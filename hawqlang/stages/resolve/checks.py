@@ -6,7 +6,7 @@ from hawqlang.ir import spec, syntax
 from hawqlang.stages.resolve.bind import Fields
 from hawqlang.stages.resolve.datasets import has_labels
 from hawqlang.stages.resolve.metrics import ACCURACIES
-from hawqlang.stages.resolve.report import choices, error, removal, warning
+from hawqlang.stages.resolve.report import error, removal, warning
 from hawqlang.stages.resolve.restrictions import metrics_of
 from hawqlang.stages.resolve.scope import Context
 
