@@ -11,6 +11,7 @@ from hawqlang import units
 from hawqlang.cli.common import (
     Format,
     FormatOption,
+    LockedOption,
     OutOption,
     SetOption,
     TrustOption,
@@ -21,7 +22,7 @@ from hawqlang.cli.common import (
     stdout,
 )
 from hawqlang.cli.evaluate import evaluation_lines
-from hawqlang.cli.locks import Held, LockedOption, Order, artifact_entry, hold, read_order
+from hawqlang.cli.locks import Held, Order, artifact_entry, hold, read_order
 from hawqlang.cli.plan_text import print_plan
 from hawqlang.cli.progress import Terminal
 from hawqlang.diagnostics import Diagnostic

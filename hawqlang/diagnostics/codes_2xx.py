@@ -282,6 +282,15 @@ _FILES = (
 
 _PARTS_OF_A_BUILD = (
     Entry(
+        code="HQ226",
+        title="path leaves the folder of `--root`",
+        cause="`--root` confines a spec to a folder: its imports, and every file and folder that it names. "
+        "This path lies outside of it, or a link leads there. It is made for specs of strangers: "
+        "without it a spec could tell by the findings which files a machine has.",
+        example='hawqc check --root . spec.hawq      # source = onnx("/srv/models/net.onnx")',
+        mended="hawqc check --root /srv spec.hawq",
+    ),
+    Entry(
         code="HQ230",
         title="unknown device",
         cause="The catalogue has no device of that name; `hawqc targets` lists it. Other "
@@ -562,6 +571,16 @@ _CONSTRAINTS = (
         "floats.",
         example=_build("precision = w8a8\n\nactivations {\n  range = dynamic\n}"),
         mended=_build("precision = w8a8\n\nactivations {\n  range = percentile(99.99%)\n}"),
+    ),
+    Entry(
+        code="HQ262",
+        title="precision without a native instruction",
+        cause="The spec constrains or optimises the latency, and a candidate precision is none that "
+        "the device computes natively. Its operands are widened to the next native precision and "
+        "run at that rate: the layer takes less memory and moves fewer bytes, but its sums take as "
+        "long. That may be what is wanted; where speed is, it is not there to be had.",
+        example=_network(_CALIBRATION, "precision = [w4a8, w8a8]\nminimize latency"),
+        mended=_network(_CALIBRATION, "precision = [w4a8, w8a8]\nminimize size"),
     ),
 )
 

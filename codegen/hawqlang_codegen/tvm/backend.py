@@ -7,9 +7,10 @@ from pathlib import Path
 
 from hawqlang.backend.protocol import Backend
 from hawqlang.cache import TensorStore
+from hawqlang.diagnostics import Diagnostic
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import KernelSet
-from hawqlang.ir.spec import Target
+from hawqlang.ir.spec import Emit, Target
 from hawqlang.progress import Advance
 from hawqlang_codegen.tvm import build, disassemble, run
 from hawqlang_codegen.tvm.generate import generate
@@ -23,8 +24,11 @@ class TvmBackend:
 
     name = "tvm"
 
-    def generate(self, program: IntegerProgram, target: Target, store: TensorStore) -> KernelSet:
+    def generate(
+        self, program: IntegerProgram, target: Target, store: TensorStore, emit: Emit | None = None
+    ) -> KernelSet:
         """Return the rendered sources and packed weights; they serve every x86-64 CPU with AVX2."""
+        del emit
         plan = plan_program(program, store)
         return generate(plan, store, threads=target.threads, batch=target.batch)
 
@@ -46,9 +50,10 @@ class TvmBackend:
         plan = plan_program(program, store, chosen)
         return generate(plan, store, threads=target.threads, batch=target.batch)
 
-    def build(self, kernels: KernelSet, folder: Path, store: TensorStore) -> None:
-        """Write sources, blobs and the library into ``folder``."""
+    def build(self, kernels: KernelSet, folder: Path, store: TensorStore) -> tuple[Diagnostic, ...]:
+        """Write sources, blobs and the library into ``folder``; all of it can be built."""
         build.build(kernels, folder, store)
+        return ()
 
     def variants(self, folder: Path) -> tuple[str, ...]:
         """Return the instruction sets in a built folder that this machine can run, best first."""

@@ -5,10 +5,12 @@ Each instruction set is one object, since TVM ignores targets of single function
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -26,7 +28,6 @@ OBJECTS = "objects"
 C_FLAGS = (
     "-std=c11",
     "-O2",
-    "-march=x86-64",
     "-mgeneral-regs-only",
     "-Wall",
     "-Wextra",
@@ -40,8 +41,10 @@ LINK_FLAGS = (
     "-Wl,--gc-sections",
     "-Wl,-Bsymbolic",
     "-Wl,--version-script=exports.map",
-    "-Wl,-z,defs,-z,relro,-z,now,-z,noexecstack",
+    *("-Wl,-z,defs", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"),
 )
+ZIG = ("-m", "ziglang", "cc", "-target", "x86_64-linux-gnu.2.17")
+"""The compiler in the package ``ziglang``, for machines without one; it brings the C library's headers along."""
 EXPORTS = "{ global: hawq_*; local: *; };\n"
 """The linker's list: without it every object's ``__tvm_ffi_main`` would show."""
 
@@ -78,7 +81,7 @@ def beside(store: TensorStore, name: str) -> Path | None:
 
 
 def c_compiler() -> list[str]:
-    """Return the command of the C compiler: ``$CC``, else the first of cc, gcc, clang.
+    """Return the command of the C compiler: ``$CC``, else the first of cc, gcc, clang, else the package ziglang's.
 
     Raises:
         HawqError: there is none (HQ801).
@@ -88,16 +91,23 @@ def c_compiler() -> list[str]:
     for command in candidates:
         if command and shutil.which(command[0]):
             return command
+    if not chosen and importlib.util.find_spec("ziglang"):
+        return [sys.executable, *ZIG]
     tried = ", ".join(" ".join(command) for command in candidates)
     raise HawqError(
         Diagnostic(
             code="HQ801",
             severity="error",
             message="no C compiler was found to link the library",
-            notes=(f"tried: {tried}",),
-            help="install gcc or clang, or name a compiler in the environment variable CC",
+            notes=(f"tried: {tried}{'' if chosen else ', the Python package ziglang'}",),
+            help="install gcc or clang, or `pip install ziglang`, or name a compiler in the environment variable CC",
         )
     )
+
+
+def baseline(compiler: list[str]) -> str:
+    """Return the option that compiles for every x86-64, which nothing but the kernels may exceed."""
+    return "-march=x86_64" if ZIG[1] in compiler else "-march=x86-64"
 
 
 def compile_kernels(folder: Path, compiler: list[str], cache: Path | None = None) -> int:
@@ -135,8 +145,8 @@ def link(compiler: list[str], folder: Path) -> None:
         HawqError: the compiler failed (HQ802), with its own words.
     """
     objects = [path.with_suffix(".o").name for path, _ in kernel_files(folder)]
-    options = [*C_FLAGS, *LINK_FLAGS, "-o", LIBRARY, "hawq_runtime.c", *objects, "-ldl"]
-    call(compiler, options, folder)
+    flags = [baseline(compiler), *C_FLAGS, *LINK_FLAGS]
+    call(compiler, [*flags, "-o", LIBRARY, "hawq_runtime.c", *objects, "-ldl"], folder)
 
 
 def call(compiler: list[str], options: list[str], folder: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hawqlang.diagnostics import Diagnostic
+from hawqlang.diagnostics import Diagnostic, Fix
 from hawqlang.diagnostics.model import ToolError
 from hawqlang.ir import syntax
 from hawqlang.resources import data_dir
@@ -18,6 +18,15 @@ from hawqlang.stages.resolve.report import RejectedError, Sink, error, nearest
 
 MAX_DEPTH = 64
 """How many imports may lead from one to the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The project's folder, which imports may not leave."""
+
+    folder: Path
+    closed: bool
+    """Whether it was named by ``--root``: then no other path may leave it either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ def project_root(path: Path) -> Path:
     return folder
 
 
-def load(path: Path, root: Path | None, sink: Sink) -> tuple[SourceFile, Path]:
+def load(path: Path, root: Path | None, sink: Sink) -> tuple[SourceFile, Home]:
     """Return the main file with its imports, and the project's folder.
 
     Raises:
@@ -85,7 +94,7 @@ def load(path: Path, root: Path | None, sink: Sink) -> tuple[SourceFile, Path]:
         raise _unreadable(f"`{path}` is not a `.hawq` file", "specs end in `.hawq`")
     if not real.is_file():
         raise _unreadable(f"`{path}` is not a file", None)
-    return loader.parse(real, str(path), ()), home
+    return loader.parse(real, str(path), ()), Home(home, closed=root is not None)
 
 
 def _unreadable(message: str, help_: str | None) -> ToolError:
@@ -113,7 +122,7 @@ class _Loader:
         tree = prune(tree, self.sink)
         for diagnostic in diagnostics:
             self.sink.add(diagnostic)
-        if tree.partial or any(d.severity == "error" for d in diagnostics):
+        if tree.partial:
             self.sink.partial = True
         here = SourcePlace(real, shown, _folder(real, shown))
         imports = [
@@ -196,7 +205,9 @@ class _Loader:
         known = [f"std/{p.relative_to(self.std).as_posix()}" for p in self.std.rglob("*.hawq")]
         guess = nearest(path.value, known)
         help_ = f'did you mean "{guess}"?' if guess else None
-        return error("HQ222", f'no catalogue "{path.value}" is shipped', path.span, help=help_)
+        fix = Fix(span=path.span, replacement=f'"{guess}"', sure=False) if guess else None
+        message = f'no catalogue "{path.value}" is shipped'
+        return error("HQ222", message, path.span, help=help_, fix=fix)
 
 
 @dataclass(frozen=True, slots=True)
