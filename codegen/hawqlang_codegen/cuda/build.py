@@ -25,7 +25,7 @@ EMULATED = "emulated"
 PTX = "model.ptx"
 LOADER = "hawq_runtime.py"
 OLDEST_NVCC = (12, 0)
-CXX_FLAGS = ("-std=c++20", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-unknown-pragmas")
+CXX_FLAGS = ("-std=c++20", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-unknown-pragmas")
 NVCC_FLAGS = ("-std=c++20", "-O3", "-Xcompiler", "-fPIC,-fvisibility=hidden", "-Xptxas", "-v")
 TOOLKIT = Path("/usr/local/cuda/bin/nvcc")
 
@@ -47,14 +47,14 @@ def build(kernels: KernelSet, folder: Path, store: TensorStore) -> tuple[Diagnos
     return compile_device(folder)
 
 
-def emulate(folder: Path) -> None:
+def emulate(folder: Path, optimize: str = "-O2") -> None:
     """Compile the emulation.
 
     Raises:
         HawqError: no C++ compiler (HQ804), or it failed (HQ805).
     """
     output = f"{EMULATED}/{LIBRARY}"
-    _run([*cxx_compiler(), *CXX_FLAGS, "-x", "c++", MODEL, "-o", output, "-ldl"], folder)
+    _run([*cxx_compiler(), *CXX_FLAGS, optimize, "-x", "c++", MODEL, "-o", output, "-ldl"], folder)
 
 
 def compile_device(folder: Path) -> tuple[Diagnostic, ...]:
