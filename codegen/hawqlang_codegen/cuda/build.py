@@ -73,8 +73,13 @@ def compile_device(folder: Path) -> tuple[Diagnostic, ...]:
     numbers = [arch.number for arch in architectures_of((folder / CHOICES).read_text("utf-8"))]
     targets = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in numbers]
     targets.append(f"-gencode=arch=compute_{numbers[-1]},code=compute_{numbers[-1]}")
-    _run([nvcc, *NVCC_FLAGS, *targets, "-shared", "-cudart", "static", MODEL, "-o", LIBRARY], folder)
-    _run([nvcc, "-std=c++20", "-O3", "-ptx", f"-arch=compute_{numbers[-1]}", MODEL, "-o", PTX], folder)
+    _run(
+        [nvcc, *NVCC_FLAGS, *targets, "-shared", "-cudart", "static", MODEL, "-o", LIBRARY], folder
+    )
+    _run(
+        [nvcc, "-std=c++20", "-O3", "-ptx", f"-arch=compute_{numbers[-1]}", MODEL, "-o", PTX],
+        folder,
+    )
     return ()
 
 

@@ -32,7 +32,9 @@ def readers(program: IntegerProgram, weights: dict[str, IntArray]) -> Readers:
     products: set[str] = set()
     nibbles: set[str] = set()
     for op in program.ops:
-        if not isinstance(op, Conv2d | Linear) or not _on_tensor_cores(op, weights[op.name], program):
+        if not isinstance(op, Conv2d | Linear) or not _on_tensor_cores(
+            op, weights[op.name], program
+        ):
             continue
         products.add(op.name)
         own, signed = bits[op.x]
@@ -139,7 +141,9 @@ def _product(layer: _Layer) -> Launch:
         pixel_bytes=x.pixel_bytes,
         steps=steps,
         weight_row=packed.shape[1],
-        operands=("kS4S4" if x.signed else "kU4S4") if x.nibbles else ("kS8S8" if x.signed else "kU8S8"),
+        operands=("kS4S4" if x.signed else "kU4S4")
+        if x.nibbles
+        else ("kS8S8" if x.signed else "kU8S8"),
         form="kWidened" if widened else "kSame",
         words=x.pixel_bytes == WORD,
         variants=chosen,

@@ -38,7 +38,9 @@ def write(
     return plan
 
 
-def pictures(program: IntegerProgram, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def pictures(
+    program: IntegerProgram, count: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """Return random inputs, the second of extremes, the third of 255."""
     rng = np.random.default_rng(0)
     shape = program.tensor(program.input).shape

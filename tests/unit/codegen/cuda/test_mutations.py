@@ -115,7 +115,9 @@ def one_of_each(seed: int = 1) -> tuple[IntegerProgram, TensorStore]:
 
 
 @pytest.fixture
-def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[IntegerProgram, TensorStore, Path]:
+def sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[IntegerProgram, TensorStore, Path]:
     """The program's sources: one tile, whose sums are split where they are long."""
 
     def small(gemm: Gemm, arch: Arch) -> Choice:
