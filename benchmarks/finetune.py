@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import subprocess
@@ -98,9 +99,14 @@ def images(data: Path, out: Path) -> Path:
     path = out / "train.npz"
     if not path.is_file():
         parts = [np.load(data / "cifar10" / f"{part}.npz") for part in PARTS]
-        joined = {key: np.concatenate([p[key] for p in parts]) for key in ("images", "labels")}
-        np.savez(path, **joined)
+        pixels, labels = (np.concatenate([p[k] for p in parts]) for k in ("images", "labels"))
+        np.savez(path, images=pixels, labels=labels)
     return path
+
+
+def percent(share: float | None) -> float:
+    """Return a share in percent; not a number where it is not known."""
+    return math.nan if share is None else 100 * share
 
 
 def measure(name: str, epochs: int, data: Path, out: Path) -> dict[str, Any]:
@@ -130,7 +136,7 @@ def measure(name: str, epochs: int, data: Path, out: Path) -> dict[str, Any]:
     )
     spent = time.process_time() - begin
     result, training = made.realised.evaluation, made.realised.tuning.training
-    if result is None or result.accuracy is None:
+    if result is None:
         sys.exit("not evaluated")
     return {
         "row": name,
@@ -139,11 +145,11 @@ def measure(name: str, epochs: int, data: Path, out: Path) -> dict[str, Any]:
         "epochs": epochs,
         "best": 0 if training is None else training.best,
         "n": result.n,
-        "fp32": 100 * result.fp32_accuracy,
-        "top1": 100 * result.accuracy,
-        "difference": 100 * (result.accuracy - result.fp32_accuracy),
-        "stderr": 100 * result.drop_stderr,
-        "agreement": 100 * result.agreement,
+        "fp32": percent(result.fp32_accuracy),
+        "top1": percent(result.accuracy),
+        "difference": -percent(result.drop),
+        "stderr": percent(result.drop_stderr),
+        "agreement": percent(result.agreement),
         "weights_KiB": dict(made.plan.metrics)["size_bytes"] / 1024,
         "losses": [] if training is None else [round(e, 3) for e in training.errors],
         "tune_s": session.seconds.get("tune", 0.0),
@@ -155,7 +161,8 @@ def measure(name: str, epochs: int, data: Path, out: Path) -> dict[str, Any]:
 def known() -> dict[str, dict[str, Any]]:
     """Return the rows of the last results."""
     path = RESULTS / "finetune.json"
-    rows = json.loads(path.read_text("utf-8"))["rows"] if path.is_file() else []
+    text = path.read_text("utf-8") if path.is_file() else '{"rows": []}'
+    rows: list[dict[str, Any]] = json.loads(text)["rows"]
     return {row["row"]: row for row in rows}
 
 

@@ -12,17 +12,27 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from hawqlang.atomic import write_atomic
 from hawqlang.base import Frozen, TensorRef
 from hawqlang.references import references
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array: TypeAlias = npt.NDArray[Any]
+
 Noun = TypeVar("Noun", bound=Frozen)
+
+
+def __getattr__(name: str) -> Any:
+    """Return the type of arrays; numpy is imported where arrays are, `check` does without."""
+    if name == "Array":
+        import numpy.typing as npt
+
+        return npt.NDArray[Any]
+    raise AttributeError(name)
 
 
 def digest(*parts: object) -> str:
@@ -48,8 +58,15 @@ class TensorStore:
         self._folder = folder
         self._memory: dict[str, Array] = {}
 
+    @property
+    def folder(self) -> Path | None:
+        """Return where the arrays are kept; ``None`` in memory."""
+        return self._folder
+
     def put(self, array: Array) -> TensorRef:
         """Store an array (C order, little endian) and return its reference."""
+        import numpy as np
+
         array = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
         header = json.dumps([array.dtype.name, array.shape]).encode()
         body = array.tobytes()
@@ -77,6 +94,8 @@ class TensorStore:
         if hashlib.sha256(data).hexdigest() != ref.digest:
             path.unlink(missing_ok=True)
             raise KeyError(ref.digest)
+        import numpy as np
+
         start = data.index(b"\n") + 1
         return np.frombuffer(data, dtype=np.dtype(ref.dtype), offset=start).reshape(ref.shape)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-import platform
 import sys
 import threading
 from collections.abc import Generator
@@ -98,8 +97,8 @@ def _why_unfit(path: Path) -> str:
         return "is no shared library for 64-bit Linux, or is damaged"
     if int.from_bytes(header[18:20], "little") != X86_64:
         return "is a library for another processor than x86-64"
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return f"is a library for x86-64, and this is {platform.machine()}"
+    if os.uname().machine not in ("x86_64", "AMD64"):
+        return f"is a library for x86-64, and this is {os.uname().machine}"
     start, size, count = (int.from_bytes(header[a:b], "little") for a, b in SECTIONS)
     return "is truncated" if path.stat().st_size < start + size * count else ""
 

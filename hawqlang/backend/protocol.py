@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
@@ -13,6 +13,7 @@ from hawqlang.diagnostics import Diagnostic
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import KernelSet
 from hawqlang.ir.spec import Emit, Target
+from hawqlang.progress import Advance
 
 Array = npt.NDArray[Any]
 
@@ -70,4 +71,20 @@ class Backend(Protocol):
 
     def float_instructions(self, folder: Path) -> tuple[int, tuple[str, ...]]:
         """Return how many instructions were disassembled and every floating-point one found."""
+        ...
+
+
+@runtime_checkable
+class Tunes(Protocol):
+    """A back end that can choose among forms of its kernels by measuring them on this machine."""
+
+    def tuned(
+        self,
+        program: IntegerProgram,
+        target: Target,
+        store: TensorStore,
+        seconds: float,
+        advance: Advance,
+    ) -> KernelSet:
+        """Return what ``generate`` does, with the forms that were fastest; ``seconds`` bound what is measured."""
         ...

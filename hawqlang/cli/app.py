@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
         "Latency, whole and per step, beside the float network.",
     ),
     "targets": (_REFERENCE, "targets:targets", "List the device catalogue."),
+    "schema": (_REFERENCE, "schema:schema", "Print the JSON Schema of a spec, or of findings."),
     "explain": (_REFERENCE, "explain:explain", "Explain a diagnostic."),
 }
 """Panel, module and function, and one line of help of every command, in the order of the help page."""

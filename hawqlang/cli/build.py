@@ -11,6 +11,7 @@ from hawqlang import units
 from hawqlang.cli.common import (
     Format,
     FormatOption,
+    LockedOption,
     OutOption,
     SetOption,
     TrustOption,
@@ -21,7 +22,7 @@ from hawqlang.cli.common import (
     stdout,
 )
 from hawqlang.cli.evaluate import evaluation_lines
-from hawqlang.cli.locks import Held, LockedOption, Order, artifact_entry, hold, read_order
+from hawqlang.cli.locks import Held, Order, artifact_entry, hold, read_order
 from hawqlang.cli.plan_text import print_plan
 from hawqlang.cli.progress import Terminal
 from hawqlang.diagnostics import Diagnostic
@@ -45,6 +46,22 @@ def build(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Measure everything again; keep nothing.")
     ] = False,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune",
+            help="Measure forms of kernels on this machine and take the fastest; what is found is kept.",
+        ),
+    ] = False,
+    tune_seconds: Annotated[
+        float,
+        typer.Option(
+            "--tune-seconds",
+            metavar="S",
+            min=0.0,
+            help="With --tune: begin no further measurement after so long.",
+        ),
+    ] = 120.0,
     locked: LockedOption = False,
     format_: FormatOption = Format.text,
 ) -> None:
@@ -63,7 +80,8 @@ def build(
     results: list[dict[str, Any]] = []
     for one in order.builds:
         stderr.print(f"[bold]{one.name}[/bold]  {one.model.name} on {one.target.name}")
-        session = Session(Cache(None if no_cache else cache_dir()), Terminal(stderr))
+        cache = Cache(None if no_cache else cache_dir())
+        session = Session(cache, Terminal(stderr), tune_seconds if tune else None)
         warnings: list[Diagnostic] = []
         now = origin(order.spec, one)
         terms = _terms(order, held, one, now, measure=no_cache)

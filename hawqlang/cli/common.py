@@ -53,6 +53,20 @@ SetOption = Annotated[
 TrustOption = Annotated[
     bool, typer.Option("--trust", help="Allow the spec to run Python code (`python(…)`).")
 ]
+LockedOption = Annotated[
+    bool,
+    typer.Option("--locked", help="Fail where the result would differ from the lock."),
+]
+RootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        metavar="DIR",
+        help="The folder that nothing in a spec may lead out of, imports and data alike.",
+        exists=True,
+        file_okay=False,
+    ),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="Shape of the result.")]
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for artifacts.")]
 SpecArgument = Annotated[

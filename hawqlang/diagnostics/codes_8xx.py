@@ -10,9 +10,10 @@ ENTRIES: tuple[Entry, ...] = (
         code="HQ801",
         title="no C compiler",
         cause="TVM writes object files; joining them with the run time into one shared library takes a C compiler."
-        " None of cc, gcc and clang was found, or the one that the environment variable CC names is not there.",
+        " None of cc, gcc, clang and the Python package ziglang was found, or the one that the environment variable"
+        " CC names is not there.",
         example="CC=no-such-compiler hawqc build digits.hawq",
-        mended="apt-get install gcc && hawqc build digits.hawq",
+        mended="pip install ziglang && hawqc build digits.hawq      # or: apt-get install gcc libc6-dev",
     ),
     Entry(
         code="HQ802",
@@ -25,8 +26,9 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         code="HQ803",
         title="the artifact does not load",
-        cause="The library is missing or damaged, its weight file is missing, damaged or of another model, or the CPU"
-        " has none of the library's instruction sets (or not the one that HAWQ_ISA names).",
+        cause="The library is missing, truncated, for another processor or of another version of the compiler; its"
+        " weight file is missing, truncated, damaged or of another model; or the CPU has none of the library's"
+        " instruction sets (or not the one that HAWQ_ISA names). The message says which.",
         example="HAWQ_ISA=vnni hawqc verify build/digits      # on a CPU without AVX-512",
         mended="hawqc verify build/digits",
     ),
@@ -51,8 +53,8 @@ ENTRIES: tuple[Entry, ...] = (
         code="HQ806",
         title="the device's library is not built",
         cause="There is no nvcc (`$NVCC`, the PATH, /usr/local/cuda/bin), or it is older than 12.0. The artifact is"
-        " complete but for that: kernels, weights, CMakeLists.txt, and the emulation, in which every kernel was compared"
-        " with the interpreter. This is a warning.",
+        " complete but for that: kernels, weights, CMakeLists.txt, and the emulation, in which every kernel was"
+        " compared with the interpreter. This is a warning.",
         example="NVCC=no-such-compiler hawqc build net.hawq      # with `emit cuda`",
         mended="NVCC=/usr/local/cuda/bin/nvcc hawqc build net.hawq",
     ),

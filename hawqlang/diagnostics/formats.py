@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
@@ -27,10 +27,21 @@ def render(
     format_: Format = "text",
     *,
     color: bool = False,
+    fixed: Sequence[Diagnostic] | None = None,
 ) -> str:
-    """Return diagnostics in one of the formats of ``--format``, with a newline at the end."""
+    """Return diagnostics in one of the formats of ``--format``, with a newline at the end.
+
+    Args:
+        diagnostics: What was found.
+        sources: Text of every file that may be quoted, by the name that spans give it.
+        format_: The format.
+        color: Whether to use the colours of a terminal.
+        fixed: What was mended, for JSON; ``None`` where nothing was to be.
+    """
     if format_ == "text":
         return render_text(diagnostics, sources, color=color)
+    if format_ == "json":
+        return _json(tuple(diagnostics), fixed)
     return _FORMATS[format_](tuple(diagnostics))
 
 
@@ -72,11 +83,13 @@ def _place(span: Span | None) -> Json:
     return {key: getattr(span, key) for key in keys}
 
 
-def _json(diagnostics: tuple[Diagnostic, ...]) -> str:
-    whole = {
+def _json(diagnostics: tuple[Diagnostic, ...], fixed: Sequence[Diagnostic] | None) -> str:
+    whole: Json = {
         "format_version": FORMAT_VERSION,
         "diagnostics": [to_object(diagnostic) for diagnostic in diagnostics],
     }
+    if fixed is not None:
+        whole["fixed"] = [to_object(diagnostic) for diagnostic in fixed]
     return json.dumps(whole, indent=2) + "\n"
 
 
@@ -193,7 +206,6 @@ def _escaped(text: str) -> str:
 
 
 _FORMATS: Mapping[str, Callable[[tuple[Diagnostic, ...]], str]] = {
-    "json": _json,
     "sarif": _sarif,
     "github": _github,
 }

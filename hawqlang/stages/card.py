@@ -254,4 +254,17 @@ def _arithmetic(outcome: Outcome) -> list[tuple[str, str]]:
         )
         for kernels in outcome.kernels
     ]
+    facts += [
+        (f"Forms of kernels ({kernels.backend})", forms_words(kernels))
+        for kernels in outcome.kernels
+        if kernels.forms
+    ]
     return facts
+
+
+def forms_words(kernels: KernelSet) -> str:
+    """Return who chose the forms of a back end's kernels."""
+    measured = sum(form.measured for form in kernels.forms)
+    if not measured:
+        return "chosen by a model of the inner loop"
+    return f"{measured} of {len(kernels.forms)} layers measured on the machine that built, others modelled"

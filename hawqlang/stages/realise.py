@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hawqlang import __version__, runtime
+from hawqlang.backend.protocol import Backend, Tunes
 from hawqlang.backend.registry import BACKENDS
 from hawqlang.backend.render import render
 from hawqlang.base import TensorRef
@@ -38,7 +39,7 @@ from hawqlang.ir.printer import program_text
 from hawqlang.ir.printer_spec import print_spec
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.scales import ScaleTable
-from hawqlang.ir.spec import Build, ImageInput, Input, Spec
+from hawqlang.ir.spec import Build, Emit, ImageInput, Input, Spec
 from hawqlang.ir.tuning import Tuning
 from hawqlang.ir.verdict import Verdict
 from hawqlang.ops import Add, Affine, AvgPool2d, Conv2d, Linear, Op
@@ -52,7 +53,7 @@ from hawqlang.stages.card import Outcome, card_context, training_words
 from hawqlang.stages.data import Samples, open_samples
 from hawqlang.stages.evaluate import compare, float_top1, integer_top1
 from hawqlang.stages.feedback import Feedback
-from hawqlang.stages.finetune import Pupil, finetune
+from hawqlang.stages.finetune import Pupil, begins_afresh, finetune
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.simulate import Deployment
@@ -143,7 +144,9 @@ def _decided(build: Build, evaluation: Evaluation | None) -> tuple[ConstraintRes
 def _tuned(
     analysis: Analysis, network: Network, plan: BitPlan, session: Session, feedback: Feedback
 ) -> Tuning:
-    """Return the corrected biases of an allocation, from the cache where it was tried before."""
+    """Return the corrections of an allocation, perhaps from the cache; none where training would drop them."""
+    if begins_afresh(analysis.settings.values()):
+        return Tuning()
     deployment = Deployment(plan.allocation(), analysis.settings, analysis.build.residual)
     own, build = tuple(analysis.settings.items()), analysis.build
     best = build.seed if build.effort == "best" else None
@@ -254,13 +257,24 @@ def _generate(
         if emit.what not in BACKENDS:
             continue
         backend = BACKENDS[emit.what]()
-        with session.step("codegen", f"generate {emit.what} code"):
-            kernels = backend.generate(program, build.target, store, emit)
+        kernels = _kernels(backend, program, build, emit, session)
         with session.step("build", f"compile {emit.what} code"):
             unbuilt = backend.build(kernels, folder / emit.what, store)
         for warning in unbuilt:
             report(warning.replace(span=warning.span or emit.span))
         yield kernels
+
+
+def _kernels(
+    backend: Backend, program: IntegerProgram, build: Build, emit: Emit, session: Session
+) -> KernelSet:
+    """Return the kernels of a program, their forms measured where the session asks for it and the back end can."""
+    store = session.cache.tensors
+    if session.tune_seconds is not None and isinstance(backend, Tunes):
+        with session.step("tune kernels", f"measure forms of {backend.name} kernels") as advance:
+            return backend.tuned(program, build.target, store, session.tune_seconds, advance)
+    with session.step("codegen", f"generate {backend.name} code"):
+        return backend.generate(program, build.target, store, emit)
 
 
 def _known_evaluation(
@@ -423,6 +437,7 @@ def _manifest(
                 folder=kernels.backend,
                 arena_bytes=kernels.arena_bytes,
                 arena_lower_bound_bytes=kernels.arena_lower_bound_bytes,
+                forms=kernels.forms,
             )
             for kernels in found.kernels
         ),

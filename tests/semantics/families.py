@@ -73,6 +73,25 @@ def dense(seed: int) -> Case:
     return finish(b, xs[0], "dense")
 
 
+def tiles(seed: int) -> Case:
+    """Layers wide and deep enough for registers of 16 pixels by 64 bytes, with every remainder of both."""
+    width_ = int(np.random.default_rng(seed).integers(4, 36))
+    b, image = start(seed, (5, width_, 3))
+    x = image
+    for depth, channels, kernel in (
+        (16, 16, (3, 3)),
+        (80, 33, (3, 1)),
+        (20, 40, (2, 3)),
+        (128, 100, (1, 1)),
+    ):
+        x, y = maps(b, image, (depth, channels))
+        bits = int(b.rng.choice([4, 8]))
+        b.conv(x, channels, kernel, padding=pads(b, kernel), stride=pair(b, 1, 2), weight_bits=bits)
+        b.conv(x, channels, (1, 1), padding=(0, 0, 0, 0), weight_bits=12 - bits, addend=y)
+    b.conv(x, 32, (3, 3), bits=(8, 4, 32), weight_bits=4, wide=True)
+    return finish(b, x, "tiles")
+
+
 def grouped(seed: int) -> Case:
     """Grouped convolutions, depthwise included."""
     b, image = start(seed)
@@ -377,6 +396,7 @@ def extremes(seed: int) -> Case:
 
 FAMILIES: dict[str, Callable[[int], Case]] = {
     "dense": dense,
+    "tiles": tiles,
     "grouped": grouped,
     "depthwise": depthwise,
     "residual": residual,

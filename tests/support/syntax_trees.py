@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hawqlang.base import NOWHERE, Frozen, Span
 from hawqlang.ir import syntax
-from hawqlang.stages.parse.brackets import STATEMENT_WORDS
+from hawqlang.stages.parse.braces import STATEMENT_WORDS
 
 OPERATORS = frozenset({"and", "or", "not", "implies", "except", "where", "of", "same", "each"}) | {
     "true",

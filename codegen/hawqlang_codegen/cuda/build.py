@@ -148,6 +148,6 @@ def _run(command: list[str], folder: Path) -> None:
                 severity="error",
                 message=f"{Path(command[0]).name} failed with exit status {result.returncode}",
                 notes=(shlex.join(command), result.stderr.strip()[:4000]),
-                help="the compiler must accept C++20 and link shared libraries; nvcc must know every architecture asked for",
+                help="it must accept C++20 and link shared libraries; nvcc must know every architecture asked for",
             )
         )

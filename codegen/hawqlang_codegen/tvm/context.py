@@ -6,8 +6,9 @@ through pointers. Offsets and strides are in elements of the buffer they index.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from hawqlang_codegen.tvm.layout import LANES, SLACK, Layout
 from hawqlang_codegen.tvm.select import Tile
@@ -16,6 +17,13 @@ LEAST_ROWS = 8
 """Fewer rows of tiles than this divide too unevenly."""
 SHARED_WEIGHTS = 300 * 1024
 """Bytes of weights that every thread of a kernel may read whole."""
+TILE_ROWS = 16
+TILE_BYTES = 64
+"""Of one row of a tile."""
+LEAST_DEPTH = 4
+"""Tiles of fewer words gain nothing over vectors."""
+LEAST_COLUMNS = 4
+"""Nor do tiles of fewer pixels."""
 AddendKind = Literal["none", "stored", "int32", "scaled", "scaled64"]
 """A second addend: of at most 8 bits; a partial sum at the result's scale; a wider one, scaled by 32-bit operations on
 the high half of the product, or by 64-bit ones."""
@@ -66,6 +74,38 @@ class StoreForm:
     def size(self) -> int:
         """Return the int32 words of the parameter block."""
         return (2 if self.wide else 3) * self.channels + 16
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """A convolution on AMX's tile registers, and its working memory: shapes, sums, widened weights."""
+
+    tile: Tile
+    depth: int
+    """Words of four channels of one tile."""
+    widened: int
+    """Bytes of a block's weights of 4 bits once they are widened."""
+
+    sums_at: ClassVar[int] = 64
+    weights_at: ClassVar[int] = sums_at + 4 * TILE_ROWS * TILE_BYTES
+
+    @property
+    def shapes(self) -> tuple[int, ...]:
+        """Return the 16 words that configure the registers: palette, bytes per row, rows."""
+        pixels, vectors, words = self.tile.columns, self.tile.vectors, self.depth
+        sums = [(pixels, TILE_BYTES)] * (self.tile.rows * vectors)
+        inputs = [(pixels, words * 4)] * self.tile.rows
+        weights = [(words, TILE_BYTES)] * vectors
+        registers = sums + inputs + weights
+        head = bytes((1, *[0] * 15))
+        widths = b"".join(width.to_bytes(2, "little") for _, width in registers).ljust(32, b"\0")
+        heights = bytes(height for height, _ in registers).ljust(16, b"\0")
+        return struct.unpack("<16i", head + widths + heights)
+
+    @property
+    def scratch(self) -> int:
+        """Return the bytes of working memory."""
+        return self.weights_at + self.widened
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +180,20 @@ class Conv:
             return self.sums_at + 4 * self.height * self.width
         if self.kind == "conv16":
             return self.input_bytes if self.widened else 0
-        return 0 if self.nibbles or self.short else 2 * self.input_bytes
+        tiles = 0 if self.tiles is None else self.tiles.scratch
+        return tiles if self.nibbles or self.short else max(2 * self.input_bytes, tiles)
+
+    @property
+    def tiles(self) -> Tiles | None:
+        """Return how AMX computes it, ``None`` where tiles would be too small to gain anything."""
+        depth = max(d for d in range(1, TILE_ROWS + 1) if self.words % d == 0)
+        if self.kind != "conv" or depth < LEAST_DEPTH or self.width < LEAST_COLUMNS:
+            return None
+        vectors = 1 if self.windowed or self.vectors == 1 else 2
+        rows = min(2 if vectors == 2 else 3, self.height)
+        columns = -(-self.width // -(-self.width // TILE_ROWS))
+        widened = self.kernel[0] * self.taps * self.words * TILE_BYTES * vectors
+        return Tiles(Tile(rows, columns, vectors), depth, widened if self.nibbles else 0)
 
     @property
     def weight_bytes(self) -> int:

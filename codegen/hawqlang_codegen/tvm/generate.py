@@ -9,8 +9,9 @@ import numpy as np
 
 from hawqlang.backend.render import render
 from hawqlang.cache import TensorStore
-from hawqlang.ir.kernels import Blob, KernelSet, Source
+from hawqlang.ir.kernels import Blob, KernelForm, KernelSet, Source
 from hawqlang.resources import data_dir
+from hawqlang_codegen.tvm.context import Conv, Kernel
 from hawqlang_codegen.tvm.isa import ISAS, Isa
 from hawqlang_codegen.tvm.layout import round_up
 from hawqlang_codegen.tvm.plan import Plan, Step
@@ -41,7 +42,6 @@ RUNTIME = (
     *("example.c", "example.cpp", "CMakeLists.txt", "hawq.pc"),
 )
 """Files that are the same for every network: the run time, and what a program in C or C++ begins with."""
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +94,22 @@ class TableContext:
     batch: int
     stages: tuple[int, ...]
     """First steps of the stages, and one past the last step."""
-    isas: tuple[str, ...]
     kernels: tuple[tuple[str, int], ...]
+    """Names, and how many pointers each takes."""
+    sets: tuple[tuple[str, tuple[str, ...]], ...]
+    """Per instruction set the functions of the kernels, in their order."""
     places: tuple[PlaceText, ...]
     steps: tuple[StepText, ...]
 
 
-def generate(plan: Plan, store: TensorStore, *, threads: int = 1, batch: int = 1) -> KernelSet:
+def generate(
+    plan: Plan,
+    store: TensorStore,
+    *,
+    threads: int = 1,
+    batch: int = 1,
+    isas: tuple[Isa, ...] = ISAS,
+) -> KernelSet:
     """Return every text and binary file of a plan's library.
 
     Args:
@@ -108,6 +117,7 @@ def generate(plan: Plan, store: TensorStore, *, threads: int = 1, batch: int = 1
         store: Takes the weights.
         threads: How many threads an open library has unless its user says otherwise.
         batch: How many images a thread computes side by side.
+        isas: Instruction sets to generate for, best first.
     """
     sources = [
         Source(
@@ -115,9 +125,9 @@ def generate(plan: Plan, store: TensorStore, *, threads: int = 1, batch: int = 1
             text=kernels_text(plan, isa),
             template="tvm/module.py.j2",
         )
-        for isa in ISAS
+        for isa in instruction_sets(plan, isas)
     ]
-    table = render("tvm/model_table.h.j2", t=table_context(plan, threads, batch))
+    table = render("tvm/model_table.h.j2", t=table_context(plan, threads, batch, isas))
     sources.append(Source(path="model_table.h", text=table, template="tvm/model_table.h.j2"))
     for name in RUNTIME:
         text = (data_dir("templates") / "tvm" / "runtime" / name).read_text(encoding="utf-8")
@@ -129,14 +139,20 @@ def generate(plan: Plan, store: TensorStore, *, threads: int = 1, batch: int = 1
         blobs=(Blob(path=WEIGHTS, data=data),),
         arena_bytes=plan.arena.size,
         arena_lower_bound_bytes=plan.live_bytes,
+        forms=tuple(
+            KernelForm(step=c.step, form=str(c.choice), measured=c.measured) for c in plan.chosen
+        ),
     )
 
 
 def kernels_text(plan: Plan, isa: Isa) -> str:
     """Return the TVMScript module of one instruction set."""
     kernels = [
-        (f"{k.name}_{isa.name}", k.context, comment(", ".join(k.users))) for k in plan.kernels
+        (f"{k.name}_{isa.name}", k.context, comment(", ".join(k.users)))
+        for k in plan.kernels
+        if has_kernel(isa, k.context)
     ]
+    products = "amx" if isa.base else isa.products
     return render(
         "tvm/module.py.j2",
         program=comment(plan.program.name),
@@ -144,11 +160,23 @@ def kernels_text(plan: Plan, isa: Isa) -> str:
         isa=isa,
         kernels=kernels,
         halves=any(k.context.kind == "conv16" for k in plan.kernels),
-        templates={kind: name.format(products=isa.products) for kind, name in TEMPLATES.items()},
+        templates={kind: name.format(products=products) for kind, name in TEMPLATES.items()},
     )
 
 
-def table_context(plan: Plan, threads: int = 1, batch: int = 1) -> TableContext:
+def instruction_sets(plan: Plan, isas: tuple[Isa, ...] = ISAS) -> tuple[Isa, ...]:
+    """Return the sets among ``isas`` that have a kernel of their own, best first."""
+    return tuple(isa for isa in isas if any(has_kernel(isa, k.context) for k in plan.kernels))
+
+
+def has_kernel(isa: Isa, kernel: Kernel) -> bool:
+    """Return whether an instruction set has a kernel of its own, and does not use its base's."""
+    return not isa.base or (isinstance(kernel, Conv) and kernel.tiles is not None)
+
+
+def table_context(
+    plan: Plan, threads: int = 1, batch: int = 1, isas: tuple[Isa, ...] = ISAS
+) -> TableContext:
     """Return the values of the step table."""
     program = plan.program
     names = [program.input, *(t.name for t in program.tensors if t.name != program.input)]
@@ -170,8 +198,17 @@ def table_context(plan: Plan, threads: int = 1, batch: int = 1) -> TableContext:
         threads=threads,
         batch=min(batch, LARGEST_BATCH),
         stages=stages(plan) if batch > 1 else (0, len(plan.steps)),
-        isas=tuple(isa.name for isa in ISAS),
         kernels=tuple((kernel.name, arity[kernel.name]) for kernel in plan.kernels),
+        sets=tuple(
+            (
+                isa.name,
+                tuple(
+                    f"{k.name}_{isa.name if has_kernel(isa, k.context) else isa.base}"
+                    for k in plan.kernels
+                ),
+            )
+            for isa in instruction_sets(plan, isas)
+        ),
         places=tuple(_place(plan, name, ready.get(name, -1)) for name in names),
         steps=tuple(_step(plan, step, number) for step in plan.steps),
     )

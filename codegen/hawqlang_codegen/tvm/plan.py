@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -27,10 +29,15 @@ from hawqlang_codegen.tvm.blob import Blob, BlobBuilder
 from hawqlang_codegen.tvm.context import Conv, Kernel
 from hawqlang_codegen.tvm.layout import Layouts
 from hawqlang_codegen.tvm.memory import plan_memory
+from hawqlang_codegen.tvm.select import Choice, Work
 from hawqlang_codegen.tvm.sharing import in_order
-from hawqlang_codegen.tvm.site import Call, Pointer, Site
+from hawqlang_codegen.tvm.site import Call, Chosen, Pointer, Site
 
 INDEX_LIMIT = 1 << 31
+MODELLED: Mapping[Work, Choice] = {}
+"""Nothing was measured."""
+DIGITS = 8
+"""Of the digest that tells kernels of one kind apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +83,26 @@ class Plan:
     blob: Blob
     kernels: tuple[NamedKernel, ...]
     steps: tuple[Step, ...]
+    chosen: tuple[Chosen, ...]
+    """The forms of kernels that there is a choice of."""
 
 
-def plan_program(program: IntegerProgram, store: TensorStore) -> Plan:
-    """Return the plan of ``program``; the same program gives the same plan."""
+def plan_program(
+    program: IntegerProgram, store: TensorStore, measured: Mapping[Work, Choice] = MODELLED
+) -> Plan:
+    """Return the plan of ``program``; the same program and choices give the same plan.
+
+    Args:
+        program: What to run.
+        store: Holds its constants.
+        measured: Forms of kernels that measurements chose; the model chooses the others.
+    """
     memory = plan_memory(program)
     layouts = memory.layouts
     check_sizes(program, layouts)
     blob = BlobBuilder()
     tensors = {tensor.name: tensor for tensor in program.tensors}
-    site = Site(tensors=tensors, layouts=layouts, blob=blob, constant=store.get)
+    site = Site(tensors=tensors, layouts=layouts, blob=blob, constant=store.get, measured=measured)
     calls = [_translate(in_order(op, layouts), site) for op in program.ops]
     kernels = _name_kernels(program, calls)
     names = {kernel.context: kernel.name for kernel in kernels}
@@ -108,6 +125,7 @@ def plan_program(program: IntegerProgram, store: TensorStore) -> Plan:
         blob=blob.finish(),
         kernels=kernels,
         steps=steps,
+        chosen=tuple(site.chosen),
     )
 
 
@@ -153,11 +171,16 @@ def _translate(op: IntegerOp, site: Site) -> list[Call]:
 
 
 def _name_kernels(program: IntegerProgram, calls: list[list[Call]]) -> tuple[NamedKernel, ...]:
+    """Return the distinct kernels in order of use, each named by what it computes, whatever network it is in."""
     users: dict[Kernel, list[str]] = {}
     for op, group in zip(program.ops, calls, strict=True):
         for call in group:
             users.setdefault(call.kernel, []).append(op.name)
+    codes = {kernel: hashlib.sha256(repr(kernel).encode()).hexdigest() for kernel in users}
+    digits = next(
+        n for n in range(DIGITS, 65) if len({c[:n] for c in codes.values()}) == len(codes)
+    )
     return tuple(
-        NamedKernel(f"{kernel.kind}_{i}", kernel, tuple(dict.fromkeys(names)))
-        for i, (kernel, names) in enumerate(users.items())
+        NamedKernel(f"{kernel.kind}_{codes[kernel][:digits]}", kernel, tuple(dict.fromkeys(names)))
+        for kernel, names in users.items()
     )

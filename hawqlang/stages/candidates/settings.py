@@ -50,9 +50,9 @@ def settings(build: Build, table: LayerTable) -> tuple[LayerSettings, ...]:
         raise HawqError(*lost)
     overrides: dict[str, dict[str, _Set]] = {layer.name: {} for layer in table.layers}
     for rule in build.layer_rules:
-        written = _written(rule)
+        own = {key: _Set(getattr(rule, key), rule.span) for key in written(rule)}
         for name in select(rule.selector, table):
-            overrides[name] |= written
+            overrides[name] |= own
     effective = tuple(_effective(build, name, over) for name, over in overrides.items())
     bare = [one.layer for one in effective if not one.precision]
     if bare:
@@ -63,6 +63,11 @@ def settings(build: Build, table: LayerTable) -> tuple[LayerSettings, ...]:
     return effective
 
 
+def written(rule: LayerRule) -> tuple[str, ...]:
+    """Return the keys that a ``layer`` block sets."""
+    return tuple(key for key in KEYS if getattr(rule, key) is not None)
+
+
 def _has_levels(own: LayerSettings) -> bool:
     """Return whether a layer may come to choose its weights from given levels."""
     levels = () if own.finetune is None else own.finetune.levels
@@ -71,11 +76,6 @@ def _has_levels(own: LayerSettings) -> bool:
 
 def _plain(own: LayerSettings) -> bool:
     return own.weights.scheme == "symmetric" and isinstance(own.weights.granularity, str)
-
-
-def _written(rule: LayerRule) -> dict[str, _Set]:
-    values = {key: getattr(rule, key) for key in KEYS}
-    return {key: _Set(value, rule.span) for key, value in values.items() if value is not None}
 
 
 def _effective(build: Build, name: str, over: dict[str, _Set]) -> LayerSettings:

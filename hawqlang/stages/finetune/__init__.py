@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +11,7 @@ from hawqlang.arith.width import LIMITS, largest_magnitude, level_bits, weight_r
 from hawqlang.base import Span
 from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import Finetune, Input
 from hawqlang.ir.tuning import FineTuning, LayerBias, Tuning
@@ -34,7 +35,7 @@ from hawqlang.stages.tune import Memory
 from hawqlang.stages.tuned_weights import kept_weight
 from hawqlang.stages.zero_shot import SyntheticSamples
 
-__all__ = ["Pupil", "finetune", "network_of"]
+__all__ = ["Pupil", "begins_afresh", "finetune", "network_of"]
 
 RATE = 1e-4
 """Learning rate of weights where the spec gives none."""
@@ -117,17 +118,29 @@ def finetune(
     return _learned(before, network, memory.store).replace(training=outcome)
 
 
-def _start(pupil: Pupil, how: Finetune) -> Deployment:
+def begins_afresh(layers: Collection[LayerSettings]) -> bool:
+    """Return whether training begins at the float network in every layer, so that nothing need be fitted before."""
+    return all(own.finetune is not None and own.finetune.levels for own in layers)
+
+
+def _start(pupil: Pupil, how: Finetune, chosen: Collection[str]) -> Deployment:
     """Return what training begins with: what was fitted before, or the float network where levels emerge from it."""
     if not how.levels:
         return pupil.deployment
-    return replace(pupil.deployment, weights={}, biases={})
+    fitted = pupil.deployment
+    return replace(
+        fitted,
+        weights={name: w for name, w in fitted.weights.items() if name not in chosen},
+        biases={name: b for name, b in fitted.biases.items() if name not in chosen},
+    )
 
 
 def network_of(pupil: Pupil, how: Finetune) -> Trainable:
     """Return the network in training, as it begins, on the CPU."""
     chosen = _trained_layers(pupil)
-    return Trainable(pupil.model, pupil.table, _start(pupil, how), chosen, _begin(pupil, how))
+    return Trainable(
+        pupil.model, pupil.table, _start(pupil, how, chosen), chosen, _begin(pupil, how)
+    )
 
 
 def _trained_layers(pupil: Pupil) -> dict[str, Finetune]:

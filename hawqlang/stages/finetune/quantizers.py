@@ -54,6 +54,10 @@ class WeightQuantizer(Protocol):
         """Return the integers and scales that are deployed."""
         ...
 
+    def resize(self, by: torch.Tensor) -> None:
+        """Multiply the weights of each channel ``(OC,)`` without another integer."""
+        ...
+
     def advance(self, share: float) -> None:
         """Prepare for the next step of a training of which ``share``, from 0 to 1, is done."""
         ...
@@ -125,6 +129,13 @@ class LearnedStep(Movable):
             whole += spread(given.zero, whole.shape, given.group)
         q = whole.astype(np.int8) if self._limit < 128 else whole.astype(np.int16)
         return QuantizedWeight(q, scale, given.zero, given.multiple, given.group)
+
+    def resize(self, by: torch.Tensor) -> None:
+        """Multiply the weights of each channel ``(OC,)`` without another integer; by the mean for a shared step."""
+        with torch.no_grad():
+            log = by.log().mean().expand(self._channels) if self._shared else by.log()
+            self._log_step.add_(log[: len(self._log_step)])
+            self._master.mul_(log.exp().reshape(self._rows))
 
     def _unit(self) -> torch.Tensor:
         """Return what one step of each weight is worth."""

@@ -14,7 +14,8 @@ import torch
 
 from hawqlang.ir.graph import Add, Clamp
 from hawqlang.ir.ranges import RangeTable, TensorRange
-from hawqlang.stages.finetune.levels import Levels, NearestLevel
+from hawqlang.stages.finetune.bounded import BoundedStep
+from hawqlang.stages.finetune.levels import NearestLevel
 from hawqlang.stages.finetune.quantizers import WeightQuantizer, moved
 from hawqlang.stages.finetune.straight import stored, straight_through
 from hawqlang.stages.float_model import FloatModel
@@ -127,14 +128,15 @@ class Trainable(Simulation):
 
     def unsettled(self) -> list[str]:
         """Return the outputs of layers whose weights change at once when training begins."""
-        return [
-            node.output
-            for node in layer_nodes(self.graph)
-            if isinstance(self.quantizers.get(node.name), NearestLevel)
-        ]
+        found: list[str] = []
+        for node in layer_nodes(self.graph):
+            own = self.quantizers.get(node.name)
+            if isinstance(own, NearestLevel) or (isinstance(own, BoundedStep) and own.shortened):
+                found.append(node.output)
+        return found
 
     def settle(self, x: torch.Tensor, wanted: Mapping[str, torch.Tensor]) -> None:
-        """Give the layers of few levels outputs with the mean and spread, by channel, of the float network's.
+        """Give layers outputs with the mean and spread, by channel, of the float network's.
 
         Layer by layer in one pass, each on what those before it give by then: batch norm, estimated anew and folded.
 
@@ -152,7 +154,7 @@ class Trainable(Simulation):
         found = super().accumulate(layer, lookup)
         name = self._producers[layer].name
         own = self.quantizers.get(name)
-        if layer not in self._wanted or not isinstance(own, Levels):
+        if layer not in self._wanted or own is None:
             return found
         spread, mean = _moments(found)
         wanted_spread, wanted_mean = _moments(self._wanted[layer])

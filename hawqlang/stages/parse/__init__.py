@@ -45,8 +45,8 @@ def parse_file(path: Path, shown_as: str | None = None) -> Parsed:
 def parse_text(text: str, file: str) -> Parsed:
     """Return the tree of a text and all that is wrong with it, in the order of the text.
 
-    The tree holds every statement without an error, and is ``partial`` where there was one. No
-    text makes this function raise.
+    The tree holds every statement that could be read, as it is or as it was most likely meant, and
+    is ``partial`` where there were others. No text makes this function raise.
 
     Args:
         text: What the file holds; a byte order mark at its start is skipped.
@@ -78,7 +78,7 @@ def parse_text(text: str, file: str) -> Parsed:
         version=version,
         items=items,
         ignores=ignores,
-        partial=findings.any_error,
+        partial=findings.damaged,
     )
     return tree, findings.sorted()
 

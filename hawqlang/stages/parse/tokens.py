@@ -77,6 +77,8 @@ class Findings:
     diagnostics: list[Diagnostic] = field(default_factory=list[Diagnostic])
     cut: bool = False
     """Whether errors were left out because there were ``MAX_ERRORS`` already."""
+    damaged: bool = False
+    """Whether there was an error that no repair undid."""
     _reported: list[int] = field(default_factory=list[int])
     """Offsets of the errors in ``diagnostics``, sorted."""
     _warnings: int = 0
@@ -87,11 +89,6 @@ class Findings:
         """Return whether there are ``MAX_ERRORS``; then another error is at hand, and left out."""
         self.cut = self.cut or len(self._reported) >= MAX_ERRORS
         return self.cut
-
-    @property
-    def any_error(self) -> bool:
-        """Whether there was an error."""
-        return bool(self._reported)
 
     def span(self, token: Token) -> Span:
         """Return where a token stands."""
@@ -107,6 +104,7 @@ class Findings:
         """Record an error at a token."""
         if not extra.get("repaired", False):
             insort(self._harmful, at.start)
+            self.damaged = True
         if self.enough():
             return
         insort(self._reported, at.start)
@@ -148,6 +146,7 @@ class Findings:
 
     def harm(self, start: int) -> None:
         """Have the statement at an offset left out of the tree."""
+        self.damaged = True
         insort(self._harmful, start)
 
     def take_harmful(self, start: int, end: int) -> bool:

@@ -113,7 +113,7 @@ class _Loader:
         tree = prune(tree, self.sink)
         for diagnostic in diagnostics:
             self.sink.add(diagnostic)
-        if tree.partial or any(d.severity == "error" for d in diagnostics):
+        if tree.partial:
             self.sink.partial = True
         here = SourcePlace(real, shown, _folder(real, shown))
         imports = [

@@ -40,6 +40,10 @@ int main(int count, char **arguments)
         fprintf(stderr, "usage: %s IMAGE [THREADS]\n", arguments[0]);
         return 2;
     }
+    if (hawq_abi() != HAWQ_ABI) {
+        fprintf(stderr, "the library is of another version than the header\n");
+        return 1;
+    }
     hawq_options options = {.size = sizeof options, .threads = count > 2 ? atoi(arguments[2]) : 0};
     hawq_model *model;
     if (hawq_model_open(&options, &model) != HAWQ_OK) return failed("open");

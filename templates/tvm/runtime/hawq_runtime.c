@@ -134,25 +134,24 @@ static void trace_step(const hawq_memory *at, int step, int32_t *const *tensors)
     hawq_meet(at);
 }
 
-static void run_step(const hawq_model *m, const hawq_memory *at, int step)
+static void run_step(const hawq_model *m, const hawq_job *job, const hawq_memory *at, int step)
 {
-    const hawq_job *job = &m->job;
     uint64_t start = job->times && at->part == 0 ? nanoseconds_now() : 0;
     hawq_step_table[step].run(m->kernels, at);
     if (start) job->times[step] = nanoseconds_now() - start;
     if (job->tensors) trace_step(at, step, job->tensors);
 }
 
-static void load_image(const hawq_model *m, const hawq_memory *at, size_t image)
+static void load_image(const hawq_job *job, const hawq_memory *at, size_t image)
 {
-    place_write(at, &hawq_places[0], m->job.images + image * HAWQ_INPUT_BYTES);
+    place_write(at, &hawq_places[0], job->images + image * HAWQ_INPUT_BYTES);
     hawq_meet(at);
-    if (m->job.tensors) trace_step(at, -1, m->job.tensors);
+    if (job->tensors) trace_step(at, -1, job->tensors);
 }
 
-static void read_logits(const hawq_model *m, const hawq_memory *at, size_t image)
+static void read_logits(const hawq_job *job, const hawq_memory *at, size_t image)
 {
-    place_read(at, &hawq_places[HAWQ_OUTPUT], m->job.logits + image * HAWQ_LOGITS * sizeof(int32_t));
+    place_read(at, &hawq_places[HAWQ_OUTPUT], job->logits + image * HAWQ_LOGITS * sizeof(int32_t));
 }
 
 static hawq_memory memory_of(const hawq_model *m, int thread, size_t slot, int part, int parts)
@@ -162,40 +161,42 @@ static hawq_memory memory_of(const hawq_model *m, int thread, size_t slot, int p
 }
 
 /* Images that one thread computes alone, up to HAWQ_BATCH: stage by stage, so that a stage's weights are read once. */
-static void run_alone(const hawq_model *m, int thread, size_t first, size_t count)
+static void run_alone(const hawq_model *m, const hawq_job *job, int thread, size_t first, size_t count)
 {
     hawq_memory at[HAWQ_BATCH];
     for (size_t i = 0; i < count; i++) {
         at[i] = memory_of(m, thread, (size_t)thread * HAWQ_BATCH + i, 0, 1);
-        load_image(m, &at[i], first + i);
+        load_image(job, &at[i], first + i);
     }
     for (size_t stage = 0; stage < HAWQ_STAGES; stage++)
         for (size_t i = 0; i < count; i++)
-            for (int step = hawq_stages[stage]; step < hawq_stages[stage + 1]; step++) run_step(m, &at[i], step);
-    for (size_t i = 0; i < count; i++) read_logits(m, &at[i], first + i);
+            for (int step = hawq_stages[stage]; step < hawq_stages[stage + 1]; step++) run_step(m, job, &at[i], step);
+    for (size_t i = 0; i < count; i++) read_logits(job, &at[i], first + i);
 }
 
 /* One image that all threads compute together; the last barrier is that of the last step. */
-static void run_together(const hawq_model *m, int part, size_t image)
+static void run_together(const hawq_model *m, const hawq_job *job, int part, size_t image)
 {
     hawq_memory at = memory_of(m, part, 0, part, m->team->parts);
-    load_image(m, &at, image);
-    for (int step = 0; step < HAWQ_STEPS; step++) run_step(m, &at, step);
-    if (part == 0) read_logits(m, &at, image);
+    load_image(job, &at, image);
+    for (int step = 0; step < HAWQ_STEPS; step++) run_step(m, job, &at, step);
+    if (part == 0) read_logits(job, &at, image);
 }
 
-/* One thread's share of a job: as many whole images as there are for every thread, then the rest together. */
+/* One thread's share of a job: as many whole images as there are for every thread, then the rest together. The job is
+ * copied: past the last barrier the caller may write the next one. */
 static void work(void *context, int part)
 {
     const hawq_model *m = context;
+    const hawq_job job = m->job;
     int parts = m->team->parts;
-    size_t count = m->job.count, each = count / (size_t)parts, done = each * (size_t)parts;
+    size_t count = job.count, each = count / (size_t)parts, done = each * (size_t)parts;
     thread_start(m->isa);
     for (size_t i = 0; i < each; i += HAWQ_BATCH)
-        run_alone(m, part, each * (size_t)part + i, each - i < HAWQ_BATCH ? each - i : HAWQ_BATCH);
+        run_alone(m, &job, part, each * (size_t)part + i, each - i < HAWQ_BATCH ? each - i : HAWQ_BATCH);
     if (each && parts > 1) team_meet(m->team);
     for (size_t i = done; i < count; i++) {
-        run_together(m, part, i);
+        run_together(m, &job, part, i);
         if (i + 1 < count) team_meet(m->team);
     }
     thread_stop(m->isa);

@@ -100,6 +100,7 @@ class Model {
 public:
     explicit Model(int threads = 0, const char *weights = nullptr, const char *isa = nullptr)
     {
+        if (hawq_abi() != HAWQ_ABI) throw Error(HAWQ_EARG, "the library is of another version than the header");
         const hawq_options options = {sizeof options, threads, isa, weights};
         check(hawq_model_open(&options, &model_));
     }

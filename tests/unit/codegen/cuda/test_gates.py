@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from hawqlang_codegen.cuda import gates
+from hawqlang_codegen.cuda.build import find_nvcc
 
 LISTING = """
 code for sm_80
@@ -71,10 +71,12 @@ def test_floating_point_in_ptx_is_found_and_moves_are_not() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
+@pytest.mark.skipif(find_nvcc() is None, reason="needs nvcc")
 def test_a_kernel_that_divides_with_floats_is_found(tmp_path: Path) -> None:
     source = tmp_path / "planted.cu"
     source.write_text('extern "C" __global__ void planted(float* x) { x[0] = x[1] * 2.0f; }\n')
-    subprocess.run(["nvcc", "-ptx", "-arch=compute_80", "planted.cu"], cwd=tmp_path, check=True)
+    subprocess.run(
+        [find_nvcc() or "", "-ptx", "-arch=compute_80", "planted.cu"], cwd=tmp_path, check=True
+    )
     found = gates.check_ptx((tmp_path / "planted.ptx").read_text())
     assert any("f32" in problem for problem in found.problems)

@@ -20,7 +20,6 @@ from hawqlang_codegen.tvm.packing import (
     rescale,
 )
 from hawqlang_codegen.tvm.plan import plan_program
-from hawqlang_codegen.tvm.select import REGISTERS, choose_tile
 from hawqlang_codegen.tvm.sharing import choose_layouts
 from tests.semantics.programs import Builder
 
@@ -66,17 +65,6 @@ def test_a_tensor_beyond_32_bit_indices_is_refused() -> None:
     x = b.affine(b.image(30000, 30000, 3))
     with pytest.raises(HawqError, match="HQ701"):
         plan_program(b.program(x), b.store)
-
-
-@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 600), st.booleans())
-def test_a_tile_fits_the_registers_and_the_map(
-    height: int, width: int, channels: int, half: bool
-) -> None:
-    tile = choose_tile(height, width, channels, 9, nibbles=half)
-    used = tile.pixels * tile.vectors + tile.vectors * (2 if half else 1) + 1
-    assert used <= REGISTERS
-    assert tile.rows <= height
-    assert tile.columns <= width
 
 
 @given(st.integers(-(2**31) + 1, 2**31 - 1), st.integers(0, 2**31 - 1), st.integers(1, 62))

@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hawqlang.backend.registry import BACKENDS
 from hawqlang.backend.render import render
 from hawqlang.interpret import interpret
 from hawqlang.runtime import BUSY, Model, RuntimeFailure, supported
 from hawqlang_codegen.tvm.build import c_compiler, link
-from hawqlang_codegen.tvm.generate import table_context
+from hawqlang_codegen.tvm.generate import LARGEST_BATCH, table_context
 from hawqlang_codegen.tvm.plan import plan_program
 from hawqlang_codegen.tvm.stages import stages, weight_bytes
 from tests.semantics.programs import Builder
+from tests.support.allocation import target
 from tests.unit.codegen.tvm.conftest import Built
 
 THREADS = (1, 2, 3, 7, 40)
@@ -116,6 +118,18 @@ def test_idle_threads_sleep(built: Built) -> None:
         assert time.process_time() - before < 0.2
 
 
+def run_script(built: Built, folder: Path, script: str) -> str:
+    """What a process beside the library says on its error stream; it must succeed."""
+    for name in ("model.so", "weights.bin", "hawq_runtime.py"):
+        shutil.copy(built.folder / name, folder)
+    np.save(folder / "images.npy", built.images)
+    np.save(folder / "logits.npy", built.logits)
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stderr
+
+
 FORKED = """
 import os, sys, threading
 import numpy as np
@@ -155,13 +169,44 @@ assert all(results), results
 def test_a_forked_child_has_threads_of_its_own_even_when_its_parent_was_running(
     built: Built, tmp_path: Path
 ) -> None:
-    for name in ("model.so", "weights.bin", "hawq_runtime.py"):
-        shutil.copy(built.folder / name, tmp_path)
-    np.save(tmp_path / "images.npy", built.images)
-    np.save(tmp_path / "logits.npy", built.logits)
-    command = [sys.executable, "-W", "ignore", "-c", FORKED]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+    run_script(built, tmp_path, FORKED)
+
+
+STARVED = """
+import resource
+import numpy as np
+from hawq_runtime import Model, RuntimeFailure
+
+images, logits = np.load("images.npy"), np.load("logits.npy")
+model = Model(".", threads=200)
+used = int(open("/proc/self/statm").read().split()[0]) * 4096
+limit = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (used + (8 << 20), limit[1]))
+for _ in range(2):
+    try:
+        model.run(images)
+    except RuntimeFailure as error:
+        assert error.code == -6 and "200 threads cannot be started" in str(error), error
+    else:
+        raise SystemExit("200 threads started in 8 MiB")
+resource.setrlimit(resource.RLIMIT_AS, limit)
+assert np.array_equal(model.run(images), logits)
+"""
+
+
+def test_threads_that_do_not_start_are_an_error_and_the_model_stays_usable(
+    built: Built, tmp_path: Path
+) -> None:
+    run_script(built, tmp_path, STARVED)
+
+
+def test_a_model_left_open_does_not_trouble_the_interpreters_end(
+    built: Built, tmp_path: Path
+) -> None:
+    script = (
+        "from hawq_runtime import Model\nmodel = Model('.', threads=3)\nmodel.run(bytes(360))\n"
+    )
+    assert run_script(built, tmp_path, script) == ""
 
 
 def test_contexts_with_threads_run_beside_each_other_and_one_context_once_at_a_time(
@@ -183,6 +228,14 @@ def test_contexts_with_threads_run_beside_each_other_and_one_context_once_at_a_t
         with ThreadPoolExecutor(4) as pool:
             assert all([*pool.map(own, range(8)), *pool.map(together, range(20))])
         np.testing.assert_array_equal(shared.run(built.images), built.logits)
+
+
+def test_the_back_end_generates_for_the_target(built: Built) -> None:
+    asked = target(batch=500).replace(threads=4)
+    kernels = BACKENDS["tvm"]().generate(built.program, asked, built.store)
+    (table,) = (source.text for source in kernels.sources if source.path == "model_table.h")
+    assert "#define HAWQ_THREADS 4 " in table
+    assert f"#define HAWQ_BATCH {LARGEST_BATCH}u " in table
 
 
 def test_a_step_with_more_weights_than_tensors_opens_a_stage() -> None:

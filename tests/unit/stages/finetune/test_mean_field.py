@@ -14,6 +14,7 @@ from hawqlang.base import Precision
 from hawqlang.diagnostics import HawqError
 from hawqlang.interpret import logits as integer_logits
 from hawqlang.ops import Conv2d
+from hawqlang.stages.finetune import begins_afresh, network_of
 from hawqlang.stages.finetune.levels import NearestLevel
 from hawqlang.stages.finetune.mean_field import MeanField
 from hawqlang.stages.float_model import preprocess
@@ -159,3 +160,22 @@ def test_levels_that_do_not_belong_to_the_bits_are_refused(
     with pytest.raises(HawqError, match="HQ453") as error:
         train(who, samples)
     assert said in error.value.diagnostics[0].message
+
+
+def test_layers_beside_levels_that_do_not_learn_are_trained_as_they_are_deployed() -> None:
+    model, _ = network()
+    samples = drawn(model, 64)
+    asked = method("mean_field", epochs=1, levels=(-1, 1), lr=RATE)
+    who = pupil(model, samples, asked, Precision(wbits=1, abits=8))
+    settings = dict(who.deployment.settings)
+    settings["fc"] = settings["fc"].replace(finetune=None)
+    fitted = quantize_weight(model.parameters["fc.weight"].numpy() * 1.5, 8)
+    deployment = replace(
+        who.deployment, settings=settings, weights={"fc": fitted}, biases={"c2": np.ones(6)}
+    )
+    learner = network_of(replace(who, deployment=deployment), asked)
+    assert learner.weights["fc"] is fitted
+    own = model.parameters["c2.bias"].numpy()
+    np.testing.assert_allclose(learner.biases["c2"].detach().numpy(), own, atol=0.05)
+    assert begins_afresh(who.deployment.settings.values())
+    assert not begins_afresh(settings.values())
