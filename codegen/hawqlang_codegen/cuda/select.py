@@ -100,7 +100,8 @@ def _cycles(gemm: Gemm, arch: Arch, tile: Tile, parts: int) -> int:
     )
     speed = arch.products * (2 if gemm.nibbles and arch.nibble_products else 1)
     products = tile.rows * tile.columns * STEP_BYTES * (2 if gemm.nibbles else 1)
-    step = max(products // speed, (tile.rows + tile.columns) * STEP_BYTES // L2_BYTES)
+    fetched = min(tile.rows, gemm.rows) + min(tile.columns, gemm.columns)
+    step = max(products // speed, fetched * STEP_BYTES // L2_BYTES)
     steps = -(-gemm.steps // parts)
     busy = -(-blocks // arch.multiprocessors) * steps * step
     waves = -(-blocks // (arch.multiprocessors * resident))
