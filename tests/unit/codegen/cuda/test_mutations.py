@@ -48,7 +48,7 @@ BUGS = {
         "conv_igemm.cuh",
         "shared + ahead * kStage, n0, next",
         "shared + stage * kStage, n0, next",
-        "race",
+        "waited for",
     ),
     "no barrier around staged results": Bug(
         "conv_igemm.cuh",
