@@ -58,6 +58,11 @@ class TensorStore:
         self._folder = folder
         self._memory: dict[str, Array] = {}
 
+    @property
+    def folder(self) -> Path | None:
+        """Return where the arrays are kept; ``None`` in memory."""
+        return self._folder
+
     def put(self, array: Array) -> TensorRef:
         """Store an array (C order, little endian) and return its reference."""
         import numpy as np

@@ -24,9 +24,15 @@ class LayerWeight(Frozen):
 
     layer: str
     q: TensorRef
-    """int8, as the graph's weight is laid out."""
+    """int8, beyond 8 bits int16, as the graph's weight is laid out."""
     scale: TensorRef
     """float64 ``(OC,)``."""
+    zero: TensorRef | None = None
+    """int64 ``(OC, groups)``: zero points of an affine weight."""
+    multiple: TensorRef | None = None
+    """int64 ``(OC, groups)``: the scale of each group in units of its channel's."""
+    group: int = 0
+    """Input channels per group; 0 without groups."""
 
 
 class FittedLayer(Frozen):
@@ -105,6 +111,8 @@ class Tuning(Frozen):
     """Samples that the corrections were fitted on."""
     held_out: int = 0
     """Samples that both errors were measured on."""
+    pooled: bool = False
+    """Whether the network is deployed with a last fit on the held-out samples as well; errors are of the one before."""
     layers: tuple[FittedLayer, ...] = ()
     """What became of each layer in the attempt that was kept; empty where biases alone were corrected."""
     trials: tuple[Trial, ...] = ()

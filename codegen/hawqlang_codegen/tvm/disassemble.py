@@ -2,6 +2,8 @@
 
 Moves, logic, shuffles, blends and broadcasts with a float mnemonic (``vmovaps``, ``vxorps``, ``vunpcklps``) do not
 compute with floats; arithmetic, comparisons and conversions do, and so does all of x87.
+
+The innermost loops of products are also looked at for vectors that registers had no room for.
 """
 
 from __future__ import annotations
@@ -26,9 +28,29 @@ FLOAT = re.compile(
 X87 = re.compile(r"^f(?!ence|xsave|xrstor)\w+$")
 EXECUTABLE = 0x4
 UNREADABLE = ".byte"
+PRODUCTS = ("vpdp", "vpmadd", "tdp")
+STACKED = re.compile(r"^[a-z ]*\[rsp[^,]*, [xyz]mm\d+")
+"""A vector register that is written to the stack."""
 LONGEST = 15
 """Bytes of the longest instruction."""
-AVX_VNNI = {0x50: "vpdpbusd", 0x51: "vpdpbusds", 0x52: "vpdpwssd", 0x53: "vpdpwssds"}
+INTEGER = {
+    (0x50, 1): "vpdpbusd",
+    (0x51, 1): "vpdpbusds",
+    (0x52, 1): "vpdpwssd",
+    (0x53, 1): "vpdpwssds",
+    (0x49, 0): "ldtilecfg",
+    (0x49, 1): "sttilecfg",
+    (0x49, 3): "tilezero",
+    (0x4B, 1): "tileloaddt1",
+    (0x4B, 2): "tilestored",
+    (0x4B, 3): "tileloadd",
+    (0x5E, 0): "tdpbuud",
+    (0x5E, 1): "tdpbusd",
+    (0x5E, 2): "tdpbsud",
+    (0x5E, 3): "tdpbssd",
+}
+"""AVX-VNNI and AMX by opcode and prefix (0 none, 1 66, 2 F3, 3 F2), all VEX.0F38.W0; tilerelease is ldtilecfg's code
+with a register."""
 
 
 def is_float(mnemonic: str) -> bool:
@@ -48,6 +70,42 @@ def float_instructions(library: Path) -> tuple[int, tuple[str, ...]]:
     return count, tuple(found)
 
 
+def spills(library: Path) -> tuple[int, tuple[str, ...]]:
+    """Return how many innermost loops compute products, and every instruction in them that saves a vector on the stack.
+
+    Reading one from there costs what reading it from anywhere else does.
+    """
+    count = 0
+    found: list[str] = []
+    for section, address, code in code_sections(library.read_bytes()):
+        listing = list(instructions(code, address))
+        for first, last in innermost_loops(listing):
+            body = listing[first : last + 1]
+            if any(mnemonic.startswith(PRODUCTS) for _, mnemonic, _ in body):
+                count += 1
+                found += [
+                    f"{section}+{at - address:#x}: {mnemonic} {operands}"
+                    for at, mnemonic, operands in body
+                    if STACKED.search(operands)
+                ]
+    return count, tuple(found)
+
+
+def innermost_loops(listing: list[tuple[int, str, str]]) -> Iterator[tuple[int, int]]:
+    """Yield first and last index of every backward jump's range that has no other such range in it."""
+    places = {at: i for i, (at, _, _) in enumerate(listing)}
+    newest = -1
+    for last, (at, mnemonic, operands) in enumerate(listing):
+        if not mnemonic.startswith("j") or not operands.startswith("0x"):
+            continue
+        target = int(operands, 16)
+        first = places.get(target)
+        if target <= at and first is not None:
+            if first > newest:
+                yield first, last
+            newest = max(newest, first)
+
+
 def instructions(code: bytes, address: int) -> Iterator[tuple[int, str, str]]:
     """Yield address, mnemonic and operands of every instruction; a byte that starts none is ``UNREADABLE``."""
     engine: Any = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
@@ -65,14 +123,15 @@ def instructions(code: bytes, address: int) -> Iterator[tuple[int, str, str]]:
 def _undecoded(engine: Any, code: bytes) -> tuple[int, str]:
     """Return size and name of an instruction that capstone does not know.
 
-    AVX-VNNI's products are VEX.66.0F38.W0 50 to 53. Their operands are encoded as those of vpmulld (opcode 40), so that
-    one, decoded in their place, has their length.
+    Operands of AVX-VNNI and AMX are encoded as those of vpmulld (VEX.66.0F38.W0 40), so that one, decoded in their
+    place, has their length.
     """
-    vex = len(code) > 4 and code[0] == 0xC4 and code[1] & 0x1F == 2 and code[2] & 0x83 == 1
-    if vex and code[3] in AVX_VNNI:
-        twin = code[:3] + b"\x40" + code[4:]
+    known = len(code) > 4 and code[0] == 0xC4 and code[1] & 0x1F == 2 and not code[2] & 0x80
+    name = INTEGER.get((code[3], code[2] & 3)) if known else None
+    if name is not None:
+        twin = bytes((code[0], code[1], code[2] & 0xFC | 1, 0x40)) + code[4:]
         for _, size, _, _ in engine.disasm_lite(twin, 0, 1):
-            return size, AVX_VNNI[code[3]]
+            return size, name
     return 1, UNREADABLE
 
 

@@ -13,6 +13,11 @@
   native one; one wider than all of them is computed in pieces of the widest, one pass for each pair
   of pieces.
 
+  On a CPU one core computes and moves bytes, and hides little of the one behind the other: the two
+  add up, which is within 15 % of measured layers where the larger alone is up to 25 % off. Its
+  kernels hold weights of at most 4 bits in half bytes and the rest, as all activations, in bytes or
+  pairs of bytes; so do the bytes here, and fewer bits than that gain nothing.
+
 Every number is an integer or a ``Fraction``: no rounding anywhere.
 """
 
@@ -57,6 +62,8 @@ def latency(
 ) -> Fraction | None:
     """Return the seconds the layer takes for the target's batch; ``None``: no rate is stated.
 
+    A catalogue CPU's figures are those of one core, and each thread is taken to have one.
+
     Args:
         layer: the layer.
         precision: any precision, native or not.
@@ -68,9 +75,12 @@ def latency(
     rate = effective_rate(target.device, precision)
     if rate is None:
         return None
-    compute = layer.macs * target.batch / rate
-    memory = Fraction(_bits_moved(layer, precision, target.batch), 8) / target.device.bandwidth
-    return max(compute, memory) + target.device.launch
+    moved = Fraction(_bits_moved(layer, precision, target), 8)
+    work = layer.macs * target.batch
+    if target.device.family == "cpu":
+        one_core = work / rate + moved / target.device.bandwidth
+        return one_core / target.threads + target.device.launch
+    return max(work / rate, moved / target.device.bandwidth) + target.device.launch
 
 
 def effective_rate(device: Device, precision: Precision) -> Fraction | None:
@@ -92,6 +102,14 @@ def _width(precision: Precision) -> tuple[int, int]:
     return (precision.wbits + precision.abits, precision.wbits)
 
 
-def _bits_moved(layer: Layer, precision: Precision, batch: int) -> int:
+def _bits_moved(layer: Layer, precision: Precision, target: Target) -> int:
     elements = (layer.input_elements or 0) + (layer.output_elements or 0)
-    return layer.params * precision.wbits + batch * elements * precision.abits
+    wbits, abits = precision.wbits, precision.abits
+    if target.device.family == "cpu":
+        wbits, abits = _held(wbits, (4, 8, 16)), _held(abits, (8, 16))
+    return layer.params * wbits + target.batch * elements * abits
+
+
+def _held(bits: int, widths: tuple[int, ...]) -> int:
+    """Return the bits in which a CPU's kernels hold a number; ``fp32`` takes its own."""
+    return next((width for width in widths if bits <= width), bits)

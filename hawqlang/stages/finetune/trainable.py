@@ -7,14 +7,17 @@ is that of its pixels, is never touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import torch
 
-from hawqlang.ir.graph import Add
+from hawqlang.ir.graph import Add, Clamp
 from hawqlang.ir.ranges import RangeTable, TensorRange
-from hawqlang.stages.finetune.quantizers import WeightQuantizer, straight_through
+from hawqlang.stages.finetune.bounded import BoundedStep
+from hawqlang.stages.finetune.levels import NearestLevel
+from hawqlang.stages.finetune.quantizers import WeightQuantizer, moved
+from hawqlang.stages.finetune.straight import stored, straight_through
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import Float64, QuantizedWeight
 from hawqlang.stages.simulate import Deployment, Key, Lookup, Simulation
@@ -26,6 +29,10 @@ Begin = Callable[[LayerNode, QuantizedWeight, torch.Tensor], WeightQuantizer]
 
 STEP_FACTOR = 10.0
 """Steps and biases learn at this multiple of the rate of weights."""
+
+
+MOST_RESIZED = 4.0
+"""How much a channel may grow or shrink when it is settled."""
 
 
 class Trainable(Simulation):
@@ -64,7 +71,8 @@ class Trainable(Simulation):
                 given = deployment.biases.get(node.name, self.own_bias(node))
                 self._given[node.name] = torch.from_numpy(np.array(given, np.float64)).to(dtype)
             if node.name in layers:
-                fitted = node.name in deployment.weights
+                drawn = deployment.settings[node.name].weights.rounding == "stochastic"
+                fitted = drawn or node.name in deployment.weights
                 start = self.weight(node.name) if fitted else self._parameters[node.weight]
                 self.quantizers[node.name] = begin(node, self.weights[node.name], start)
                 bias = torch.from_numpy(self.bias(node.name)).to(dtype)
@@ -76,9 +84,12 @@ class Trainable(Simulation):
             if form.bits != LOGITS_BITS and form.root != self.graph.input.name and self._live(form)
         }
         self._current: dict[str, tuple[torch.Tensor, torch.Tensor | None]] = {}
+        self._device = torch.device("cpu")
+        self._wanted: Mapping[str, torch.Tensor] = {}
 
     def to(self, device: torch.device) -> None:
         """Move everything to a device; only before training begins."""
+        self._device = device
         self._real = {
             name: (w.to(device), None if b is None else b.to(device))
             for name, (w, b) in self._real.items()
@@ -86,8 +97,10 @@ class Trainable(Simulation):
         self._parameters = {name: p.to(device) for name, p in self._parameters.items()}
         self._scales = {name: scale.to(device) for name, scale in self._scales.items()}
         self._given = {name: bias.to(device) for name, bias in self._given.items()}
-        for leaf in self.leaves():
-            leaf.data = leaf.data.to(device)
+        for quantizer in self.quantizers.values():
+            quantizer.to(device)
+        self.biases = {name: moved(bias, device) for name, bias in self.biases.items()}
+        self.log_steps = {form: moved(step, device) for form, step in self.log_steps.items()}
 
     def rates(self) -> list[tuple[float, list[torch.Tensor]]]:
         """Return everything that learns, by its rate in units of that of weights; always in the same order."""
@@ -110,18 +123,47 @@ class Trainable(Simulation):
     def run(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits ``(N, F)`` of a batch, differentiable."""
         for node in layer_nodes(self.graph):
-            quantizer = self.quantizers.get(node.name)
-            if quantizer is None:
-                weight, scale = self._real[node.name][0], self._scales[node.name]
-            else:
-                weight, scale = quantizer.real(), quantizer.step()
-            bias = self._given.get(node.name) if quantizer is None else self.biases[node.name]
-            if bias is not None:
-                step = scale * self._step(self.input_form(node))
-                whole = bias / step
-                bias = straight_through(whole, whole.round()) * step
-            self._current[node.name] = (weight, bias)
+            self._prepare(node)
         return super().run(x)
+
+    def unsettled(self) -> list[str]:
+        """Return the outputs of layers whose weights change at once when training begins."""
+        found: list[str] = []
+        for node in layer_nodes(self.graph):
+            own = self.quantizers.get(node.name)
+            if isinstance(own, NearestLevel) or (isinstance(own, BoundedStep) and own.shortened):
+                found.append(node.output)
+        return found
+
+    def settle(self, x: torch.Tensor, wanted: Mapping[str, torch.Tensor]) -> None:
+        """Give layers outputs with the mean and spread, by channel, of the float network's.
+
+        Layer by layer in one pass, each on what those before it give by then: batch norm, estimated anew and folded.
+
+        Args:
+            x: A batch as the network sees it.
+            wanted: What the float network gives for it, by the names of the layers' outputs.
+        """
+        with torch.no_grad():
+            self._wanted = wanted
+            self.run(x)
+            self._wanted = {}
+
+    def accumulate(self, layer: str, lookup: Lookup) -> torch.Tensor:
+        """Return the unrounded result of the layer whose output is called ``layer``."""
+        found = super().accumulate(layer, lookup)
+        name = self._producers[layer].name
+        own = self.quantizers.get(name)
+        if layer not in self._wanted or own is None:
+            return found
+        spread, mean = _moments(found)
+        wanted_spread, wanted_mean = _moments(self._wanted[layer])
+        by = (wanted_spread / spread.clamp(min=1e-12)).clamp(1 / MOST_RESIZED, MOST_RESIZED)
+        own.resize(by)
+        bias = self.biases[name]
+        bias.copy_(wanted_mean + by * (bias - mean))
+        self._prepare(next(node for node in layer_nodes(self.graph) if node.name == name))
+        return super().accumulate(layer, lookup)
 
     def parameters(self, layer: str) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return the weight and bias of a layer as they are in this pass, differentiable."""
@@ -131,11 +173,7 @@ class Trainable(Simulation):
         """Return ``x`` rounded to a form, differentiable in ``x`` and in the form's step."""
         if form.bits == LOGITS_BITS:
             return x
-        params, step = self.params[form], self._step(form)
-        whole = (x * (1 / step)).clamp(
-            params.qmin - params.zero_point, params.qmax - params.zero_point
-        )
-        return straight_through(whole, (whole + 0.5).floor()) * step
+        return self._rounded([(x, None)], form)
 
     def exported_weights(self) -> dict[str, QuantizedWeight]:
         """Return the integers and scales of the layers that learn."""
@@ -165,6 +203,20 @@ class Trainable(Simulation):
             )
         return tuple(rows)
 
+    def _prepare(self, node: LayerNode) -> None:
+        """Make the weight and bias of a layer for this pass."""
+        quantizer = self.quantizers.get(node.name)
+        if quantizer is None:
+            weight, scale = self._real[node.name][0], self._scales[node.name]
+        else:
+            weight, scale = quantizer.real(), quantizer.step()
+        bias = self._given.get(node.name) if quantizer is None else self.biases[node.name]
+        if bias is not None:
+            step = scale * self._step(self.input_form(node))
+            whole = bias / step
+            bias = straight_through(whole, whole.round()) * step
+        self._current[node.name] = (weight, bias)
+
     def _live(self, form: Form) -> bool:
         """Return whether a range holds more than 0, so that its step means something."""
         row = self._table.find(form.root, form.bits)
@@ -174,30 +226,42 @@ class Trainable(Simulation):
         """Return the step of a stored tensor."""
         if form in self.log_steps:
             return self.log_steps[form].exp()
-        device = next(iter(self._real.values()))[0].device
-        return torch.tensor(self.params[form].scale, dtype=self.dtype, device=device)
+        return torch.tensor(self.params[form].scale, dtype=self.dtype, device=self._device)
 
     def _add(self, node: Add, form: Form, lookup: Lookup) -> torch.Tensor:
         """Return the sum on the grid of its form, each addend rounded there."""
-        keys = [self._addend(node, name) for name in (node.a, node.b)]
+        keys = [self.addend(node, name) for name in (node.a, node.b)]
         if form.bits == LOGITS_BITS:
             return lookup(keys[0]) + lookup(keys[1])
-        params, step = self.params[form], self._step(form)
-        a, b = (self._steps_of(key, lookup(key), step) for key in keys)
-        least, most = params.qmin - params.zero_point, params.qmax - params.zero_point
-        return (a + b).clamp(least, most) * step
+        return self._rounded([(lookup(key), self._grid(key)) for key in keys], form)
 
-    def _steps_of(self, key: Key, x: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
-        """Return an addend in whole steps."""
+    def _grid(self, key: Key) -> torch.Tensor | None:
+        """Return the step of the grid that an addend is on; ``None`` for an unrounded one."""
         if key.form is None or key.form.bits == LOGITS_BITS:
-            whole = x * (1 / step)
-        else:
-            own = self._step(key.form)
-            codes = x / own
-            whole = straight_through(codes, codes.round()) * (own / step)
-        return straight_through(whole, (whole + 0.5).floor())
+            return None
+        return self._step(key.form).detach()
 
-    def _stored_bound(self, bound: float, form: Form) -> float:
-        """Return the stored value of a clamp's bound."""
+    def _rounded(
+        self, addends: Sequence[tuple[torch.Tensor, torch.Tensor | None]], form: Form
+    ) -> torch.Tensor:
+        params = self.params[form]
+        least, most = params.qmin - params.zero_point, params.qmax - params.zero_point
+        return stored(addends, self._step(form), least, most)
+
+    def _clamp(self, node: Clamp, form: Form, x: torch.Tensor) -> torch.Tensor:
+        """Return stored values clamped between the bounds' own stored values."""
+        params = self.params.get(form)
+        floored = node.low == 0 and params is not None and params.qmin == params.zero_point
+        low = None if node.low is None or floored else self._bound(node.low, form, x)
+        high = None if node.high is None else self._bound(node.high, form, x)
+        return x if low is None and high is None else x.clamp(low, high)
+
+    def _bound(self, bound: float, form: Form, x: torch.Tensor) -> torch.Tensor:
+        """Return the stored value of a clamp's bound, where ``x`` is."""
         with torch.no_grad():
-            return super()._stored_bound(bound, form)
+            return self.store(x.new_full((), bound), form)
+
+
+def _moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return standard deviation and mean of every channel of ``(N, C, ...)``."""
+    return torch.std_mean(x.transpose(0, 1).flatten(1), 1)

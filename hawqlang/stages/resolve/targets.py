@@ -47,8 +47,6 @@ def target(node: syntax.Declaration, ctx: Context, catalogue: str | None) -> spe
         message = f"`threads` is for CPUs, `{name}` is {_shown(found)}"
         fix = removal(setting.span, ctx.lines, sure=False)
         ctx.sink.reject(error("HQ260", message, setting.span, help="leave it out", fix=fix))
-    elif setting is not None and threads > 1:
-        ctx.defer(f"threads = {threads}", setting.span)
     latency: Latency = body.read("latency", _latency, _MODELLED)
     if ctx.sink.errors > before or found is None:
         raise RejectedError

@@ -33,7 +33,7 @@ from hawqlang.stages.tune.replay import (
     held_out,
     sample_limit,
 )
-from hawqlang.stages.tune.sequential import apply, complete, fit_layers, untouched
+from hawqlang.stages.tune.sequential import apply, complete, fit_layers, pool_layers, untouched
 
 ATTEMPTS: tuple[tuple[Correction, ...], ...] = (
     ("bias",),
@@ -95,6 +95,8 @@ class Chosen:
     """The network they belong to: the given one, or the same function with equalized weights."""
     table: RangeTable
     """Ranges of everything that is stored."""
+    pooled: bool = False
+    """Whether held-out samples, having decided, were fitted on too."""
 
     @property
     def corrections(self) -> tuple[Correction, ...]:
@@ -103,13 +105,15 @@ class Chosen:
 
 
 def adaptive(settings: LayerSettings) -> bool:
-    """Return whether a layer's settings ask for rounding by output error, and its weights are of a kind that has it."""
+    """Return whether a layer's settings ask for rounding by output error."""
+    return settings.weights.rounding == "adaptive"
+
+
+def trainable(settings: LayerSettings) -> bool:
+    """Return whether gradient reconstruction may change a layer: it knows symmetric weights without groups."""
     weights = settings.weights
-    return (
-        weights.rounding == "adaptive"
-        and weights.scheme == "symmetric"
-        and isinstance(weights.granularity, str)
-    )
+    plain = weights.scheme == "symmetric" and isinstance(weights.granularity, str)
+    return plain and adaptive(settings)
 
 
 def allowed(
@@ -166,6 +170,31 @@ def close_form(bench: Bench, memory: Memory, feedback: Feedback) -> Chosen:
     return Chosen(best, bench, bench.table)
 
 
+def pool(chosen: Chosen, memory: Memory, feedback: Feedback) -> Chosen:
+    """Return a choice of the closed form fitted once more, on all samples: those held out have done their part.
+
+    Nothing is decided anew: every layer takes the steps that it kept. The choice itself comes back where the
+    held-out samples, now fitted on, are further from the float network than before.
+
+    Args:
+        chosen: Where the closed form ended, on equalized weights or not.
+        memory: Remembers settled layers.
+        feedback: Gets layers done.
+    """
+    bench = chosen.bench
+    if not chosen.layers or "reconstructed" in chosen.corrections:
+        return chosen
+    replay = bench.replay.again(bench.simulation(chosen.table))
+    own = memory.of("all samples", *(row.model_dump_json() for row in chosen.layers))
+    rows = {row.layer: row for row in chosen.layers}
+    asked = allowed(chosen.corrections, bench.deployment.settings)
+    found = pool_layers(replay, bench.reference, asked, rows, own, feedback)
+    error = bench.judge(replay.codes[replay.simulation.logits][bench.held])
+    if error > min(trial.error for trial in bench.trials):
+        return chosen
+    return replace(chosen, layers=found, pooled=True)
+
+
 def equalize(
     chosen: Chosen,
     ranges_of: Callable[[FloatModel], RangeTable],
@@ -216,9 +245,10 @@ def descend(chosen: Chosen, memory: Memory, seed: int, feedback: Feedback) -> Ch
     some = torch.arange(bench.replay.count) < count
     x = torch.cat(list(bench.samples.first(count).batches(bench.replay.size)))
     walk = Walk(bench.replay.again(bench.simulation(), some), bench.model, bench.table, x)
-    trainable = frozenset(name for name in start if adaptive(settings[name]))
+    bits = {name: precision.wbits for name, precision in bench.deployment.precision.items()}
+    free = frozenset(name for name in start if trainable(settings[name]) and bits[name] > 1)
     own = memory.of("reconstructed", *(row.model_dump_json() for row in start.values()))
-    layers = reconstruct(walk, start, trainable, own, seed, feedback)
+    layers = reconstruct(walk, start, free, own, seed, feedback)
     final = bench.replay.again(bench.simulation(walk.table), bench.held)
     for row in layers:
         apply(final.simulation, row, memory)

@@ -1,35 +1,42 @@
 """The sequential closed form: layer by layer in execution order, each fitted on what the layers before it really give.
 
-A layer reads the *quantized* input that everything fixed so far produces, and is to give the *float* network's output
-(the asymmetric calibration of Nagel et al., "Up or Down?", equation 25, solved in closed form). Its weight is refitted
-by ridge regression, its scales chosen and its integers rounded by the error of its output, its bias set to the float
-mean. Each of these steps is kept for a layer only where it lowers the layer's output error on samples held out.
+A layer reads the *quantized* input that everything fixed so far produces, and is to give the *float* network's output,
+or that of the sum which it completes (the asymmetric calibration of Nagel et al., "Up or Down?", equation 25, solved in
+closed form). Its weight is refitted by ridge regression, its scales chosen and its integers rounded by the error of its
+output, its bias set to the float mean. Each of these steps is kept for a layer only where it lowers the layer's output
+error on samples held out; those have a last fit to themselves once all is decided (:func:`pool_layers`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 
 from hawqlang.arith.width import INT32_MAX, LIMITS, accumulator_bound
-from hawqlang.ir.tuning import Correction, FittedLayer, LayerBias, LayerWeight
+from hawqlang.ir.tuning import Correction, FittedLayer, LayerBias
 from hawqlang.stages.feedback import Feedback
-from hawqlang.stages.quantize import (
-    Float64,
-    QuantizedWeight,
-    least_weight_scale,
-    weight_limit,
-)
+from hawqlang.stages.quantize import Float64, least_weight_scale
 from hawqlang.stages.simulate import Key, Simulation
 from hawqlang.stages.structure import LayerNode, layer_nodes
+from hawqlang.stages.tune.grid import Codes, Rounded, codes_of
 from hawqlang.stages.tune.memory import Memory
-from hawqlang.stages.tune.moments import Moments, Sums, columns, groups_of, rows_of, wanted
+from hawqlang.stages.tune.moments import (
+    Moments,
+    Sums,
+    columns,
+    groups_of,
+    pooled,
+    rows_of,
+    wanted,
+)
 from hawqlang.stages.tune.reference import Reference
 from hawqlang.stages.tune.replay import Replay, held_out
-from hawqlang.stages.tune.rounding import Rounded, choose, metric, refit, round_at
+from hawqlang.stages.tune.rounding import choose, metric, refit, round_at
+from hawqlang.stages.tuned_weights import given_weight, kept_weight
 
 ORDER: tuple[Correction, ...] = ("bias", "rounding", "scales", "refit")
 """The steps of the closed form, in the order in which they are tried on a layer."""
@@ -74,6 +81,16 @@ class _Problem:
         return self.simulation.params[self.simulation.input_form(self.node)].scale
 
     @property
+    def codes(self) -> Codes:
+        """How the layer's weight is kept."""
+        deployment, name = self.simulation.deployment, self.node.name
+        return codes_of(
+            self.simulation.weights[name],
+            deployment.precision[name].wbits,
+            shared=deployment.settings[name].weights.granularity == "per_tensor",
+        )
+
+    @property
     def free_bias(self) -> bool:
         """Whether the bias follows the weight."""
         return "bias" in self.allowed
@@ -95,17 +112,54 @@ def fit_layers(
         memory: What was found before; takes each layer once it is settled.
         feedback: Gets layers done and their names.
     """
+
+    def fit(node: LayerNode) -> FittedLayer:
+        return fit_layer(replay, reference, node, allowed[node.name], memory)
+
+    return _settled(replay, fit, memory, feedback)
+
+
+def pool_layers(
+    replay: Replay,
+    reference: Reference,
+    allowed: Mapping[str, frozenset[Correction]],
+    chosen: Mapping[str, FittedLayer],
+    memory: Memory,
+    feedback: Feedback,
+) -> tuple[FittedLayer, ...]:
+    """Return every layer fitted on all samples, held-out ones included, in the steps that those have confirmed.
+
+    Args:
+        replay: The samples at the input.
+        reference: The float network on the same samples.
+        allowed: The corrections that were tried on each layer.
+        chosen: What :func:`fit_layers` made of each layer; its errors stand.
+        memory: What was found before; takes each layer once it is settled.
+        feedback: Gets layers done and their names.
+    """
+
+    def fit(node: LayerNode) -> FittedLayer:
+        own = chosen[node.name]
+        steps: list[Correction] = [step for step in ORDER if step in own.kept]
+        if not steps:
+            return own
+        problem = _problem(replay, reference, node, allowed[node.name])
+        return _pooled(problem, steps[-1], own, memory)
+
+    return _settled(replay, fit, memory, feedback)
+
+
+def _settled(
+    replay: Replay, fit: Callable[[LayerNode], FittedLayer], memory: Memory, feedback: Feedback
+) -> tuple[FittedLayer, ...]:
+    """Return what ``fit`` makes of every layer in turn, each on what the layers before it give by then."""
     simulation = replay.simulation
     layers = layer_nodes(simulation.graph)
     found: list[FittedLayer] = []
     for node in simulation.graph.nodes:
         if node in layers:
             feedback.doing(node.name)
-
-            def fit(node: LayerNode = node) -> FittedLayer:
-                return fit_layer(replay, reference, node, allowed[node.name], memory)
-
-            fitted = memory.layer(node.name, fit)
+            fitted = memory.layer(node.name, partial(fit, node))
             apply(simulation, fitted, memory)
             found.append(fitted)
             feedback.progress(len(found), len(layers))
@@ -119,8 +173,7 @@ def apply(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> None:
         return
     weight = simulation.weights[fitted.layer]
     if fitted.weight is not None:
-        q, scale = memory.store.get(fitted.weight.q), memory.store.get(fitted.weight.scale)
-        weight = QuantizedWeight(q, scale)
+        weight = given_weight(memory.store, fitted.weight)
     simulation.set_layer(fitted.layer, weight, memory.store.get(fitted.bias.bias))
 
 
@@ -136,7 +189,7 @@ def complete(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> Fit
     put = memory.store.put
     own = simulation.weights[fitted.layer]
     node = next(n for n in layer_nodes(simulation.graph) if n.name == fitted.layer)
-    weight = LayerWeight(layer=fitted.layer, q=put(own.q), scale=put(own.scale))
+    weight = kept_weight(memory.store, fitted.layer, own)
     bias = LayerBias(layer=fitted.layer, bias=put(simulation.own_bias(node)))
     return fitted.replace(
         weight=fitted.weight or weight,
@@ -146,17 +199,23 @@ def complete(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> Fit
 
 
 def observe(replay: Replay, reference: Reference, node: LayerNode) -> tuple[Moments, Moments]:
-    """Return the moments of a layer's quantized input and float output: samples to fit on, and held-out ones."""
+    """Return the moments of a layer's quantized input and wanted output: samples to fit on, and held-out ones.
+
+    Wanted is the float output; of a layer that completes a sum, the float sum less what the quantized network adds.
+    """
     simulation = replay.simulation
     weight = simulation.weight(node.name)
     kernel = (1, 1) if weight.ndim == 2 else (weight.shape[2], weight.shape[3])
     where, outputs = reference.positions(node), reference.outputs(node)
     key = Key(node.x, simulation.input_form(node))
-    held = held_out(replay.count)
+    held, sum_ = held_out(replay.count), reference.sums.get(node.name)
     rows = rows_of(node, weight)
     sums = [Sums(groups_of(node), rows.shape[1], rows.shape[2]) for _ in range(2)]
     for at in replay.spans():
         x, y = replay.stored(key, at), outputs[at]
+        if sum_ is not None:
+            other = replay.stored(simulation.addend(sum_.add, sum_.other), at)
+            y = y - (other if other.ndim == 2 else other.flatten(2)[:, :, where])
         for own, chosen in zip(sums, (~held[at], held[at]), strict=True):
             if bool(chosen.any()):
                 own.add(columns(node, x[chosen], kernel, where), wanted(node, y[chosen]))
@@ -172,17 +231,13 @@ def fit_layer(
     memory: Memory,
 ) -> FittedLayer:
     """Return a layer with every allowed correction that held-out samples confirm."""
-    simulation = replay.simulation
+    if replay.simulation.deployment.precision[node.name].wbits == 1:
+        allowed &= {"bias"}  # signs are not rounded
     if not allowed:
         return untouched(node.name)
-    problem = _Problem(node, simulation, allowed, *observe(replay, reference, node))
+    problem = _problem(replay, reference, node, allowed)
     judged = problem.judged
-    start = _State(
-        rows_of(node, simulation.weight(node.name)).double(),
-        torch.from_numpy(simulation.bias(node.name)).reshape(judged.y.shape),
-        None,
-        (),
-    )
+    start = _start(problem)
     current, before = start, judged.error(start.weight, start.bias)
     error = before
     for step in ORDER:
@@ -192,20 +247,52 @@ def fit_layer(
             if got < error and _fits(problem, tried):
                 current, error = tried, got
     spread = float(judged.yy.sum()) or 1.0
-    put = memory.store.put
-    weight = None
-    if current.rounded is not None:
-        own = _integers(current.rounded, simulation.weights[node.name])
-        weight = LayerWeight(layer=node.name, q=put(own.q), scale=put(own.scale))
-    bias = LayerBias(layer=node.name, bias=put(current.bias.reshape(-1).numpy()))
-    return FittedLayer(
-        layer=node.name,
-        weight=weight,
-        bias=bias if current.kept else None,
-        kept=current.kept,
-        error_before=before / spread,
-        error_after=error / spread,
+    found = untouched(node.name).replace(error_before=before / spread, error_after=error / spread)
+    return _fitted(problem, current, found, memory)
+
+
+def _pooled(
+    problem: _Problem, step: Correction, chosen: FittedLayer, memory: Memory
+) -> FittedLayer:
+    """Return a layer fitted on all samples; as it was chosen where its sums would overflow.
+
+    Args:
+        problem: The layer.
+        step: The last one that it kept: each after the bias replaces what those before it rounded.
+        chosen: What the samples without the held-out ones gave.
+        memory: Takes what is found.
+    """
+    problem = replace(problem, fitted=pooled(problem.fitted, problem.judged))
+    found = replace(_with(step, problem, _start(problem)), kept=chosen.kept)
+    return _fitted(problem, found, chosen, memory) if _fits(problem, found) else chosen
+
+
+def _problem(
+    replay: Replay, reference: Reference, node: LayerNode, allowed: frozenset[Correction]
+) -> _Problem:
+    """Return what there is to know of a layer."""
+    return _Problem(node, replay.simulation, allowed, *observe(replay, reference, node))
+
+
+def _start(problem: _Problem) -> _State:
+    """Return the layer as it is."""
+    node, simulation = problem.node, problem.simulation
+    return _State(
+        rows_of(node, simulation.weight(node.name)).double(),
+        torch.from_numpy(simulation.bias(node.name)).reshape(problem.judged.y.shape),
+        None,
+        (),
     )
+
+
+def _fitted(problem: _Problem, state: _State, found: FittedLayer, memory: Memory) -> FittedLayer:
+    """Return ``found`` with the weight and bias of a state."""
+    name, put, weight = found.layer, memory.store.put, found.weight
+    if state.rounded is not None:
+        own = problem.codes.quantized(state.rounded, problem.simulation.weights[name])
+        weight = kept_weight(memory.store, name, own)
+    bias = LayerBias(layer=name, bias=put(state.bias.reshape(-1).numpy()))
+    return found.replace(weight=weight, bias=bias if state.kept else None, kept=state.kept)
 
 
 def _with(step: Correction, problem: _Problem, current: _State) -> _State:
@@ -233,18 +320,16 @@ def _rounded(step: Correction, problem: _Problem) -> Rounded:
     simulation, node = problem.simulation, problem.node
     h, yx = _aims(problem)
     by = metric(h)
-    limit = weight_limit(simulation.deployment.precision[node.name].wbits)
+    codes = problem.codes
     shape = problem.fitted.y.shape
     if step == "rounding":
-        scale = torch.from_numpy(simulation.weights[node.name].scale).reshape(shape)
-        return round_at(problem.trained, scale, by, limit)
+        grid = codes.grid_of(simulation.weights[node.name], (shape[0], shape[1]))
+        return round_at(problem.trained, grid, by)
     least = least_weight_scale(problem.own_bias.reshape(-1).numpy(), problem.x_scale)
-    settings = simulation.deployment.settings[node.name].weights
     return choose(
         problem.trained if step == "scales" else refit(problem.trained, h, yx),
         by,
-        limit,
-        shared=settings.granularity == "per_tensor",
+        codes,
         least=torch.from_numpy(least).reshape(shape),
     )
 
@@ -256,7 +341,7 @@ def _fits(problem: _Problem, tried: _State) -> bool:
     weight = simulation.weights[node.name]
     limit = INT32_MAX
     if tried.rounded is not None:
-        weight = _integers(tried.rounded, weight)
+        weight = problem.codes.quantized(tried.rounded, weight)
         limit = LIMITS[simulation.deployment.settings[node.name].accumulator]
     abits = simulation.deployment.precision[node.name].abits
     whole = weight.integers().astype(np.int64)
@@ -265,8 +350,3 @@ def _fits(problem: _Problem, tried: _State) -> bool:
     shift = abs(params.zero_point) * np.abs(whole.reshape(len(whole), -1).sum(axis=1))
     folded: Float64 = np.abs(bias) + 1 + shift
     return bool((sums <= limit).all() and (sums + folded <= INT32_MAX).all())
-
-
-def _integers(found: Rounded, like: QuantizedWeight) -> QuantizedWeight:
-    q = found.q.reshape(like.q.shape).numpy().astype(like.q.dtype)
-    return QuantizedWeight(np.ascontiguousarray(q), found.scale.reshape(-1).numpy().copy())
