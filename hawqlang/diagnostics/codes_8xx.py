@@ -66,6 +66,14 @@ ENTRIES: tuple[Entry, ...] = (
         example="PATH=/usr/local/cuda-11/bin:$PATH hawqc verify build/net",
         mended="PATH=/usr/local/cuda-13/bin:$PATH hawqc verify build/net",
     ),
+    Entry(
+        code="HQ809",
+        title="the library does not run",
+        cause="The library was loaded and then refused: the system gave it no thread or no memory, or the input is not"
+        " of the type and shape that the message names.",
+        example="(ulimit -u 10; HAWQ_THREADS=64 hawqc run build/digits image.npy)",
+        mended="HAWQ_THREADS=2 hawqc run build/digits image.npy",
+    ),
     *codes_81x.ENTRIES,
     *codes_86x.ENTRIES,
     *codes_88x.ENTRIES,

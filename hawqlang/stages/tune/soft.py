@@ -75,7 +75,7 @@ class Soft(Simulation):
         return self._dropped(free, rounded(free), form) * scale
 
     def _add(self, node: Add, form: Form, lookup: Lookup) -> torch.Tensor:
-        keys = [self._addend(node, name) for name in (node.a, node.b)]
+        keys = [self.addend(node, name) for name in (node.a, node.b)]
         if form.bits == LOGITS_BITS:
             return lookup(keys[0]) + lookup(keys[1])
         params = self.params[form]
