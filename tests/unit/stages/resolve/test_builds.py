@@ -447,7 +447,6 @@ def test_declarations_are_noted_for_every_build_that_uses_them(project: Project)
     notes = [(note.build, note.what) for note in project.spec(text).deferred]
     assert notes == [
         ("net", "source = pt2(…)"),
-        ("net", "latency = profile(…)"),
         ("second", "source = pt2(…)"),
         ("second", "latency = measured"),
     ]
