@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from pygments.lexer import RegexLexer, bygroups, words
+from pygments.lexer import (
+    RegexLexer,
+    bygroups,  # pyright: ignore[reportUnknownVariableType]
+    words,
+)
 from pygments.token import (
     Comment,
     Error,
@@ -43,9 +48,9 @@ class HawqLexer(RegexLexer):
 
     name = "HAWQ"
     url = ""
-    aliases: ClassVar[list[str]] = ["hawq"]
-    filenames: ClassVar[list[str]] = ["*.hawq"]
-    mimetypes: ClassVar[list[str]] = ["text/x-hawq"]
+    aliases: ClassVar[Sequence[str]] = ("hawq",)
+    filenames: ClassVar[Sequence[str]] = ("*.hawq",)
+    mimetypes: ClassVar[Sequence[str]] = ("text/x-hawq",)
 
     tokens: ClassVar[dict[str, list[Any]]] = {
         "root": [
