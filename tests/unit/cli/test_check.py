@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,8 @@ from hawqlang.cli import checking
 from hawqlang.cli.app import make_app
 from hawqlang.cli.checking import Request, check_all, check_one
 from hawqlang.diagnostics.schema import check_schema
+from hawqlang.resources import cache_dir, data_dir
+from hawqlang.stages.parse.tables import cached_tables
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 LAYERS = {
@@ -137,6 +141,26 @@ def test_github_annotations_name_file_line_and_column(folder: Path) -> None:
     assert done.stdout.startswith(
         "::error file=wrong.hawq,line=2,endLine=2,col=23,endColumn=23,title=HQ103::"
     )
+
+
+def test_a_check_starts_without_anything_large(folder: Path) -> None:
+    del folder
+    script = (
+        "import sys\nfrom hawqlang.cli.app import run\n"
+        "try: run(['check', 'a.hawq'])\nexcept SystemExit: pass\n"
+        "print(sorted({'numpy', 'torch', 'tvm', 'z3', 'onnx', 'lark', 'rich'} & set(sys.modules)))"
+    )
+    cached_tables(data_dir("grammar"), cache_dir() / "grammar")
+
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(data_dir("specs").parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout
 
 
 # ---- what is remembered --------------------------------------------------------------------------
