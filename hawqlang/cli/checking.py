@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hawqlang.cli import remembered
+from hawqlang.cli.remembered import Request
 from hawqlang.diagnostics import Diagnostic, HawqError, ToolError
 
 if TYPE_CHECKING:
@@ -19,19 +21,6 @@ if TYPE_CHECKING:
 
 ALONE = 8
 """So many specs are checked sooner by one process than others are started."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A spec to check, and how."""
-
-    path: str
-    name: str | None
-    """The build of it that is meant; all where there is none."""
-    overrides: tuple[tuple[str, str], ...] = ()
-    trust: bool = False
-    root: str | None = None
-    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +46,8 @@ def _check_each(requests: Sequence[Request]) -> list[Outcome]:
     workers = min(len(os.sched_getaffinity(0)), len(requests) // ALONE)
     if workers < 2 or not sys.platform.startswith("linux"):
         return [check_one(one) for one in requests]
-    import hawqlang.stages.feasibility
-    import hawqlang.stages.resolve  # once, before the process is copied  # noqa: F401
-
+    for module in ("hawqlang.stages.feasibility", "hawqlang.stages.resolve"):
+        import_module(module)  # once, before the process is copied
     with ProcessPoolExecutor(workers, get_context("fork")) as pool:
         return list(pool.map(check_one, requests, chunksize=ALONE // 2))
 

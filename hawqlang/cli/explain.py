@@ -39,6 +39,16 @@ def explain(
     for title, text in (("Wrong", found.example), ("Right", found.mended)):
         if text.strip():
             stdout.print(f"[bold]{title}[/bold]\n")
-            stdout.print(
-                "\n".join("    " + line for line in text.strip().splitlines()) + "\n", markup=False
-            )
+            _print_code("\n".join("    " + line for line in text.strip().splitlines()) + "\n")
+
+
+def _print_code(text: str) -> None:
+    """Print a spec, in colours where a terminal shows them."""
+    if not stdout.is_terminal or stdout.no_color:
+        stdout.print(text, markup=False)
+        return
+    from rich.syntax import Syntax
+
+    from hawqlang.highlight import HawqLexer
+
+    stdout.print(Syntax(text, HawqLexer(), theme="ansi_dark", background_color="default"))

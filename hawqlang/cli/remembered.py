@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,6 @@ from hawqlang.diagnostics.model import Diagnostic
 from hawqlang.resources import cache_dir, data_dir
 
 if TYPE_CHECKING:
-    from hawqlang.cli.checking import Request
     from hawqlang.ir.spec import Spec
 
 _FRESH = 100_000_000
@@ -32,6 +32,19 @@ _FRESH = 100_000_000
 _UNKEPT = ("HQ3", "HQ4", "HQ8")
 """Codes of what depends on more than is known here; HQ83x alone are of the spec itself."""
 _KEPT = frozenset({"HQ830", "HQ831"})
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A spec to check, and how."""
+
+    path: str
+    name: str | None
+    """The build of it that is meant; all where there is none."""
+    overrides: tuple[tuple[str, str], ...] = ()
+    trust: bool = False
+    root: str | None = None
+    locked: bool = False
 
 
 class _Stored(Frozen):

@@ -15,7 +15,9 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -92,15 +94,14 @@ def main() -> None:
         if sys.argv[1:2] == ["--plain"]:
             sys.stdout.write(f"{plain(target, float(sys.argv[2]))} inputs, no finding\n")
             return
-        import atheris
-
+        atheris: Any = import_module("atheris")
         seeds = folder / "corpus"
         seeds.mkdir()
         for number, text in enumerate(corpus()):
             (seeds / str(number)).write_bytes(text)
         with atheris.instrument_imports(include=["hawqlang"]):
-            import hawqlang.stages.format
-            import hawqlang.stages.resolve  # noqa: F401
+            import_module("hawqlang.stages.format")
+            import_module("hawqlang.stages.resolve")
         atheris.Setup([*sys.argv, str(seeds)], target)
         atheris.Fuzz()
 

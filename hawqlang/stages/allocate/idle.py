@@ -105,12 +105,10 @@ def _never_binds(known: Facts, constraint: Constraint) -> str:
     """Return why every allocation satisfies a constraint, "" where it may not."""
     predicate = constraint.predicate
     match predicate:
-        case PropertyCompare(left=PropertyOf(), right=PropertyValue()):
-            chosen = positions(known, predicate.left, None)
-            fixed = predicate.right.value
+        case PropertyCompare(op=op, left=PropertyOf() as side, right=PropertyValue() as fixed):
             kept = all(
-                related(predicate.op, measure(predicate.left.property, p), fixed)
-                for i in chosen
+                related(op, measure(side.property, p), fixed.value)
+                for i in positions(known, side, None)
                 for p in _candidates(known, i)
             )
             return "every candidate of these layers satisfies it" if kept else ""

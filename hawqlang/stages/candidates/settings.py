@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hawqlang.arith.width import level_bits
 from hawqlang.base import Precision, Span
 from hawqlang.diagnostics.model import Diagnostic, HawqError
 from hawqlang.ir.candidates import LayerSettings
@@ -71,7 +70,11 @@ def written(rule: LayerRule) -> tuple[str, ...]:
 def _has_levels(own: LayerSettings) -> bool:
     """Return whether a layer may come to choose its weights from given levels."""
     levels = () if own.finetune is None else own.finetune.levels
-    return bool(levels) and any(p.wbits == level_bits(levels) for p in own.precision)
+    if not levels:
+        return False
+    from hawqlang.arith.width import level_bits  # with numpy, which `check` rarely needs
+
+    return any(p.wbits == level_bits(levels) for p in own.precision)
 
 
 def _plain(own: LayerSettings) -> bool:

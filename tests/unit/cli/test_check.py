@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,8 @@ from hawqlang.cli import checking
 from hawqlang.cli.app import make_app
 from hawqlang.cli.checking import Request, check_all, check_one
 from hawqlang.diagnostics.schema import check_schema
+from hawqlang.resources import cache_dir, data_dir
+from hawqlang.stages.parse.tables import cached_tables
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 LAYERS = {
@@ -138,6 +143,26 @@ def test_github_annotations_name_file_line_and_column(folder: Path) -> None:
     )
 
 
+def test_a_check_starts_without_anything_large(folder: Path) -> None:
+    del folder
+    script = (
+        "import sys\nfrom hawqlang.cli.app import run\n"
+        "try: run(['check', 'a.hawq'])\nexcept SystemExit: pass\n"
+        "print(sorted({'numpy', 'torch', 'tvm', 'z3', 'onnx', 'lark', 'rich'} & set(sys.modules)))"
+    )
+    cached_tables(data_dir("grammar"), cache_dir() / "grammar")
+
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(data_dir("specs").parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout
+
+
 # ---- what is remembered --------------------------------------------------------------------------
 
 
@@ -156,20 +181,34 @@ def test_a_spec_is_checked_again_only_when_something_has_changed(
     assert really == ["a.hawq"]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda f: (f / "net.json").write_text(json.dumps(LAYERS).replace("1000", "2000")),
-        lambda f: (f / "net.json").unlink(),
-        lambda f: (f / "parts.hawq").write_text("hawq 1\nparam limit: size = 1 B\n"),
-        lambda f: (f / ".git").rmdir(),
-        lambda f: (f / "link.hawq").unlink() or (f / "link.hawq").symlink_to("other.hawq"),
-        lambda f: os.utime(f / "a.hawq", (1, 1)),
-    ],
-    ids=["model", "no model", "import", "root", "link", "touched"],
-)
+def relink(folder: Path) -> None:
+    (folder / "link.hawq").unlink()
+    (folder / "link.hawq").symlink_to("other.hawq")
+
+
+def tighten(folder: Path) -> None:
+    (folder / "parts.hawq").write_text("hawq 1\nparam limit: size = 1 B\n")
+
+
+def enlarge(folder: Path) -> None:
+    (folder / "net.json").write_text(json.dumps(LAYERS).replace("1000", "2000"))
+
+
+def lose_model(folder: Path) -> None:
+    (folder / "net.json").unlink()
+
+
+def lose_root(folder: Path) -> None:
+    (folder / ".git").rmdir()
+
+
+def touch(folder: Path) -> None:
+    os.utime(folder / "a.hawq", (1, 1))
+
+
+@pytest.mark.parametrize("change", [enlarge, lose_model, tighten, lose_root, relink, touch])
 def test_a_change_of_anything_it_depends_on_is_seen(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, change: Any
+    folder: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
 ) -> None:
     (folder / "parts.hawq").write_text("hawq 1\nparam limit: size = 1500 B\n")
     (folder / "other.hawq").write_text("hawq 1\nparam limit: size = 2 B\n")
@@ -232,8 +271,15 @@ def test_several_processes_find_what_one_does(
         (folder / f"s{number}.hawq").write_text(SPEC.replace("1500", str(10 * number * number)))
     requests = [Request(f"s{number}.hawq", None) for number in range(16)]
     requests.append(Request("s1.hawq", "nothing"))
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
-    monkeypatch.setattr(checking.remembered, "recall", lambda _: None)
+
+    def two(process: int) -> set[int]:
+        return {process, process + 1}
+
+    def nothing(request: Request) -> None:
+        del request
+
+    monkeypatch.setattr("os.sched_getaffinity", two)
+    monkeypatch.setattr("hawqlang.cli.remembered.recall", nothing)
 
     assert check_all(requests) == [check_one(one) for one in requests]
     assert check_all(requests)[-1].misuse

@@ -40,7 +40,8 @@ def test_a_resolved_spec_is_as_its_schema_says(spec: str, schema: Any) -> None:
 def test_what_is_not_a_spec_is_refused(schema: Any) -> None:
     resolved = printed("show", str(SPECS / "examples/digits.hawq"), "--format", "json")
 
-    for damage in ({"version": "one"}, {"builds": [{}]}, {"surplus": 1}):
+    damages: list[dict[str, Any]] = [{"version": "one"}, {"builds": [{}]}, {"surplus": 1}]
+    for damage in damages:
         assert list(jsonschema.Draft202012Validator(schema).iter_errors({**resolved, **damage}))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,8 +25,9 @@ def doubled() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("slips", [deleted, doubled], ids=["deleted", "doubled"])
-def test_a_token_too_few_or_too_many_is_one_error(slips: object) -> None:
-    assert callable(slips)
+def test_a_token_too_few_or_too_many_is_one_error(
+    slips: Callable[[], Iterator[str]],
+) -> None:
     found = Counter[int]()
     for text in slips():
         errors = [d for d in parse_text(text, "")[1] if d.severity == "error"]
