@@ -26,7 +26,17 @@ PTX = "model.ptx"
 LOADER = "hawq_runtime.py"
 OLDEST_NVCC = (12, 0)
 CXX_FLAGS = ("-std=c++20", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-unknown-pragmas")
-NVCC_FLAGS = ("-std=c++20", "-O3", "-Xcompiler", "-fPIC,-fvisibility=hidden", "-Xptxas", "-v")
+NVCC_FLAGS = (
+    "-std=c++20",
+    "-O3",
+    "-t0",
+    "-Xcompiler",
+    "-fPIC,-fvisibility=hidden",
+    "-Xlinker",
+    "-s",
+)
+"""Architectures are compiled side by side; symbols, which name temporary files, are stripped: equal sources give equal
+bytes."""
 TOOLKIT = Path("/usr/local/cuda/bin/nvcc")
 
 

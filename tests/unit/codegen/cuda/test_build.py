@@ -123,3 +123,7 @@ def test_nvcc_compiles_every_kernel_without_local_memory_and_floats(tmp_path: Pa
     count, problems = backend.float_instructions(tmp_path)
     assert count > 10_000
     assert problems == ()
+    again = tmp_path / "again"
+    assert backend.build(kernels, again, store) == ()
+    for name in (build.LIBRARY, f"{build.EMULATED}/{build.LIBRARY}", build.PTX):
+        assert (again / name).read_bytes() == (tmp_path / name).read_bytes()
