@@ -15,7 +15,7 @@ from hawqlang.base import Precision
 from hawqlang.cache import Cache, TensorStore
 from hawqlang.diagnostics import Diagnostic
 from hawqlang.ir.candidates import LayerSettings
-from hawqlang.ir.graph import Graph
+from hawqlang.ir.graph import Conv2d, Graph
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import ActivationSettings, Automatic, WeightSettings
 from hawqlang.ir.tuning import FittedLayer, Tuning
@@ -36,7 +36,7 @@ from hawqlang.stages.tune import (
     sequential,
 )
 from hawqlang.stages.tune.moments import Moments
-from hawqlang.stages.tune.recipe import bench, close_form
+from hawqlang.stages.tune.recipe import Chosen, bench, close_form
 from hawqlang.stages.tuned_weights import given_weight
 from tests.unit.stages.nets import Net, fire_net, residual_net
 
@@ -149,12 +149,17 @@ def test_every_kept_attempt_is_better_than_all_before_it(
     assert error < least if tuning.pooled else error == pytest.approx(least, rel=1e-4)
 
 
+def as_chosen(chosen: Chosen, *_: Any) -> Chosen:
+    """No last fit."""
+    return chosen
+
+
 def test_a_last_fit_on_all_samples_takes_the_steps_that_were_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     own, memory, unseen = subject(residual_net(), images(64)), fresh(), images(128, seed=9)
     tuning = fit(own, memory, QUIET, FAST)
-    monkeypatch.setattr("hawqlang.stages.tune.pool", lambda chosen, *_: chosen)
+    monkeypatch.setattr("hawqlang.stages.tune.pool", as_chosen)
     before = fit(own, memory, QUIET, FAST)
     assert (tuning.pooled, before.pooled) == (True, False)
     assert (tuning.fitted, tuning.held_out, tuning.trials) == (48, 16, before.trials)
@@ -173,7 +178,7 @@ def test_a_last_fit_that_does_harm_is_not_deployed(monkeypatch: pytest.MonkeyPat
         return replace(moments.pooled(a, b), y=a.y + 3.0)
 
     own, memory = subject(residual_net(), images(64)), fresh()
-    monkeypatch.setattr("hawqlang.stages.tune.pool", lambda chosen, *_: chosen)
+    monkeypatch.setattr("hawqlang.stages.tune.pool", as_chosen)
     before = fit(own, memory, QUIET, FAST)
     monkeypatch.undo()
     monkeypatch.setattr(sequential, "pooled", shifted)
@@ -189,14 +194,16 @@ def test_a_layer_that_completes_a_sum_makes_up_for_what_is_added_to_it() -> None
             "b1.conv2": "stem.relu",
             "b2.conv2": "b2.pad",
         }
-        replay_ = ready.replay.again(ready.simulation())
-        for node in own.model.graph.nodes:
-            if node.name == "b1.conv2":
-                fitted, judged = sequential.observe(replay_, ready.reference, node)
-                key = replay_.simulation.addend(ready.reference.sums["b1.conv2"].add, "stem.relu")
-                added = replay_.stored(key, slice(None))
-                break
-            replay_.advance(node)
+        walk = ready.replay.again(ready.simulation())
+        nodes = own.model.graph.nodes
+        number = [node.name for node in nodes].index("b1.conv2")
+        for node in nodes[:number]:
+            walk.advance(node)
+        layer = nodes[number]
+        assert isinstance(layer, Conv2d)
+        fitted, judged = sequential.observe(walk, ready.reference, layer)
+        key = walk.simulation.addend(ready.reference.sums["b1.conv2"].add, "stem.relu")
+        added = walk.stored(key, slice(None))
         seen: dict[str, torch.Tensor] = {}
 
         def see(name: str, x: torch.Tensor) -> torch.Tensor:
@@ -358,7 +365,7 @@ def test_the_same_samples_give_the_same_bytes(best: bool, monkeypatch: pytest.Mo
 
 
 def test_a_killed_fit_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = fit(subject(residual_net(), images(32)), fresh(), QUIET, FAST)
+    whole = fit(subject(residual_net(), images(64)), fresh(), QUIET, FAST)
     memory = fresh()
     own = sequential.fit_layer
     fitted: list[str] = []
@@ -371,14 +378,14 @@ def test_a_killed_fit_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(sequential, "fit_layer", counted)
     with pytest.raises(KeyboardInterrupt):
-        fit(subject(residual_net(), images(32)), memory, QUIET, FAST)
+        fit(subject(residual_net(), images(64)), memory, QUIET, FAST)
 
     def noted(*arguments: Any) -> FittedLayer:
         fitted.append(arguments[2].name)
         return own(*arguments)
 
     monkeypatch.setattr(sequential, "fit_layer", noted)
-    resumed = fit(subject(residual_net(), images(32)), memory, QUIET, FAST)
+    resumed = fit(subject(residual_net(), images(64)), memory, QUIET, FAST)
     assert resumed == whole
     assert resumed.pooled
     assert len(fitted) == 3 * 6  # three attempts, six layers: none was fitted twice
