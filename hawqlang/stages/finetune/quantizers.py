@@ -13,12 +13,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from hawqlang.stages.differentiable import straight_through
 from hawqlang.stages.quantize import QuantizedWeight
-
-
-def straight_through(x: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
-    """Return ``rounded``, with the gradient of ``x``."""
-    return x + (rounded - x).detach()
 
 
 class WeightQuantizer(Protocol):

@@ -12,12 +12,12 @@ from collections.abc import Callable, Collection
 import numpy as np
 import torch
 
-from hawqlang.ir.graph import Add
 from hawqlang.ir.ranges import RangeTable, TensorRange
-from hawqlang.stages.finetune.quantizers import WeightQuantizer, straight_through
+from hawqlang.stages.differentiable import Differentiable, straight_through
+from hawqlang.stages.finetune.quantizers import WeightQuantizer
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import Float64, QuantizedWeight
-from hawqlang.stages.simulate import Deployment, Key, Lookup, Simulation
+from hawqlang.stages.simulate import Deployment
 from hawqlang.stages.structure import LOGITS_BITS, Form, LayerNode, layer_nodes
 
 Begin = Callable[[LayerNode, QuantizedWeight, torch.Tensor], WeightQuantizer]
@@ -28,7 +28,7 @@ STEP_FACTOR = 10.0
 """Steps and biases learn at this multiple of the rate of weights."""
 
 
-class Trainable(Simulation):
+class Trainable(Differentiable):
     """A quantized network with weights, biases and steps that learn."""
 
     def __init__(
@@ -127,16 +127,6 @@ class Trainable(Simulation):
         """Return the weight and bias of a layer as they are in this pass, differentiable."""
         return self._current[layer]
 
-    def store(self, x: torch.Tensor, form: Form) -> torch.Tensor:
-        """Return ``x`` rounded to a form, differentiable in ``x`` and in the form's step."""
-        if form.bits == LOGITS_BITS:
-            return x
-        params, step = self.params[form], self._step(form)
-        whole = (x * (1 / step)).clamp(
-            params.qmin - params.zero_point, params.qmax - params.zero_point
-        )
-        return straight_through(whole, (whole + 0.5).floor()) * step
-
     def exported_weights(self) -> dict[str, QuantizedWeight]:
         """Return the integers and scales of the layers that learn."""
         return {name: quantizer.exported() for name, quantizer in self.quantizers.items()}
@@ -172,32 +162,4 @@ class Trainable(Simulation):
 
     def _step(self, form: Form) -> torch.Tensor:
         """Return the step of a stored tensor."""
-        if form in self.log_steps:
-            return self.log_steps[form].exp()
-        device = next(iter(self._real.values()))[0].device
-        return torch.tensor(self.params[form].scale, dtype=self.dtype, device=device)
-
-    def _add(self, node: Add, form: Form, lookup: Lookup) -> torch.Tensor:
-        """Return the sum on the grid of its form, each addend rounded there."""
-        keys = [self._addend(node, name) for name in (node.a, node.b)]
-        if form.bits == LOGITS_BITS:
-            return lookup(keys[0]) + lookup(keys[1])
-        params, step = self.params[form], self._step(form)
-        a, b = (self._steps_of(key, lookup(key), step) for key in keys)
-        least, most = params.qmin - params.zero_point, params.qmax - params.zero_point
-        return (a + b).clamp(least, most) * step
-
-    def _steps_of(self, key: Key, x: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
-        """Return an addend in whole steps."""
-        if key.form is None or key.form.bits == LOGITS_BITS:
-            whole = x * (1 / step)
-        else:
-            own = self._step(key.form)
-            codes = x / own
-            whole = straight_through(codes, codes.round()) * (own / step)
-        return straight_through(whole, (whole + 0.5).floor())
-
-    def _stored_bound(self, bound: float, form: Form) -> float:
-        """Return the stored value of a clamp's bound."""
-        with torch.no_grad():
-            return super()._stored_bound(bound, form)
+        return self.log_steps[form].exp() if form in self.log_steps else super()._step(form)

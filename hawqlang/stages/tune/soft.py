@@ -14,17 +14,12 @@ from dataclasses import dataclass, field
 
 import torch
 
-from hawqlang.ir.graph import Add
-from hawqlang.stages.simulate import Lookup, Simulation
-from hawqlang.stages.structure import LOGITS_BITS, Form
+from hawqlang.stages.differentiable import Differentiable, straight_through
+from hawqlang.stages.simulate import Simulation
+from hawqlang.stages.structure import Form
 
 DROP = 0.5
 """Share of a learned tensor's elements that keep their unrounded value in a training step."""
-
-
-def rounded(v: torch.Tensor) -> torch.Tensor:
-    """Return the nearest integers, ties up; the gradient passes through."""
-    return v + ((v + 0.5).floor() - v).detach()
 
 
 @dataclass(slots=True)
@@ -44,7 +39,7 @@ class Learned:
     """By stored tensor: the logarithm of its step's growth."""
 
 
-class Soft(Simulation):
+class Soft(Differentiable):
     """A view of a simulation in which the layers of one block are trained."""
 
     def __init__(self, base: Simulation, learned: Learned, generator: torch.Generator) -> None:
@@ -59,47 +54,25 @@ class Soft(Simulation):
         """Make the weights anew from what is learned."""
         for layer, latent in self.learned.latent.items():
             limit = self.learned.limit[layer]
-            weight = rounded(latent.clamp(-limit, limit)) * self.learned.scale[layer]
+            inside = latent.clamp(-limit, limit)
+            whole = straight_through(inside, (inside + 0.5).floor())
+            weight = whole * self.learned.scale[layer]
             bias = self.learned.bias[layer]
             if layer in self.learned.shift:
                 bias = bias + self.learned.shift[layer] * self.learned.unit[layer]
             self._real[layer] = (weight, bias)
 
-    def store(self, x: torch.Tensor, form: Form) -> torch.Tensor:
-        """Return ``x`` rounded to a form."""
-        if form.bits == LOGITS_BITS:
-            return x
-        params = self.params[form]
-        scale = self._scale(form)
-        free = (x / scale).clamp(params.qmin - params.zero_point, params.qmax - params.zero_point)
-        return self._dropped(free, rounded(free), form) * scale
-
-    def _add(self, node: Add, form: Form, lookup: Lookup) -> torch.Tensor:
-        keys = [self._addend(node, name) for name in (node.a, node.b)]
-        if form.bits == LOGITS_BITS:
-            return lookup(keys[0]) + lookup(keys[1])
-        params = self.params[form]
-        least, most = params.qmin - params.zero_point, params.qmax - params.zero_point
-        scale = self._scale(form)
-        parts = [lookup(key) / scale for key in keys]
-        free = (parts[0] + parts[1]).clamp(least, most)
-        whole = (rounded(parts[0]) + rounded(parts[1])).clamp(least, most)
-        return self._dropped(free, whole, form) * scale
+    def _step(self, form: Form) -> torch.Tensor:
+        own = super()._step(form)
+        return own * self.learned.steps[form].exp() if form in self.learned.steps else own
 
     def _stored_bound(self, bound: float, form: Form) -> float:
         drops, self.drops = self.drops, False
-        with torch.no_grad():
-            found = super()._stored_bound(bound, form)
+        found = super()._stored_bound(bound, form)
         self.drops = drops
         return found
 
-    def _scale(self, form: Form) -> torch.Tensor | float:
-        own = self.params[form].scale
-        return own * self.learned.steps[form].exp() if form in self.learned.steps else own
-
-    def _dropped(self, free: torch.Tensor, whole: torch.Tensor, form: Form) -> torch.Tensor:
-        """Return the rounded tensor, in training some elements unrounded."""
+    def _dropped(self, form: Form, x: torch.Tensor) -> torch.Tensor | None:
         if not self.drops or form not in self.learned.steps:
-            return whole
-        mask = torch.rand(free.shape, generator=self.generator) < DROP
-        return torch.where(mask, free, whole)
+            return None
+        return torch.rand(x.shape, generator=self.generator) < DROP
