@@ -110,8 +110,8 @@ class Differentiable(Simulation):
     def _stored(self, x: torch.Tensor, whole: torch.Tensor | None, form: Form) -> torch.Tensor:
         params = self.params[form]
         bounds = (params.qmin - params.zero_point, params.qmax - params.zero_point)
-        found = _Grid.apply(x, self._step(form), whole, bounds, self._dropped(form, x))
-        return cast("torch.Tensor", found)
+        dropped = self._dropped(form, x)
+        return cast("torch.Tensor", _Grid.apply(x, self._step(form), whole, bounds, dropped))
 
     def _stored_bound(self, bound: float, form: Form) -> float:
         """Return the stored value of a clamp's bound."""
