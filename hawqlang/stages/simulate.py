@@ -294,14 +294,7 @@ class Simulation:
             None if bound is None else self._stored_bound(bound, form)
             for bound in (node.low, node.high)
         )
-        if low == 0 and self._unsigned(form):
-            low = None  # nothing that is stored unsigned lies below 0
         return x if low is None and high is None else x.clamp(low, high)
-
-    def _unsigned(self, form: Form) -> bool:
-        """Return whether 0 is the least value of a form."""
-        params = self.params.get(form)
-        return params is not None and params.qmin == params.zero_point
 
     def _stored_bound(self, bound: float, form: Form) -> float:
         """Return the stored value nearest to a clamp's bound."""

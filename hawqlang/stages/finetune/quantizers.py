@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from hawqlang.stages.differentiable import straight_through
+from hawqlang.stages.finetune.straight import straight_through
 from hawqlang.stages.quantize import QuantizedWeight
 
 

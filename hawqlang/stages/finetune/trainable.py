@@ -7,17 +7,18 @@ is that of its pixels, is never touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import torch
 
+from hawqlang.ir.graph import Add, Clamp
 from hawqlang.ir.ranges import RangeTable, TensorRange
-from hawqlang.stages.differentiable import Differentiable, straight_through
 from hawqlang.stages.finetune.quantizers import WeightQuantizer
+from hawqlang.stages.finetune.straight import stored, straight_through
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import Float64, QuantizedWeight
-from hawqlang.stages.simulate import Deployment
+from hawqlang.stages.simulate import Deployment, Key, Lookup, Simulation
 from hawqlang.stages.structure import LOGITS_BITS, Form, LayerNode, layer_nodes
 
 Begin = Callable[[LayerNode, QuantizedWeight, torch.Tensor], WeightQuantizer]
@@ -28,7 +29,8 @@ STEP_FACTOR = 10.0
 """Steps and biases learn at this multiple of the rate of weights."""
 
 
-class Trainable(Differentiable):
+
+class Trainable(Simulation):
     """A quantized network with weights, biases and steps that learn."""
 
     def __init__(
@@ -76,9 +78,11 @@ class Trainable(Differentiable):
             if form.bits != LOGITS_BITS and form.root != self.graph.input.name and self._live(form)
         }
         self._current: dict[str, tuple[torch.Tensor, torch.Tensor | None]] = {}
+        self._device = torch.device("cpu")
 
     def to(self, device: torch.device) -> None:
         """Move everything to a device; only before training begins."""
+        self._device = device
         self._real = {
             name: (w.to(device), None if b is None else b.to(device))
             for name, (w, b) in self._real.items()
@@ -110,22 +114,18 @@ class Trainable(Differentiable):
     def run(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits ``(N, F)`` of a batch, differentiable."""
         for node in layer_nodes(self.graph):
-            quantizer = self.quantizers.get(node.name)
-            if quantizer is None:
-                weight, scale = self._real[node.name][0], self._scales[node.name]
-            else:
-                weight, scale = quantizer.real(), quantizer.step()
-            bias = self._given.get(node.name) if quantizer is None else self.biases[node.name]
-            if bias is not None:
-                step = scale * self._step(self.input_form(node))
-                whole = bias / step
-                bias = straight_through(whole, whole.round()) * step
-            self._current[node.name] = (weight, bias)
+            self._prepare(node)
         return super().run(x)
 
     def parameters(self, layer: str) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return the weight and bias of a layer as they are in this pass, differentiable."""
         return self._current[layer]
+
+    def store(self, x: torch.Tensor, form: Form) -> torch.Tensor:
+        """Return ``x`` rounded to a form, differentiable in ``x`` and in the form's step."""
+        if form.bits == LOGITS_BITS:
+            return x
+        return self._rounded([(x, None)], form)
 
     def exported_weights(self) -> dict[str, QuantizedWeight]:
         """Return the integers and scales of the layers that learn."""
@@ -155,6 +155,20 @@ class Trainable(Differentiable):
             )
         return tuple(rows)
 
+    def _prepare(self, node: LayerNode) -> None:
+        """Make the weight and bias of a layer for this pass."""
+        quantizer = self.quantizers.get(node.name)
+        if quantizer is None:
+            weight, scale = self._real[node.name][0], self._scales[node.name]
+        else:
+            weight, scale = quantizer.real(), quantizer.step()
+        bias = self._given.get(node.name) if quantizer is None else self.biases[node.name]
+        if bias is not None:
+            step = scale * self._step(self.input_form(node))
+            whole = bias / step
+            bias = straight_through(whole, whole.round()) * step
+        self._current[node.name] = (weight, bias)
+
     def _live(self, form: Form) -> bool:
         """Return whether a range holds more than 0, so that its step means something."""
         row = self._table.find(form.root, form.bits)
@@ -162,4 +176,39 @@ class Trainable(Differentiable):
 
     def _step(self, form: Form) -> torch.Tensor:
         """Return the step of a stored tensor."""
-        return self.log_steps[form].exp() if form in self.log_steps else super()._step(form)
+        if form in self.log_steps:
+            return self.log_steps[form].exp()
+        return torch.tensor(self.params[form].scale, dtype=self.dtype, device=self._device)
+
+    def _add(self, node: Add, form: Form, lookup: Lookup) -> torch.Tensor:
+        """Return the sum on the grid of its form, each addend rounded there."""
+        keys = [self._addend(node, name) for name in (node.a, node.b)]
+        if form.bits == LOGITS_BITS:
+            return lookup(keys[0]) + lookup(keys[1])
+        return self._rounded([(lookup(key), self._grid(key)) for key in keys], form)
+
+    def _grid(self, key: Key) -> torch.Tensor | None:
+        """Return the step of the grid that an addend is on; ``None`` for an unrounded one."""
+        if key.form is None or key.form.bits == LOGITS_BITS:
+            return None
+        return self._step(key.form).detach()
+
+    def _rounded(
+        self, addends: Sequence[tuple[torch.Tensor, torch.Tensor | None]], form: Form
+    ) -> torch.Tensor:
+        params = self.params[form]
+        least, most = params.qmin - params.zero_point, params.qmax - params.zero_point
+        return stored(addends, self._step(form), least, most)
+
+    def _clamp(self, node: Clamp, form: Form, x: torch.Tensor) -> torch.Tensor:
+        """Return stored values clamped between the bounds' own stored values."""
+        params = self.params.get(form)
+        floored = node.low == 0 and params is not None and params.qmin == params.zero_point
+        low = None if node.low is None or floored else self._bound(node.low, form, x)
+        high = None if node.high is None else self._bound(node.high, form, x)
+        return x if low is None and high is None else x.clamp(low, high)
+
+    def _bound(self, bound: float, form: Form, x: torch.Tensor) -> torch.Tensor:
+        """Return the stored value of a clamp's bound, where ``x`` is."""
+        with torch.no_grad():
+            return self.store(x.new_full((), bound), form)

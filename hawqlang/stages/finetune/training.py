@@ -17,7 +17,7 @@ from hawqlang.stages.finetune.lessons import Lessons
 from hawqlang.stages.finetune.objective import Objective
 from hawqlang.stages.finetune.trainable import Trainable
 from hawqlang.stages.float_model import FloatModel
-from hawqlang.stages.tune import Memory
+from hawqlang.stages.memory import Memory
 
 BETAS = (0.9, 0.999)
 

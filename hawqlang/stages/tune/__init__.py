@@ -14,13 +14,13 @@ from hawqlang.ir.tuning import LayerBias, Tuning
 from hawqlang.stages.batches import Stream
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
+from hawqlang.stages.memory import Memory
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.tune.bias_correction import (
     BiasCorrection,
     correct_biases,
     wants_correction,
 )
-from hawqlang.stages.tune.memory import Memory
 from hawqlang.stages.tune.recipe import Chosen, adaptive, bench, close_form, descend, equalize
 from hawqlang.stages.tune.replay import LEAST_SAMPLES
 

@@ -20,10 +20,10 @@ from hawqlang.ir.tuning import Correction, FittedLayer, Trial
 from hawqlang.stages.batches import Stream
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
+from hawqlang.stages.memory import Memory
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import layer_nodes
 from hawqlang.stages.tune.equalize import equalized
-from hawqlang.stages.tune.memory import Memory
 from hawqlang.stages.tune.reconstruct import Walk, most_samples, reconstruct
 from hawqlang.stages.tune.reference import Reference
 from hawqlang.stages.tune.replay import (

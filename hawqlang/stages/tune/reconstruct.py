@@ -20,11 +20,11 @@ from hawqlang.ir.tuning import FittedBlock, FittedLayer, LayerBias, LayerWeight
 from hawqlang.stages.batches import chunk_size
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel, evaluate
+from hawqlang.stages.memory import Memory
 from hawqlang.stages.quantize import Float64, QuantizedWeight, stored_params, weight_limit
 from hawqlang.stages.simulate import Key, Simulation
 from hawqlang.stages.structure import LayerNode
 from hawqlang.stages.tune.blocks import Block, blocks
-from hawqlang.stages.tune.memory import Memory
 from hawqlang.stages.tune.replay import Replay, held_out
 from hawqlang.stages.tune.soft import Learned, Soft
 

@@ -17,6 +17,7 @@ import torch
 from hawqlang.arith.width import INT32_MAX, LIMITS, accumulator_bound
 from hawqlang.ir.tuning import Correction, FittedLayer, LayerBias, LayerWeight
 from hawqlang.stages.feedback import Feedback
+from hawqlang.stages.memory import Memory
 from hawqlang.stages.quantize import (
     Float64,
     QuantizedWeight,
@@ -25,7 +26,6 @@ from hawqlang.stages.quantize import (
 )
 from hawqlang.stages.simulate import Key, Simulation
 from hawqlang.stages.structure import LayerNode, layer_nodes
-from hawqlang.stages.tune.memory import Memory
 from hawqlang.stages.tune.moments import Moments, Sums, columns, groups_of, rows_of, wanted
 from hawqlang.stages.tune.reference import Reference
 from hawqlang.stages.tune.replay import Replay, held_out

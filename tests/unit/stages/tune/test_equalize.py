@@ -11,10 +11,10 @@ import torch
 from hawqlang.cache import Cache, TensorStore
 from hawqlang.ir.graph import Graph
 from hawqlang.stages.float_model import FloatModel
+from hawqlang.stages.memory import Memory
 from hawqlang.stages.simulate import Simulation
 from hawqlang.stages.tune import fit
 from hawqlang.stages.tune.equalize import chains, equalized
-from hawqlang.stages.tune.memory import Memory
 from tests.unit.stages.nets import Net, fire_net, residual_net
 from tests.unit.stages.tune.test_recipe import (
     QUIET,
