@@ -128,8 +128,8 @@ ENTRIES: tuple[Entry, ...] = (
         title="understood, but not built by this version",
         cause="The language is larger than this version's engine. Such a setting is read and checked in full; `check`"
         " notes it, and `build` stops before any work, since ignoring it would build something else.",
-        example="quantize net on cpu with data {\n  precision = [w4a8]\n  weights { rounding = adaptive }\n}",
-        mended="quantize net on cpu with data {\n  precision = [w4a8]\n}",
+        example="quantize net on cpu with data {\n  precision = [w4a8]\n  emit onnx\n}",
+        mended="quantize net on cpu with data {\n  precision = [w4a8]\n  emit tvm\n}",
     ),
     Entry(
         code="HQ831",

@@ -24,9 +24,15 @@ class LayerWeight(Frozen):
 
     layer: str
     q: TensorRef
-    """int8, as the graph's weight is laid out."""
+    """int8, beyond 8 bits int16, as the graph's weight is laid out."""
     scale: TensorRef
     """float64 ``(OC,)``."""
+    zero: TensorRef | None = None
+    """int64 ``(OC, groups)``: zero points of an affine weight."""
+    multiple: TensorRef | None = None
+    """int64 ``(OC, groups)``: the scale of each group in units of its channel's."""
+    group: int = 0
+    """Input channels per group; 0 without groups."""
 
 
 class FittedLayer(Frozen):

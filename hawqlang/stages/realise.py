@@ -53,10 +53,10 @@ from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.finetune import Pupil, finetune
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
-from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment
 from hawqlang.stages.tune import Effort, Memory, Subject, fit
 from hawqlang.stages.tune.words import bias_words, plain_rounding, rounding_words
+from hawqlang.stages.tuned_weights import given_weight
 from hawqlang.stages.verify import RealInputs, holds, verify
 from hawqlang.stages.zero_shot import Subject as ZeroShotSubject
 from hawqlang.stages.zero_shot import (
@@ -207,10 +207,7 @@ def _parameters(tuning: Tuning, store: TensorStore) -> Tuned:
     """Return weights and biases as lowering takes them."""
     return Tuned(
         biases={row.layer: store.get(row.bias) for row in tuning.biases},
-        weights={
-            row.layer: QuantizedWeight(store.get(row.q), store.get(row.scale))
-            for row in tuning.weights
-        },
+        weights={row.layer: given_weight(store, row) for row in tuning.weights},
     )
 
 

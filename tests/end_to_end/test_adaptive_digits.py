@@ -5,27 +5,28 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from hawqlang.arith import pack
-from hawqlang.cache import Cache
+from hawqlang.cache import Cache, TensorStore
 from hawqlang.interpret import interpret
 from hawqlang.ir.spec import Build
 from hawqlang.ir.tuning import Tuning
-from hawqlang.ops import Conv2d, Linear
+from hawqlang.ops import Conv2d, Frame, Linear
 from hawqlang.pipeline import plan_build
 from hawqlang.session import Session
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
-from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.tune import Effort, Memory, Subject, fit
 from hawqlang.stages.tune.replay import divergence, held_out
+from hawqlang.stages.tuned_weights import given_weight
 from tests.projects import Project
 
 BODY = """
@@ -33,8 +34,15 @@ BODY = """
   layer first, last {{
     precision = w8a8
   }}
-  weights {{ rounding = {rounding} }}
+  weights {{
+    rounding = {rounding}
+    {kind}
+  }}
 """
+
+PLAIN = ""
+AFFINE_GROUPS = """scheme = affine
+    granularity = group(6)"""
 
 
 @dataclass(frozen=True)
@@ -48,16 +56,16 @@ class Found:
     codes_match: bool
 
 
-def build_of(folder: Path, rounding: str) -> Build:
+def build_of(folder: Path, rounding: str, kind: str) -> Build:
     text = (folder / "digits.hawq").read_text("utf-8")
     head = text[text.index("model digits") : text.index("quantize digits")]
-    body = BODY.format(rounding=rounding)
+    body = BODY.format(rounding=rounding, kind=kind)
     return Project(folder).spec(f"{head}quantize digits on laptop with scans {{{body}}}").builds[0]
 
 
-def run(folder: Path, rounding: Literal["nearest", "adaptive"]) -> Found:
+def run(folder: Path, rounding: Literal["nearest", "adaptive"], kind: str = PLAIN) -> Found:
     cache = Cache(None)
-    analysis, plan = plan_build(build_of(folder, rounding), Session(cache), lambda d: None)
+    analysis, plan = plan_build(build_of(folder, rounding, kind), Session(cache), lambda d: None)
     network, store = analysis.known(), cache.tensors
     deployment = Deployment(plan.allocation(), analysis.settings)
     subject = Subject(network.model, network.ranges, deployment, network.stream().first(256))
@@ -65,10 +73,7 @@ def run(folder: Path, rounding: Literal["nearest", "adaptive"]) -> Found:
     biases = {row.layer: store.get(row.bias) for row in tuning.biases}
     tuned = Tuned(
         biases=biases,
-        weights={
-            row.layer: QuantizedWeight(store.get(row.q), store.get(row.scale))
-            for row in tuning.weights
-        },
+        weights={row.layer: given_weight(store, row) for row in tuning.weights},
     )
     settings = LowerSettings(network.input, analysis.settings)
     program, scales = lower(
@@ -87,6 +92,9 @@ def run(folder: Path, rounding: Literal["nearest", "adaptive"]) -> Found:
         op = ops[row.layer]
         packed = store.get(op.weight)
         q = pack.unpack_weights(packed, op.weight_bits, op.weight_shape)
+        integers = program_integers(op, store)
+        fitted = given_weight(store, row).integers()
+        match &= sorted(integers.ravel().tolist()) == sorted(fitted.ravel().tolist())
         match &= sorted(q.ravel().tolist()) == sorted(store.get(row.q).ravel().tolist())
     with torch.inference_mode():
         x = torch.cat(list(subject.samples.batches(64)))
@@ -99,6 +107,12 @@ def run(folder: Path, rounding: Literal["nearest", "adaptive"]) -> Found:
         )
 
 
+def program_integers(op: Conv2d | Linear, store: TensorStore) -> npt.NDArray[np.integer[Any]]:
+    """What the program multiplies with, zero points and multiples applied."""
+    frame = Frame({}, {}, store.get)
+    return frame.weights(op.weight, op.weight_bits, op.weight_shape, op.terms)
+
+
 @pytest.fixture(scope="module")
 def folder(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example's files, to write another spec beside."""
@@ -109,9 +123,14 @@ def folder(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.fixture(scope="module", params=[PLAIN, AFFINE_GROUPS], ids=["symmetric", "affine groups"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def adaptive(folder: Path) -> Found:
-    return run(folder, "adaptive")
+def adaptive(folder: Path, kind: str) -> Found:
+    return run(folder, "adaptive", kind)
 
 
 def test_the_program_holds_the_integers_that_were_fitted(adaptive: Found) -> None:
@@ -130,10 +149,11 @@ def test_the_program_answers_as_the_simulation_that_was_fitted(adaptive: Found) 
 
 
 def test_held_out_samples_are_closer_to_the_float_network_than_with_nearest(
-    adaptive: Found, folder: Path
+    adaptive: Found, folder: Path, kind: str
 ) -> None:
-    nearest = run(folder, "nearest")
+    nearest = run(folder, "nearest", kind)
     held = held_out(256)
     assert nearest.tuning.weights == ()
     got, plain = (divergence(f.integer[held], f.wanted[held]) for f in (adaptive, nearest))
-    assert got < 0.8 * plain
+    # In groups of six, rounding to nearest loses little more than the activations do.
+    assert got < (0.8 if kind == PLAIN else 0.95) * plain

@@ -151,7 +151,9 @@ def test_affine_weights_and_weights_in_groups(folder: Path) -> None:
   }"""
     built = build(folder, "affine", body)
     built.assert_proven(accuracy=0.97)
-    assert "affine" in Path(built.said["dir"], "card.md").read_text(encoding="utf-8")
+    card = Path(built.said["dir"], "card.md").read_text(encoding="utf-8")
+    assert "affine" in card
+    assert "rounding by output error in" in card
     found = layers(built)
     terms = {name: op.terms for name, op in found.items()}
     assert terms["conv1"] is not None

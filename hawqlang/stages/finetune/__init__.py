@@ -13,7 +13,7 @@ from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import Finetune, Input
-from hawqlang.ir.tuning import FineTuning, LayerBias, LayerWeight, Tuning
+from hawqlang.ir.tuning import FineTuning, LayerBias, Tuning
 from hawqlang.stages.batches import gradient_batch
 from hawqlang.stages.data import Samples
 from hawqlang.stages.feedback import Feedback
@@ -29,6 +29,7 @@ from hawqlang.stages.memory import Memory
 from hawqlang.stages.quantize import QuantizedWeight, stored_params
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import Form, LayerNode, range_root
+from hawqlang.stages.tuned_weights import kept_weight
 from hawqlang.stages.zero_shot import SyntheticSamples
 
 __all__ = ["Pupil", "finetune"]
@@ -217,10 +218,7 @@ def _learned(before: Tuning, network: Trainable, store: TensorStore) -> Tuning:
     return before.replace(
         weights=(
             *(row for row in before.weights if row.layer not in weights),
-            *(
-                LayerWeight(layer=name, q=store.put(w.q), scale=store.put(w.scale))
-                for name, w in weights.items()
-            ),
+            *(kept_weight(store, name, w) for name, w in weights.items()),
         ),
         biases=(
             *(row for row in before.biases if row.layer not in biases),

@@ -29,7 +29,6 @@ STEP_FACTOR = 10.0
 """Steps and biases learn at this multiple of the rate of weights."""
 
 
-
 class Trainable(Simulation):
     """A quantized network with weights, biases and steps that learn."""
 

@@ -190,17 +190,12 @@ def _blocks(
     if "weights" in body.blocks:
         changes = weight_block(body.blocks["weights"], ctx)
         weights = weights.replace(**_set(changes))
-    if level != "fast" and changes.rounding is None and reconstructible(weights):
+    if level != "fast" and changes.rounding is None:
         weights = weights.replace(rounding="adaptive")
     if "activations" in body.blocks:
         changed = activation_block(body.blocks["activations"], ctx)
         activations = activations.replace(**_set(changed))
     return weights, activations
-
-
-def reconstructible(weights: spec.WeightSettings) -> bool:
-    """Return whether adaptive rounding knows weights of this kind."""
-    return weights.scheme == "symmetric" and isinstance(weights.granularity, str)
 
 
 def _set(changes: WeightChanges | ActivationChanges) -> dict[str, object]:

@@ -95,17 +95,12 @@ def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
     """Return what a ``weights { … }`` block sets."""
     names = ("granularity", "scheme", "range", "rounding")
     body = fields(block.body.entries, ctx, "the `weights` block", block.name.span, names)
-    found = WeightChanges(
+    return WeightChanges(
         granularity=body.read("granularity", _granularity, None),
         scheme=body.read("scheme", _scheme, None),
         range=body.read("range", _weight_range, None),
         rounding=body.read("rounding", _rounding, None),
     )
-    if found.rounding == "adaptive" and (
-        found.scheme == "affine" or isinstance(found.granularity, spec.GroupSize)
-    ):
-        ctx.defer("rounding = adaptive of affine weights or groups", body.settings["rounding"].span)
-    return found
 
 
 def activation_block(block: syntax.Block, ctx: Context) -> ActivationChanges:

@@ -103,13 +103,15 @@ class Chosen:
 
 
 def adaptive(settings: LayerSettings) -> bool:
-    """Return whether a layer's settings ask for rounding by output error, and its weights are of a kind that has it."""
+    """Return whether a layer's settings ask for rounding by output error."""
+    return settings.weights.rounding == "adaptive"
+
+
+def trainable(settings: LayerSettings) -> bool:
+    """Return whether gradient reconstruction may change a layer: it knows symmetric weights without groups."""
     weights = settings.weights
-    return (
-        weights.rounding == "adaptive"
-        and weights.scheme == "symmetric"
-        and isinstance(weights.granularity, str)
-    )
+    plain = weights.scheme == "symmetric" and isinstance(weights.granularity, str)
+    return plain and adaptive(settings)
 
 
 def allowed(
@@ -216,9 +218,9 @@ def descend(chosen: Chosen, memory: Memory, seed: int, feedback: Feedback) -> Ch
     some = torch.arange(bench.replay.count) < count
     x = torch.cat(list(bench.samples.first(count).batches(bench.replay.size)))
     walk = Walk(bench.replay.again(bench.simulation(), some), bench.model, bench.table, x)
-    trainable = frozenset(name for name in start if adaptive(settings[name]))
+    free = frozenset(name for name in start if trainable(settings[name]))
     own = memory.of("reconstructed", *(row.model_dump_json() for row in start.values()))
-    layers = reconstruct(walk, start, trainable, own, seed, feedback)
+    layers = reconstruct(walk, start, free, own, seed, feedback)
     final = bench.replay.again(bench.simulation(walk.table), bench.held)
     for row in layers:
         apply(final.simulation, row, memory)

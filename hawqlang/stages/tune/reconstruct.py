@@ -27,6 +27,7 @@ from hawqlang.stages.structure import LayerNode
 from hawqlang.stages.tune.blocks import Block, blocks
 from hawqlang.stages.tune.replay import Replay, held_out
 from hawqlang.stages.tune.soft import Learned, Soft
+from hawqlang.stages.tuned_weights import given_weight
 
 ITERATIONS = 400
 """Steps of Adam for each block."""
@@ -118,8 +119,7 @@ def _give(simulation: Simulation, node: LayerNode, fitted: FittedLayer, memory: 
     """Give a layer what was found for it, its bias rounded to what its input's scale is by now."""
     weight = simulation.weights[node.name]
     if fitted.weight is not None:
-        get = memory.store.get
-        weight = QuantizedWeight(get(fitted.weight.q), get(fitted.weight.scale))
+        weight = given_weight(memory.store, fitted.weight)
     own = simulation.own_bias(node)
     bias = own if fitted.bias is None else memory.store.get(fitted.bias.bias)
     simulation.set_layer(node.name, weight, bias)

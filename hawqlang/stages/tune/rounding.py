@@ -1,6 +1,6 @@
 """Integers for a weight whose inputs are known: chosen by the error of the layer's output, not of the weight.
 
-With ``H`` the second moment of the layer's centred input and ``T`` the weight that is wanted, ``Q = s·q`` costs
+With ``H`` the second moment of the layer's centred input and ``T`` the weight that is wanted, ``Q`` on its grid costs
 
     E = Σ_r (Q_r - T_r) H (Q_r - T_r)'.
 
@@ -8,16 +8,20 @@ With ``H`` the second moment of the layer's centred input and ``T`` the weight t
 * :func:`round_with_feedback`: column after column is rounded and its error handed on to those that are still free, by
   the Cholesky factor of the inverse of H (Frantar et al., "GPTQ", algorithm 1), largest diagonal first.
 * :func:`descend`: cyclic coordinate descent over the integers; no step raises E.
-* :func:`choose`: the scale of each row out of a grid by E after rounding, then integers and scale in turn; for given
-  integers the best scale is ``q H T' / q H q'``.
+* :func:`choose`: the clipping of each row out of several by E after rounding, then integers and scale in turn; for
+  given integers the best scale is ``q H T' / q H q'``. The multiples of groups descend as the integers do.
+
+Nothing here knows symmetric from affine weights or groups: the ``grid`` does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+
+from hawqlang.stages.tune.grid import Codes, Grid, Rounded
 
 _factorize: Callable[..., tuple[torch.Tensor, torch.Tensor]] = torch.linalg.cholesky_ex  # pyright: ignore[reportUnknownVariableType]
 
@@ -38,18 +42,6 @@ ROUNDS = 3
 
 SWEEPS = 3
 """Sweeps of coordinate descent in each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rounded:
-    """Integers ``(G, R, K)``, float64, and their scales ``(G, R)``."""
-
-    q: torch.Tensor
-    scale: torch.Tensor
-
-    def real(self) -> torch.Tensor:
-        """Return the weight that they stand for."""
-        return self.q * self.scale[:, :, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +99,24 @@ def metric(h: torch.Tensor) -> Metric:
     return Metric(damped, order, cholesky(inverse, upper=True))
 
 
-def round_with_feedback(
-    target: torch.Tensor, scale: torch.Tensor, by: Metric, limit: int
-) -> torch.Tensor:
-    """Return integers ``(G, R, K)`` for ``target (G, R, K)`` at ``scale (G, R)``."""
+def round_with_feedback(target: torch.Tensor, grid: Grid, by: Metric) -> torch.Tensor:
+    """Return integers ``(G, R, K)`` on a grid for ``target (G, R, K)``."""
     order = by.order[:, None, :].expand_as(target)
+
+    def sorted_(values: torch.Tensor) -> torch.Tensor:
+        return values.expand_as(target).gather(2, order)
+
     rest = target.gather(2, order)
+    steps, (low, high) = sorted_(grid.steps()), (sorted_(end) for end in grid.ends())
     q = torch.empty_like(rest)
     width = rest.shape[2]
     for start in range(0, width, BLOCK):
         end = min(start + BLOCK, width)
         errors = torch.empty_like(rest[:, :, start:end])
         for k in range(start, end):
-            column = rest[:, :, k]
-            q[:, :, k] = torch.round(column / scale).clamp_(-limit, limit)
-            error = (column - q[:, :, k] * scale) / by.factor[:, k, k, None]
+            column, step = rest[:, :, k], steps[:, :, k]
+            q[:, :, k] = torch.round(column / step).clamp_(low[:, :, k], high[:, :, k])
+            error = (column - q[:, :, k] * step) / by.factor[:, k, k, None]
             row = by.factor[:, None, k, k:end]
             rest[:, :, k:end] -= error[:, :, None] * row
             errors[:, :, k - start] = error
@@ -135,18 +130,19 @@ def output_error(target: torch.Tensor, found: Rounded, h: torch.Tensor) -> torch
     return ((difference @ h) * difference).sum(2)
 
 
-def descend(target: torch.Tensor, found: Rounded, h: torch.Tensor, limit: int) -> Rounded:
+def descend(target: torch.Tensor, found: Rounded, h: torch.Tensor) -> Rounded:
     """Return integers that no single change improves by much: a few sweeps of coordinate descent."""
     q = found.q.clone()
-    scale = found.scale
-    gradient = (q * scale[:, :, None] - target) @ h
+    steps = found.grid.steps().expand_as(q)
+    low, high = (end.expand_as(q) for end in found.grid.ends())
+    gradient = (q * steps - target) @ h
     diagonal = h.diagonal(dim1=1, dim2=2)
     for _ in range(SWEEPS):
         changed = False
         for k in range(q.shape[2]):
-            ideal = q[:, :, k] - gradient[:, :, k] / (diagonal[:, k, None] * scale)
-            best = torch.round(ideal).clamp_(-limit, limit)
-            step = (best - q[:, :, k]) * scale
+            ideal = q[:, :, k] - gradient[:, :, k] / (diagonal[:, k, None] * steps[:, :, k])
+            best = torch.round(ideal).clamp_(low[:, :, k], high[:, :, k])
+            step = (best - q[:, :, k]) * steps[:, :, k]
             if not bool(step.any()):
                 continue
             changed = True
@@ -154,55 +150,64 @@ def descend(target: torch.Tensor, found: Rounded, h: torch.Tensor, limit: int) -
             gradient += step[:, :, None] * h[:, None, k, :]
         if not changed:
             break
-    return Rounded(q, scale)
+    return Rounded(q, found.grid)
 
 
 def best_scale(target: torch.Tensor, found: Rounded, h: torch.Tensor, *, shared: bool) -> Rounded:
     """Return the same integers at the scale of least error: of each row, or of all together."""
-    weighted = found.q @ h
-    above, below = (weighted * target).sum(2), (weighted * found.q).sum(2)
+    whole = found.integers()
+    weighted = whole @ h
+    above, below = (weighted * target).sum(2), (weighted * whole).sum(2)
     if shared:
         above, below = (v.sum().expand_as(v) for v in (above, below))
     ratio = above / below.clamp_min(torch.finfo(torch.float64).tiny)
-    return Rounded(found.q, torch.where((below > 0) & (ratio > 0), ratio, found.scale))
+    scale = torch.where((below > 0) & (ratio > 0), ratio, found.grid.scale)
+    return Rounded(found.q, found.grid.at(scale))
 
 
-def round_at(target: torch.Tensor, scale: torch.Tensor, by: Metric, limit: int) -> Rounded:
-    """Return integers for ``target (G, R, K)`` of little output error at given scales ``(G, R)``."""
-    found = Rounded(round_with_feedback(target, scale, by, limit), scale)
-    return descend(target, found, by.h, limit)
+def best_multiples(target: torch.Tensor, found: Rounded, h: torch.Tensor, most: int) -> Rounded:
+    """Return the same integers with better multiples of groups: a sweep of coordinate descent."""
+    grid = found.grid
+    if grid.index is None:
+        return found
+    multiple = grid.multiple.clone()
+    gradient = (found.real() - target) @ h
+    for s in range(multiple.shape[2]):
+        columns = grid.index == s
+        own = found.q[:, :, columns] * grid.scale[:, :, None]
+        weighted = own @ h[:, columns]
+        below = (weighted[:, :, columns] * own).sum(2)
+        ideal = -(gradient[:, :, columns] * own).sum(2) / torch.where(below > 0, below, 1.0)
+        best = torch.round(multiple[:, :, s] + ideal).clamp_(1, most)
+        gradient += (best - multiple[:, :, s])[:, :, None] * weighted
+        multiple[:, :, s] = best
+    return Rounded(found.q, replace(grid, multiple=multiple))
+
+
+def round_at(target: torch.Tensor, grid: Grid, by: Metric) -> Rounded:
+    """Return integers on a grid for ``target (G, R, K)`` of little output error."""
+    return descend(target, Rounded(round_with_feedback(target, grid, by), grid), by.h)
 
 
 def choose(
-    target: torch.Tensor,
-    by: Metric,
-    limit: int,
-    *,
-    shared: bool = False,
-    least: torch.Tensor | float = 0.0,
+    target: torch.Tensor, by: Metric, codes: Codes, *, least: torch.Tensor | float = 0.0
 ) -> Rounded:
-    """Return integers and scales for ``target (G, R, K)`` of little output error.
+    """Return integers and their grid for ``target (G, R, K)`` of little output error.
 
     Args:
         target: The weight that is wanted.
         by: The metric of its input.
-        limit: Largest magnitude of an integer.
-        shared: Whether all rows have one scale.
+        codes: How the weight is kept.
         least: Smallest scale allowed, ``(G, R)`` or for all.
     """
     floor = torch.as_tensor(least, dtype=torch.float64)
-    largest = target.abs().amax(2)
-    if shared:
-        largest = largest.max().expand_as(largest)
-    top = largest.max()
-    full = torch.where(largest > 0, largest, torch.where(top > 0, top, limit)) / limit
     best: Rounded | None = None
     cost = torch.empty(0)
     for ratio in RATIOS:
-        scale = torch.maximum(full * ratio, floor)
-        found = Rounded(round_with_feedback(target, scale, by, limit), scale)
+        grid = codes.grid(target, ratio, floor)
+        found = Rounded(round_with_feedback(target, grid, by), grid)
         error = output_error(target, found, by.h)
-        if shared:
+        if codes.shared:
             error = error.sum().expand_as(error)
         if best is None:
             best, cost = found, error
@@ -210,13 +215,12 @@ def choose(
         better = error < cost
         cost = torch.where(better, error, cost)
         best = Rounded(
-            torch.where(better[:, :, None], found.q, best.q),
-            torch.where(better, scale, best.scale),
+            torch.where(better[:, :, None], found.q, best.q), grid.where(better, best.grid)
         )
     if best is None:
         raise ValueError("no ratio to try")
     for _ in range(ROUNDS):
-        best = descend(target, best, by.h, limit)
-        refined = best_scale(target, best, by.h, shared=shared)
-        best = Rounded(best.q, torch.maximum(refined.scale, floor))
-    return descend(target, best, by.h, limit)
+        best = best_multiples(target, descend(target, best, by.h), by.h, codes.most_multiple)
+        refined = best_scale(target, best, by.h, shared=codes.shared)
+        best = Rounded(best.q, best.grid.at(torch.maximum(refined.grid.scale, floor)))
+    return descend(target, best, by.h)

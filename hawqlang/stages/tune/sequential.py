@@ -15,21 +15,18 @@ import numpy as np
 import torch
 
 from hawqlang.arith.width import INT32_MAX, LIMITS, accumulator_bound
-from hawqlang.ir.tuning import Correction, FittedLayer, LayerBias, LayerWeight
+from hawqlang.ir.tuning import Correction, FittedLayer, LayerBias
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.memory import Memory
-from hawqlang.stages.quantize import (
-    Float64,
-    QuantizedWeight,
-    least_weight_scale,
-    weight_limit,
-)
+from hawqlang.stages.quantize import Float64, least_weight_scale
 from hawqlang.stages.simulate import Key, Simulation
 from hawqlang.stages.structure import LayerNode, layer_nodes
+from hawqlang.stages.tune.grid import Codes, Rounded, codes_of
 from hawqlang.stages.tune.moments import Moments, Sums, columns, groups_of, rows_of, wanted
 from hawqlang.stages.tune.reference import Reference
 from hawqlang.stages.tune.replay import Replay, held_out
-from hawqlang.stages.tune.rounding import Rounded, choose, metric, refit, round_at
+from hawqlang.stages.tune.rounding import choose, metric, refit, round_at
+from hawqlang.stages.tuned_weights import given_weight, kept_weight
 
 ORDER: tuple[Correction, ...] = ("bias", "rounding", "scales", "refit")
 """The steps of the closed form, in the order in which they are tried on a layer."""
@@ -72,6 +69,16 @@ class _Problem:
     def x_scale(self) -> float:
         """The scale of what the layer reads."""
         return self.simulation.params[self.simulation.input_form(self.node)].scale
+
+    @property
+    def codes(self) -> Codes:
+        """How the layer's weight is kept."""
+        deployment, name = self.simulation.deployment, self.node.name
+        return codes_of(
+            self.simulation.weights[name],
+            deployment.precision[name].wbits,
+            shared=deployment.settings[name].weights.granularity == "per_tensor",
+        )
 
     @property
     def free_bias(self) -> bool:
@@ -119,8 +126,7 @@ def apply(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> None:
         return
     weight = simulation.weights[fitted.layer]
     if fitted.weight is not None:
-        q, scale = memory.store.get(fitted.weight.q), memory.store.get(fitted.weight.scale)
-        weight = QuantizedWeight(q, scale)
+        weight = given_weight(memory.store, fitted.weight)
     simulation.set_layer(fitted.layer, weight, memory.store.get(fitted.bias.bias))
 
 
@@ -136,7 +142,7 @@ def complete(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> Fit
     put = memory.store.put
     own = simulation.weights[fitted.layer]
     node = next(n for n in layer_nodes(simulation.graph) if n.name == fitted.layer)
-    weight = LayerWeight(layer=fitted.layer, q=put(own.q), scale=put(own.scale))
+    weight = kept_weight(memory.store, fitted.layer, own)
     bias = LayerBias(layer=fitted.layer, bias=put(simulation.own_bias(node)))
     return fitted.replace(
         weight=fitted.weight or weight,
@@ -195,8 +201,8 @@ def fit_layer(
     put = memory.store.put
     weight = None
     if current.rounded is not None:
-        own = _integers(current.rounded, simulation.weights[node.name])
-        weight = LayerWeight(layer=node.name, q=put(own.q), scale=put(own.scale))
+        own = problem.codes.quantized(current.rounded, simulation.weights[node.name])
+        weight = kept_weight(memory.store, node.name, own)
     bias = LayerBias(layer=node.name, bias=put(current.bias.reshape(-1).numpy()))
     return FittedLayer(
         layer=node.name,
@@ -233,18 +239,16 @@ def _rounded(step: Correction, problem: _Problem) -> Rounded:
     simulation, node = problem.simulation, problem.node
     h, yx = _aims(problem)
     by = metric(h)
-    limit = weight_limit(simulation.deployment.precision[node.name].wbits)
+    codes = problem.codes
     shape = problem.fitted.y.shape
     if step == "rounding":
-        scale = torch.from_numpy(simulation.weights[node.name].scale).reshape(shape)
-        return round_at(problem.trained, scale, by, limit)
+        grid = codes.grid_of(simulation.weights[node.name], (shape[0], shape[1]))
+        return round_at(problem.trained, grid, by)
     least = least_weight_scale(problem.own_bias.reshape(-1).numpy(), problem.x_scale)
-    settings = simulation.deployment.settings[node.name].weights
     return choose(
         problem.trained if step == "scales" else refit(problem.trained, h, yx),
         by,
-        limit,
-        shared=settings.granularity == "per_tensor",
+        codes,
         least=torch.from_numpy(least).reshape(shape),
     )
 
@@ -256,7 +260,7 @@ def _fits(problem: _Problem, tried: _State) -> bool:
     weight = simulation.weights[node.name]
     limit = INT32_MAX
     if tried.rounded is not None:
-        weight = _integers(tried.rounded, weight)
+        weight = problem.codes.quantized(tried.rounded, weight)
         limit = LIMITS[simulation.deployment.settings[node.name].accumulator]
     abits = simulation.deployment.precision[node.name].abits
     whole = weight.integers().astype(np.int64)
@@ -265,8 +269,3 @@ def _fits(problem: _Problem, tried: _State) -> bool:
     shift = abs(params.zero_point) * np.abs(whole.reshape(len(whole), -1).sum(axis=1))
     folded: Float64 = np.abs(bias) + 1 + shift
     return bool((sums <= limit).all() and (sums + folded <= INT32_MAX).all())
-
-
-def _integers(found: Rounded, like: QuantizedWeight) -> QuantizedWeight:
-    q = found.q.reshape(like.q.shape).numpy().astype(like.q.dtype)
-    return QuantizedWeight(np.ascontiguousarray(q), found.scale.reshape(-1).numpy().copy())

@@ -349,6 +349,7 @@ def test_no_back_end_is_implied_for_a_table_of_layers(
             "automatic",
         ),
         ("precision = w8a8\neffort = best", "best", "adaptive", "automatic"),
+        ("precision = w4a4\nweights { scheme = affine }", "balanced", "adaptive", "automatic"),
         ("precision = w4a4\neffort = fast", "fast", "nearest", "percentile"),
         ("precision = w4a4\nweights { rounding = nearest }", "balanced", "nearest", "automatic"),
         ("precision = w8a8\nweights { rounding = adaptive }", "fast", "adaptive", "percentile"),
@@ -382,6 +383,7 @@ def test_the_automatic_range_depends_on_the_width() -> None:
     ("body", "expected"),
     [
         ("weights { rounding = adaptive }", []),
+        ("weights {\nrounding = adaptive\nscheme = affine\ngranularity = group(8)\n}", []),
         ("weights { rounding = stochastic }", []),
         ("weights { granularity = group(64) }", []),
         ("weights { scheme = affine }", []),

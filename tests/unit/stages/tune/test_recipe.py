@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,12 @@ from hawqlang.stages.batches import stream_of
 from hawqlang.stages.calibrate import calibrate, range_requests
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
-from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import layer_nodes
 from hawqlang.stages.tune import Effort, Memory, Subject, fit, reference, replay, sequential
 from hawqlang.stages.tune.moments import Moments
 from hawqlang.stages.tune.recipe import bench, close_form
+from hawqlang.stages.tuned_weights import given_weight
 from tests.unit.stages.nets import Net, fire_net, residual_net
 
 W3A4, W8A8 = Precision(wbits=3, abits=4), Precision(wbits=8, abits=8)
@@ -47,6 +48,7 @@ def subject(
     precision: Precision = W3A4,
     *,
     nearest: Sequence[str] = (),
+    weights: Mapping[str, Any] = MappingProxyType({}),
     **settings: Any,
 ) -> Subject:
     model = FloatModel(*net)
@@ -57,7 +59,9 @@ def subject(
             layer=n,
             precision=(precision,),
             activations=act,
-            weights=WeightSettings(rounding="nearest" if n in nearest else "adaptive"),
+            weights=WeightSettings(
+                rounding="nearest" if n in nearest else "adaptive", **dict(weights)
+            ),
             **settings,
         )
         for n in names
@@ -90,10 +94,7 @@ def simulated(own: Subject, tuning: Tuning, store: TensorStore) -> Simulation:
         own.deployment.precision,
         own.deployment.settings,
         biases={row.layer: store.get(row.bias) for row in tuning.biases},
-        weights={
-            row.layer: QuantizedWeight(store.get(row.q), store.get(row.scale))
-            for row in tuning.weights
-        },
+        weights={row.layer: given_weight(store, row) for row in tuning.weights},
     )
     return Simulation(own.model, own.table.with_rows(tuning.ranges), deployment)
 
@@ -247,7 +248,7 @@ def test_integers_beyond_eight_bits_are_kept_whole() -> None:
     real = {n.name: own.model.parameters[n.weight].numpy() for n in layer_nodes(own.model.graph)}
     assert tuning.weights
     for row in tuning.weights:
-        found = QuantizedWeight(memory.store.get(row.q), memory.store.get(row.scale))
+        found = given_weight(memory.store, row)
         assert int(np.abs(found.q).max()) > 127
         assert np.corrcoef(found.real().ravel(), real[row.layer].ravel())[0, 1] > 0.8
 

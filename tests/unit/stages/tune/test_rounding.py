@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from hawqlang.stages.tune import rounding
+from hawqlang.stages.tune.grid import Codes, Grid, Rounded
 from hawqlang.stages.tune.rounding import (
-    Rounded,
     best_scale,
     choose,
     descend,
@@ -31,6 +31,12 @@ def second_moment(groups: int, width: int, count: int = 200, seed: int = 1) -> t
     x = drawn(groups, count, width, seed=seed)
     x = x + 2 * x.mean(2, keepdim=True) * width**0.5
     return x.mT @ x / count
+
+
+def symmetric(scale: torch.Tensor, limit: int) -> Grid:
+    """The grid of symmetric codes without groups."""
+    one = torch.ones_like(scale)[:, :, None]
+    return Grid(scale, -limit * one, limit * one, one)
 
 
 def test_the_refit_is_the_minimum_of_its_own_objective() -> None:
@@ -56,7 +62,7 @@ def test_feedback_rounds_as_the_textbook_loop_does() -> None:
     target, h = drawn(1, 4, 7), second_moment(1, 7)
     by = metric(h)
     scale = target.abs().amax(2) / 7
-    got = round_with_feedback(target, scale, by, 7)
+    got = round_with_feedback(target, symmetric(scale, 7), by)
     # Algorithm 1 of GPTQ with an explicit inverse at every column (optimal brain quantization).
     rest = target[0].clone()
     left = [int(k) for k in by.order[0]]
@@ -74,18 +80,18 @@ def test_feedback_rounds_as_the_textbook_loop_does() -> None:
 def test_blocks_of_columns_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     target, h = drawn(2, 5, 23), second_moment(2, 23)
     by, scale = metric(h), target.abs().amax(2) / 7
-    whole = round_with_feedback(target, scale, by, 7)
+    whole = round_with_feedback(target, symmetric(scale, 7), by)
     monkeypatch.setattr(rounding, "BLOCK", 4)
-    np.testing.assert_array_equal(round_with_feedback(target, scale, by, 7), whole)
+    np.testing.assert_array_equal(round_with_feedback(target, symmetric(scale, 7), by), whole)
 
 
 def test_groups_are_rounded_each_by_its_own_inputs() -> None:
     target, h = drawn(3, 2, 9), second_moment(3, 9)
     scale = target.abs().amax(2) / 7
-    together = round_at(target, scale, metric(h), 7)
+    together = round_at(target, symmetric(scale, 7), metric(h))
     for g in range(3):
         one = slice(g, g + 1)
-        alone = round_at(target[one], scale[one], metric(h[one]), 7)
+        alone = round_at(target[one], symmetric(scale[one], 7), metric(h[one]))
         np.testing.assert_array_equal(together.q[one], alone.q)
 
 
@@ -94,12 +100,12 @@ def test_the_integers_are_near_the_best_of_all_that_there_are() -> None:
     for seed in range(20):
         target, h = drawn(1, 1, 5, seed=seed), second_moment(1, 5, seed=100 + seed)
         by = metric(h)
-        scale = target.abs().amax(2) / 3
-        found = round_at(target, scale, by, 3)
+        grid = symmetric(target.abs().amax(2) / 3, 3)
+        found = round_at(target, grid, by)
         all_q = torch.tensor(list(itertools.product(range(-3, 4), repeat=5)), dtype=torch.float64)
-        errors = output_error(target.expand(1, len(all_q), 5), Rounded(all_q[None], scale), by.h)
+        errors = output_error(target.expand(1, len(all_q), 5), Rounded(all_q[None], grid), by.h)
         least = float(errors.min())
-        nearest = Rounded(torch.round(target / scale[..., None]).clamp(-3, 3), scale)
+        nearest = Rounded(torch.round(target / grid.steps()).clamp(-3, 3), grid)
         got = float(output_error(target, found, by.h))
         assert got >= least - 1e-9
         total += np.array([least, got, float(output_error(target, nearest, by.h))])
@@ -111,31 +117,30 @@ def test_the_integers_are_near_the_best_of_all_that_there_are() -> None:
 def test_descent_never_raises_the_error_and_ends_where_no_single_step_helps() -> None:
     target, h = drawn(2, 6, 12), second_moment(2, 12)
     scale = target.abs().amax(2) / 7
-    start = Rounded(torch.round(target / scale[..., None]), scale)
+    start = Rounded(torch.round(target / scale[..., None]), symmetric(scale, 7))
     found = start
     for _ in range(20):
-        found = descend(target, found, h, 7)
+        found = descend(target, found, h)
     errors = output_error(target, found, h)
     assert bool((errors <= output_error(target, start, h) + 1e-12).all())
     for k, change in itertools.product(range(12), (-1, 1)):
         q = found.q.clone()
         q[:, :, k] = (q[:, :, k] + change).clamp(-7, 7)
-        assert bool((output_error(target, Rounded(q, scale), h) >= errors - 1e-9).all())
+        assert bool((output_error(target, Rounded(q, found.grid), h) >= errors - 1e-9).all())
 
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_no_other_scale_fits_given_integers_better(shared: bool) -> None:
     target, h = drawn(2, 3, 8), second_moment(2, 8)
     scale = target.abs().amax(2) / 7
-    found = best_scale(
-        target, Rounded(torch.round(target / scale[..., None]), scale), h, shared=shared
-    )
+    start = Rounded(torch.round(target / scale[..., None]), symmetric(scale, 7))
+    found = best_scale(target, start, h, shared=shared)
 
     def error(factor: float) -> torch.Tensor:
-        errors = output_error(target, Rounded(found.q, found.scale * factor), h)
+        errors = output_error(target, Rounded(found.q, found.grid.at(found.grid.scale * factor)), h)
         return errors.sum() if shared else errors
 
-    assert not shared or len(np.unique(found.scale)) == 1
+    assert not shared or len(np.unique(found.grid.scale)) == 1
     for factor in (0.9, 0.99, 1.01, 1.1):
         assert bool((error(factor) > error(1.0)).all())
 
@@ -143,8 +148,8 @@ def test_no_other_scale_fits_given_integers_better(shared: bool) -> None:
 def test_chosen_scales_beat_the_full_range() -> None:
     target, h = drawn(1, 16, 24), second_moment(1, 24)
     by = metric(h)
-    full = round_at(target, target.abs().amax(2) / 7, by, 7)
-    found = choose(target, by, 7)
+    full = round_at(target, symmetric(target.abs().amax(2) / 7, 7), by)
+    found = choose(target, by, Codes(4))
     assert bool(
         (output_error(target, found, by.h) <= output_error(target, full, by.h) + 1e-12).all()
     )
@@ -154,7 +159,7 @@ def test_chosen_scales_beat_the_full_range() -> None:
 def test_a_least_scale_is_kept_to_and_empty_rows_get_a_scale() -> None:
     target, h = drawn(1, 3, 6), second_moment(1, 6)
     target[0, 1] = 0.0
-    found = choose(target, metric(h), 7, least=torch.tensor([[5.0, 0.0, 0.0]]))
-    assert found.scale[0, 0] == 5.0
-    assert found.scale[0, 1] > 0
+    found = choose(target, metric(h), Codes(4), least=torch.tensor([[5.0, 0.0, 0.0]]))
+    assert found.grid.scale[0, 0] == 5.0
+    assert found.grid.scale[0, 1] > 0
     np.testing.assert_array_equal(found.q[0, 1], np.zeros(6))
