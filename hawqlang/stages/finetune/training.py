@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,7 +14,6 @@ import torch
 from hawqlang.base import Frozen, TensorRef
 from hawqlang.cache import Cache, digest
 from hawqlang.stages.feedback import Feedback
-from hawqlang.stages.finetune.lessons import Lessons
 from hawqlang.stages.finetune.objective import Objective
 from hawqlang.stages.finetune.trainable import Trainable
 from hawqlang.stages.float_model import FloatModel
@@ -60,6 +60,20 @@ class Teacher:
             return self.model.run(x, parameters=own).output
 
 
+class Batches(Protocol):
+    """Gives what is trained on, epoch after epoch."""
+
+    def steps(self, size: int) -> int:
+        """Return how many batches of ``size`` an epoch has."""
+        ...
+
+    def epoch(
+        self, seed: int, epoch: int, size: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the batches of an epoch, samples as the network sees them and labels."""
+        ...
+
+
 class Training:
     """One training of one network."""
 
@@ -67,7 +81,7 @@ class Training:
         self,
         network: Trainable,
         teacher: Teacher,
-        lessons: Lessons,
+        lessons: Batches,
         objective: Objective,
         schedule: Schedule,
     ) -> None:

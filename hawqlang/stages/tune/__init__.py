@@ -16,12 +16,13 @@ from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.memory import Memory
 from hawqlang.stages.simulate import Deployment, Simulation
+from hawqlang.stages.tune.best import descend
 from hawqlang.stages.tune.bias_correction import (
     BiasCorrection,
     correct_biases,
     wants_correction,
 )
-from hawqlang.stages.tune.recipe import Chosen, adaptive, bench, close_form, descend, equalize
+from hawqlang.stages.tune.recipe import Chosen, adaptive, bench, close_form, equalize
 from hawqlang.stages.tune.replay import LEAST_SAMPLES
 
 __all__ = ["BiasCorrection", "Effort", "Memory", "Subject", "correct_biases", "fit", "tune"]

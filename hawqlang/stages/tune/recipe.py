@@ -24,7 +24,6 @@ from hawqlang.stages.memory import Memory
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import layer_nodes
 from hawqlang.stages.tune.equalize import equalized
-from hawqlang.stages.tune.reconstruct import Walk, most_samples, reconstruct
 from hawqlang.stages.tune.reference import Reference
 from hawqlang.stages.tune.replay import (
     LEAST_SAMPLES,
@@ -33,7 +32,7 @@ from hawqlang.stages.tune.replay import (
     held_out,
     sample_limit,
 )
-from hawqlang.stages.tune.sequential import apply, complete, fit_layers, untouched
+from hawqlang.stages.tune.sequential import complete, fit_layers
 
 ATTEMPTS: tuple[tuple[Correction, ...], ...] = (
     ("bias",),
@@ -48,6 +47,7 @@ WORDS: Mapping[Correction, str] = {
     "refit": "refitted weights",
     "equalized": "equalized layers",
     "reconstructed": "reconstructed blocks",
+    "distilled": "training by the float network's answers",
 }
 """How a reader is told of each."""
 
@@ -105,13 +105,6 @@ class Chosen:
 def adaptive(settings: LayerSettings) -> bool:
     """Return whether a layer's settings ask for rounding by output error."""
     return settings.weights.rounding == "adaptive"
-
-
-def trainable(settings: LayerSettings) -> bool:
-    """Return whether gradient reconstruction may change a layer: it knows symmetric weights without groups."""
-    weights = settings.weights
-    plain = weights.scheme == "symmetric" and isinstance(weights.granularity, str)
-    return plain and adaptive(settings)
 
 
 def allowed(
@@ -197,36 +190,6 @@ def equalize(
     if bench.try_out(corrections, error):
         whole = tuple(complete(replay.simulation, row, own) for row in found)
         return Chosen(whole, even, table)
-    feedback.report(dropped(bench.trials))
-    return chosen
-
-
-def descend(chosen: Chosen, memory: Memory, seed: int, feedback: Feedback) -> Chosen:
-    """Return what gradient reconstruction makes of a choice, or the choice itself where that is better.
-
-    Args:
-        chosen: Where the closed form ended.
-        memory: Remembers settled blocks.
-        seed: Draws batches.
-        feedback: Gets blocks done, and a note where nothing came of it (HQ432).
-    """
-    bench = chosen.bench
-    graph, settings = bench.model.graph, bench.deployment.settings
-    start = {node.name: untouched(node.name) for node in layer_nodes(graph)}
-    start |= {row.layer: row for row in chosen.layers}
-    count = min(bench.replay.count, most_samples(graph))
-    some = torch.arange(bench.replay.count) < count
-    x = torch.cat(list(bench.samples.first(count).batches(bench.replay.size)))
-    walk = Walk(bench.replay.again(bench.simulation(), some), bench.model, bench.table, x)
-    free = frozenset(name for name in start if trainable(settings[name]))
-    own = memory.of("reconstructed", *(row.model_dump_json() for row in start.values()))
-    layers = reconstruct(walk, start, free, own, seed, feedback)
-    final = bench.replay.again(bench.simulation(walk.table), bench.held)
-    for row in layers:
-        apply(final.simulation, row, memory)
-    steps: tuple[Correction, ...] = (*chosen.corrections, "reconstructed")
-    if bench.try_out(steps, bench.judge(final.finish())):
-        return Chosen(layers, bench, walk.table)
     feedback.report(dropped(bench.trials))
     return chosen
 
