@@ -106,4 +106,12 @@ ENTRIES: tuple[Entry, ...] = (
         example="hawqc plan digits.hawq -o digits.hawq",
         mended="hawqc plan digits.hawq -o plan.json",
     ),
+    Entry(
+        code="HQ873",
+        title="sensitivities in the lock were edited",
+        cause="A lock keeps a digest of the sensitivities it records. Where they do not match it, they were changed by"
+        " hand or by a merge. They are used as they stand, and decide the allocation.",
+        example="hawqc plan digits.hawq        # after a number in digits.hawq.lock was changed",
+        mended="hawqc build digits.hawq --no-cache        # measures them again and writes the lock",
+    ),
 )
