@@ -40,7 +40,7 @@ LARGEST_BATCH = 32
 KEPT = 24
 """Bytes kept of every element of every value to differentiate it."""
 
-ELEMENT = 360
+ELEMENT = 150
 """What storing one element costs forward and back, in multiply-accumulates; measured."""
 
 WORK = 24 * 10**12

@@ -24,7 +24,7 @@ from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import Form, LayerNode, layer_nodes, range_root
 from hawqlang.stages.tuned_weights import given_weight, kept_weight
 
-WEIGHTS = 3.0
+WEIGHTS = 10.0
 """Rate of weights, beside that of steps and biases."""
 
 DROP = 0.5

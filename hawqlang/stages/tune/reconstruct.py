@@ -39,7 +39,7 @@ LARGEST_BATCH = 32
 RATE = 1e-3
 """Of steps, in their logarithm, and of all else as ``learner`` says."""
 
-SHARE = 0.5
+SHARE = 0.25
 """Steps for each block, as a share of those of the whole network."""
 
 BYTES = 384 * 2**20
