@@ -32,7 +32,7 @@ RATE = 1e-3
 PARTS = 10
 """How often the network is judged, and a checkpoint written."""
 
-STEPS = 1000
+STEPS = 400
 """Of Adam, at most."""
 
 LARGEST_BATCH = 32

@@ -116,7 +116,7 @@ def reconstruct(
             layers = tuple(n.name for n in block.layers if n.name in learner.quantizers)
             inside = {node.output for node in block.nodes}
             forms = tuple(form for form in learner.log_steps if form.root in inside)
-            weight = _importance(walk, block, y, generator)
+            weight = importance(walk, block, y, generator)
             return _train(walk, _Task(block, y, weight, layers, forms, generator), start, memory)
 
         result = memory.block(block.y, train)
@@ -165,7 +165,7 @@ def _through(
     return values
 
 
-def _importance(
+def importance(
     walk: Walk, block: Block, y: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
     """Return how much each element of the float output counts, on average 1; shaped as ``y``."""
