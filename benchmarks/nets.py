@@ -7,6 +7,7 @@ the ranges of a real network. Good for latency, compile time and memory, meaning
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from inception import InceptionV3
 from torch import nn
 from torch.nn import functional
 
@@ -163,13 +165,108 @@ class MobileNetV1(nn.Module):
         return torch.flatten(self.conv_preds(functional.adaptive_avg_pool2d(x, 1)), 1)
 
 
+class Inverted(nn.Module):
+    """Inverted residual block: expand by 1 x 1, depthwise 3 x 3, project by 1 x 1."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        layers: list[nn.Module] = [] if expansion == 1 else [relu6_layer(inputs, hidden, 1)]
+        layers.append(relu6_layer(hidden, hidden, 3, stride, groups=hidden))
+        layers += [nn.Conv2d(hidden, outputs, 1, bias=False), normalized(outputs)]
+        self.conv = nn.Sequential(*layers)
+        self.shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the block's result, with its input added where the shapes agree."""
+        y = self.conv(x)
+        return x + y if self.shortcut else y
+
+
+def relu6_layer(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    """Return convolution, batch norm and ReLU6."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, normalized(outputs), nn.ReLU6())
+
+
+class MobileNetV2(nn.Module):
+    """MobileNet version 2 at width 1."""
+
+    STAGES = (
+        *((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2)),
+        *((6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [relu6_layer(3, 32, 3, 2)]
+        inputs = 32
+        for expansion, channels, count, stride in self.STAGES:
+            for i in range(count):
+                layers.append(Inverted(inputs, channels, expansion, stride if i == 0 else 1))
+                inputs = channels
+        self.features = nn.Sequential(*layers, relu6_layer(inputs, 1280, 1))
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, 1000))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits."""
+        x = functional.adaptive_avg_pool2d(self.features(x), 1)
+        return self.classifier(torch.flatten(x, 1))
+
+
+class CifarBlock(nn.Module):
+    """Basic block whose shortcut takes every other pixel and pads the new channels with zeros."""
+
+    def __init__(self, inputs: int, channels: int) -> None:
+        super().__init__()
+        self.stride = 1 if inputs == channels else 2
+        self.conv1 = nn.Conv2d(inputs, channels, 3, self.stride, 1, bias=False)
+        self.bn1 = normalized(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.bn2 = normalized(channels)
+        self.grow = (channels - inputs) // 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``relu(branch(x) + shortcut(x))``."""
+        y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
+        if self.stride == 2:
+            x = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.grow, self.grow))
+        return functional.relu(y + x)
+
+
+class CifarResNet(nn.Module):
+    """ResNet for 32 x 32 images, of ``6n + 2`` layers."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.bn1 = normalized(16)
+        inputs = 16
+        for stage, channels in enumerate((16, 32, 64), 1):
+            blocks: list[nn.Module] = []
+            for _ in range((depth - 2) // 6):
+                blocks.append(CifarBlock(inputs, channels))
+                inputs = channels
+            self.add_module(f"layer{stage}", nn.Sequential(*blocks))
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits."""
+        x = functional.relu(self.bn1(self.conv1(x)))
+        for stage in (1, 2, 3):
+            x = self.get_submodule(f"layer{stage}")(x)
+        return self.linear(torch.flatten(functional.adaptive_avg_pool2d(x, 1), 1))
+
+
 @dataclass(frozen=True, slots=True)
 class Net:
     """A network of the benchmarks: how it is made, and what its input means."""
 
     name: str
     source: str
-    """What a spec says after ``source =``."""
+    """What a spec says after ``source =``; empty for a network that the compiler imports as ONNX."""
     side: int
     """Height and width of an image."""
     make: Callable[[], nn.Module]
@@ -206,8 +303,7 @@ class Net:
         return f"""hawq 1
 
 model {self.name} {{
-  source  = {self.source}
-  weights = file("{folder}/{self.name}.pt")
+{self._source(folder)}
   input   = image({self.side}, {self.side}, mean = [{mean}], std = [{std}])
 }}
 
@@ -225,14 +321,45 @@ quantize {self.name} on host with noise {{
 }}
 """
 
+    def _source(self, folder: Path) -> str:
+        if not self.source:
+            return f'  source  = onnx("{folder}/{self.name}.onnx")'
+        return f'  source  = {self.source}\n  weights = file("{folder}/{self.name}.pt")'
+
+    def export(self, folder: Path, batch: int = 1) -> Path:
+        """Return the network as an ONNX file with its batch norms folded, written where it is absent."""
+        path = folder / f"{self.name}{f'.b{batch}' if batch > 1 else ''}.onnx"
+        if path.exists():
+            return path
+        module = self.make()
+        module.load_state_dict(torch.load(folder / f"{self.name}.pt", weights_only=True))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module.eval(),
+                (torch.zeros(batch, 3, self.side, self.side),),
+                str(path),
+                opset_version=17,
+                dynamo=False,
+                input_names=["image"],
+                output_names=["logits"],
+            )
+        return path
+
     def write_files(self, folder: Path, count: int = 16, seed: int = 0) -> None:
-        """Write ``NAME.pt`` (a state_dict) and ``calibration.npz`` (images, and top-1 as labels)."""
+        """Write ``NAME.pt`` (a state_dict) and ``calibration.npz`` (images, and top-1 as labels) where they are absent.
+
+        A network that the zoo does not have is written as ONNX too.
+        """
+        if (folder / f"{self.name}.pt").exists() and (folder / "calibration.npz").exists():
+            return
         folder.mkdir(parents=True, exist_ok=True)
         module, pixels = self.module(seed), self.images(count, seed + 1)
         with torch.no_grad():
             classes = module(torch.from_numpy(self.preprocess(pixels))).argmax(1).numpy()
         torch.save(module.state_dict(), folder / f"{self.name}.pt")
         np.savez(folder / "calibration.npz", x=pixels, y=classes)
+        self.export(folder)
 
 
 _HALF = (0.5, 0.5, 0.5)
@@ -241,7 +368,9 @@ NETS: dict[str, Net] = {
     for net in (
         Net("resnet18", 'zoo("resnet18")', 224, lambda: ResNet((2, 2, 2, 2), bottleneck=False)),
         Net("resnet50", 'zoo("resnet50")', 224, lambda: ResNet((3, 4, 6, 3), bottleneck=True)),
+        Net("inception_v3", "", 299, InceptionV3, mean=_HALF, std=_HALF),
         Net("squeezenet1_1", 'zoo("squeezenet1_1")', 227, SqueezeNet),
+        Net("mobilenet_v2", 'zoo("mobilenet_v2")', 224, MobileNetV2),
         Net(
             "mobilenet_v1_025",
             'zoo("mobilenet_v1", width = 0.25)',
@@ -250,5 +379,8 @@ NETS: dict[str, Net] = {
             mean=_HALF,
             std=_HALF,
         ),
+        Net("cifar_resnet20", 'zoo("cifar_resnet20")', 32, lambda: CifarResNet(20)),
+        Net("cifar_resnet32", 'zoo("cifar_resnet32")', 32, lambda: CifarResNet(32)),
+        Net("cifar_resnet44", 'zoo("cifar_resnet44")', 32, lambda: CifarResNet(44)),
     )
 }

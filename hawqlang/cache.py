@@ -7,24 +7,32 @@ against its digest when read, so a damaged entry is dropped instead of believed.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
+from hawqlang.atomic import write_atomic
 from hawqlang.base import Frozen, TensorRef
 from hawqlang.references import references
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array: TypeAlias = npt.NDArray[Any]
+
 Noun = TypeVar("Noun", bound=Frozen)
+
+
+def __getattr__(name: str) -> Any:
+    """Return the type of arrays; numpy is imported where arrays are, `check` does without."""
+    if name == "Array":
+        import numpy.typing as npt
+
+        return npt.NDArray[Any]
+    raise AttributeError(name)
 
 
 def digest(*parts: object) -> str:
@@ -43,29 +51,6 @@ def digest(*parts: object) -> str:
     return h.hexdigest()
 
 
-def _umask() -> int:
-    """Return the permissions that new files of this process do not get."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 class TensorStore:
     """Arrays under the digest of their dtype, shape and bytes; with a folder on disk, else in memory."""
 
@@ -73,8 +58,15 @@ class TensorStore:
         self._folder = folder
         self._memory: dict[str, Array] = {}
 
+    @property
+    def folder(self) -> Path | None:
+        """Return where the arrays are kept; ``None`` in memory."""
+        return self._folder
+
     def put(self, array: Array) -> TensorRef:
         """Store an array (C order, little endian) and return its reference."""
+        import numpy as np
+
         array = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
         header = json.dumps([array.dtype.name, array.shape]).encode()
         body = array.tobytes()
@@ -102,6 +94,8 @@ class TensorStore:
         if hashlib.sha256(data).hexdigest() != ref.digest:
             path.unlink(missing_ok=True)
             raise KeyError(ref.digest)
+        import numpy as np
+
         start = data.index(b"\n") + 1
         return np.frombuffer(data, dtype=np.dtype(ref.dtype), offset=start).reshape(ref.shape)
 

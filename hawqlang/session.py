@@ -14,8 +14,21 @@ from hawqlang.progress import Advance, Progress, Silent
 class Session:
     """Opens steps, shows them, and remembers how long each took and how much memory had been used by then."""
 
-    def __init__(self, cache: Cache, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        progress: Progress | None = None,
+        tune_seconds: float | None = None,
+    ) -> None:
+        """Start with nothing measured.
+
+        Args:
+            cache: of every step.
+            progress: shows the steps.
+            tune_seconds: how long forms of kernels may be measured on this machine; ``None`` asks the model.
+        """
         self.cache = cache
+        self.tune_seconds = tune_seconds
         self.progress: Progress = progress or Silent()
         self.seconds: dict[str, float] = {}
         self.peak_rss_bytes: dict[str, int] = {}

@@ -8,6 +8,7 @@ holds for every input and every order of partial sums, so it is the certificate,
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 import numpy as np
@@ -35,6 +36,13 @@ def weight_range(bits: int) -> tuple[int, int]:
     """Return the symmetric range of ``bits``-wide weights: ``±(2^(b−1) − 1)``, and ``±1`` for one bit."""
     largest = max((1 << (bits - 1)) - 1, 1)
     return -largest, largest
+
+
+def level_bits(levels: Collection[int]) -> int:
+    """Return the fewest weight bits that hold all levels; 1 for ``{-1, 1}`` alone."""
+    if set(levels) == {-1, 1}:
+        return 1
+    return max(1, *(abs(level) for level in levels)).bit_length() + 1
 
 
 def largest_magnitude(bits: int, *, signed: bool) -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
 from hawqlang.cache import TensorStore
+from hawqlang.diagnostics import Diagnostic
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import KernelSet
-from hawqlang.ir.spec import Target
+from hawqlang.ir.spec import Emit, Target
+from hawqlang.progress import Advance
 
 Array = npt.NDArray[Any]
 
@@ -20,6 +22,8 @@ class Runner(Protocol):
     """A loaded artifact of one back end, forced to one variant (instruction set)."""
 
     variant: str
+    slow: bool
+    """Whether a single input takes seconds: an emulation. Verification gives it fewer."""
 
     def run(self, images: Array) -> Array:
         """Return int32 logits ``(N, F)`` of uint8 inputs ``(N, H, W, C)``."""
@@ -43,12 +47,18 @@ class Backend(Protocol):
 
     name: str
 
-    def generate(self, program: IntegerProgram, target: Target, store: TensorStore) -> KernelSet:
-        """Return the rendered sources and packed weights."""
+    def generate(
+        self, program: IntegerProgram, target: Target, store: TensorStore, emit: Emit | None = None
+    ) -> KernelSet:
+        """Return the rendered sources and packed weights; ``emit`` holds the spec's options of the back end."""
         ...
 
-    def build(self, kernels: KernelSet, folder: Path, store: TensorStore) -> None:
-        """Write sources, blobs and binaries into ``folder``; raise ``HawqError`` with the compiler's own words."""
+    def build(self, kernels: KernelSet, folder: Path, store: TensorStore) -> tuple[Diagnostic, ...]:
+        """Write sources, blobs and binaries into ``folder``; return what could not be built, as warnings.
+
+        Raises:
+            HawqError: nothing that runs could be built, with the compiler's own words.
+        """
         ...
 
     def variants(self, folder: Path) -> tuple[str, ...]:
@@ -61,4 +71,20 @@ class Backend(Protocol):
 
     def float_instructions(self, folder: Path) -> tuple[int, tuple[str, ...]]:
         """Return how many instructions were disassembled and every floating-point one found."""
+        ...
+
+
+@runtime_checkable
+class Tunes(Protocol):
+    """A back end that can choose among forms of its kernels by measuring them on this machine."""
+
+    def tuned(
+        self,
+        program: IntegerProgram,
+        target: Target,
+        store: TensorStore,
+        seconds: float,
+        advance: Advance,
+    ) -> KernelSet:
+        """Return what ``generate`` does, with the forms that were fastest; ``seconds`` bound what is measured."""
         ...

@@ -13,5 +13,11 @@ def _tvm() -> Backend:
     return BACKEND
 
 
-BACKENDS: Mapping[str, Callable[[], Backend]] = {"tvm": _tvm}
+def _cuda() -> Backend:
+    from hawqlang_codegen.cuda.backend import BACKEND
+
+    return BACKEND
+
+
+BACKENDS: Mapping[str, Callable[[], Backend]] = {"cuda": _cuda, "tvm": _tvm}
 """Back ends by the name that ``emit`` uses."""

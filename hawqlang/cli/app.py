@@ -33,6 +33,7 @@ _SPECS, _ARTIFACTS, _REFERENCE = "Specs", "Artifacts", "Reference"
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "init": (_SPECS, "init:init", "Write a starter spec that builds as it stands."),
     "check": (_SPECS, "check:check", "Find every mistake; prove the constraints can be met."),
+    "fmt": (_SPECS, "fmt:fmt", "Put specs into their one layout."),
     "show": (_SPECS, "show:show", "Print the resolved spec."),
     "plan": (_SPECS, "plan:plan", "Choose every layer's precision, and prove the choice."),
     "pareto": (_SPECS, "pareto:pareto", "Everything that can be had of two metrics, proven."),
@@ -51,6 +52,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
         "Latency, whole and per step, beside the float network.",
     ),
     "targets": (_REFERENCE, "targets:targets", "List the device catalogue."),
+    "schema": (_REFERENCE, "schema:schema", "Print the JSON Schema of a spec, or of findings."),
     "explain": (_REFERENCE, "explain:explain", "Explain a diagnostic."),
 }
 """Panel, module and function, and one line of help of every command, in the order of the help page."""

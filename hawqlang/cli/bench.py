@@ -40,16 +40,18 @@ def bench(
     runner = open_library(folder, manifest)
     progress = Terminal(stderr)
     rng = np.random.default_rng(manifest.seed)
-    pixels = rng.integers(0, 256, (1, *manifest.input.shape), dtype=np.uint8)
+    batch, threads = manifest.target.batch, manifest.target.threads
+    pixels = rng.integers(0, 256, (batch, *manifest.input.shape), dtype=np.uint8)
     programs: dict[str, Callable[[], object]] = {INTEGER: lambda: runner.run(pixels)}
     programs |= _float_baselines(manifest, pixels, progress)
-    with progress.step(f"measure for {seconds:g} s, one thread, in turns"):
+    setting = f"batch {batch}, {threads} thread{'s' if threads > 1 else ''}"
+    with progress.step(f"measure for {seconds:g} s, {setting}, in turns"):
         latencies = interleaved(programs, seconds)
     layers = _layers(folder, step_times(runner, pixels[0]))
     if format_ is Format.json:
         print_json(_json(manifest, latencies, layers))
     else:
-        _print(f"{folder}, {runner.variant}, batch 1, 1 thread", latencies, layers)
+        _print(f"{folder}, {runner.variant}, {setting}", latencies, layers)
 
 
 def _layers(folder: Path, nanoseconds: dict[str, float]) -> list[dict[str, Any]]:
@@ -75,7 +77,7 @@ def _float_baselines(
     from hawqlang.stages.float_model import FloatModel, preprocess
     from hawqlang.stages.import_model import import_model
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(manifest.target.threads)
     try:
         cache = Cache(cache_dir())
         model = FloatModel(import_model(manifest.model, cache.tensors), cache.tensors)
@@ -85,22 +87,24 @@ def _float_baselines(
     x = preprocess(pixels, manifest.network_input)
     found: dict[str, Callable[[], object]] = {"torch fp32": lambda: model.forward(x)}
     if manifest.model.source.kind == "onnx":
-        session = _onnxruntime(manifest.model.source.path)
+        session = _onnxruntime(manifest.model.source.path, manifest.target.threads)
         if session is None:
             progress.note("without ONNX Runtime: it is not installed")
+        elif isinstance(fixed := session.get_inputs()[0].shape[0], int) and fixed != len(pixels):
+            progress.note("without ONNX Runtime: the model's batch is fixed")
         else:
             feed = {session.get_inputs()[0].name: x.numpy()}
             found["ONNX Runtime fp32"] = lambda: session.run(None, feed)
     return found
 
 
-def _onnxruntime(path: str) -> Any | None:
+def _onnxruntime(path: str, threads: int) -> Any | None:
     try:
         import onnxruntime as ort
     except ImportError:
         return None
     options: Any = ort.SessionOptions()  # pyright: ignore[reportUnknownVariableType]
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
@@ -113,8 +117,8 @@ def _json(
         "format_version": 1,
         "build": manifest.build,
         "latency_ms": {"median": own.median, "p10": own.p10, "p90": own.p90},
-        "threads": 1,
-        "batch": 1,
+        "threads": manifest.target.threads,
+        "batch": manifest.target.batch,
         "baselines_ms": {n: v.median for n, v in latencies.items() if n != INTEGER},
         "layers": layers,
     }

@@ -11,6 +11,7 @@ from hawqlang import units
 from hawqlang.cli.common import (
     Format,
     FormatOption,
+    LockedOption,
     OutOption,
     SetOption,
     TrustOption,
@@ -23,7 +24,6 @@ from hawqlang.cli.common import (
 from hawqlang.cli.evaluate import evaluation_lines
 from hawqlang.cli.locks import (
     Held,
-    LockedOption,
     Order,
     artifact_entry,
     hold,
@@ -53,6 +53,22 @@ def build(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Measure everything again; keep nothing.")
     ] = False,
+    tune: Annotated[
+        bool,
+        typer.Option(
+            "--tune",
+            help="Measure forms of kernels on this machine and take the fastest; what is found is kept.",
+        ),
+    ] = False,
+    tune_seconds: Annotated[
+        float,
+        typer.Option(
+            "--tune-seconds",
+            metavar="S",
+            min=0.0,
+            help="With --tune: begin no further measurement after so long.",
+        ),
+    ] = 120.0,
     locked: LockedOption = False,
     format_: FormatOption = Format.text,
 ) -> None:
@@ -71,7 +87,8 @@ def build(
     results: list[dict[str, Any]] = []
     for one in order.builds:
         stderr.print(f"[bold]{one.name}[/bold]  {one.model.name} on {one.target.name}")
-        session = Session(Cache(None if no_cache else cache_dir()), Terminal(stderr))
+        cache = Cache(None if no_cache else cache_dir())
+        session = Session(cache, Terminal(stderr), tune_seconds if tune else None)
         warnings: list[Diagnostic] = []
         now = origin(order.spec, one)
         terms = _terms(order, held, one, now, measure=no_cache)
@@ -120,6 +137,14 @@ def _json(artifact: Any, session: Any) -> dict[str, Any]:
         "seconds": session.seconds,
         "peak_rss_bytes": session.peak_rss_bytes,
         "plan": plan_json(artifact.plan),
+        "memory": [
+            {
+                "backend": backend.name,
+                "arena_bytes": backend.arena_bytes,
+                "arena_lower_bound_bytes": backend.arena_lower_bound_bytes,
+            }
+            for backend in artifact.manifest.backends
+        ],
         "evaluation": None if found is None else evaluation_json(found),
         "attempts": [attempt_json(one) for one in artifact.realised.attempts],
     }
@@ -146,6 +171,12 @@ def _print(artifact: Any, session: Any) -> None:
         f"[green]✓[/green] {artifact.folder}  {units.size(total)} in all,"
         f" {units.size(libraries)} of code and weights, {sum(session.seconds.values()):.1f} s",
     )
+    for backend in artifact.manifest.backends:
+        arena, bound = backend.arena_bytes, backend.arena_lower_bound_bytes
+        stdout.print(
+            f"  {backend.name}: activations take {units.size(arena)}, at the least {units.size(bound)}",
+            markup=False,
+        )
     stdout.print(
         f"  next: hawqc verify {artifact.folder}; card.md and program.txt say what it is",
         markup=False,

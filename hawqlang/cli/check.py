@@ -3,34 +3,50 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from hawqlang.cli.checking import Outcome, Request, check_all
 from hawqlang.cli.common import (
     CheckFormat,
+    LockedOption,
+    RootOption,
     SetOption,
     TrustOption,
     guarded,
     overrides,
     quotable,
-    split_build,
 )
-from hawqlang.cli.locks import LockedOption, locked_findings
-from hawqlang.cli.specs import chosen_builds
+from hawqlang.cli.files import named_specs
+from hawqlang.cli.fixing import apply_to_files, is_fixable
 from hawqlang.diagnostics import Diagnostic, ToolError
-from hawqlang.ir.spec import Spec
+
+ROUNDS = 10
+"""A fix may bring to light what it hid; after so many rounds the rest is left to the reader."""
 
 
 @guarded
 def check(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE[:NAME]…", help="Specs.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="FILE[:NAME]|FOLDER…", help="Specs, or folders of specs.", show_default=False
+        ),
     ],
     set_: SetOption = None,
     trust: TrustOption = False,
     locked: LockedOption = False,
+    root: RootOption = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Mend in the files what can be mended for sure.")
+    ] = False,
+    guess: Annotated[
+        bool,
+        typer.Option("--guess", help="With --fix: also what was only probably meant, as a name."),
+    ] = False,
     format_: Annotated[
         CheckFormat, typer.Option("--format", help="Shape of the findings.")
     ] = CheckFormat.text,
@@ -38,66 +54,68 @@ def check(
     """Parse, resolve and type specs, and prove that their constraints can be met, as far as nothing need be measured.
 
     Reads no weights and no data, runs nothing, imports neither torch nor tvm: safe on an untrusted pull request.
-    With --locked it reads both, to see whether they are those of the lock.
+    With --locked it reads both, to see whether they are those of the lock. A spec is checked again only when it, or
+    something it depends on, has changed. --fix writes only into the files given, each whole or not at all.
     """
     from hawqlang.diagnostics.formats import render
 
-    found: list[Diagnostic] = []
-    for file in files:
-        found += _check_file(file, set_, trust=trust, locked=locked)
-    found = list(dict.fromkeys(found))
+    given = overrides(set_)
+    requests = [
+        Request(
+            path=str(path),
+            name=name,
+            overrides=tuple(given.items()),
+            trust=trust,
+            root=None if root is None else str(root),
+            locked=locked,
+        )
+        for path, name in named_specs(files)
+    ]
+    outcomes, fixed = _mended(requests, guess=guess) if fix else (check_all(requests), [])
+    for outcome in outcomes:
+        if outcome.misuse:
+            raise ToolError(*outcome.diagnostics)
+    found = list(dict.fromkeys(d for outcome in outcomes for d in outcome.diagnostics))
     text = render(
         found,
         quotable(found),
         format_.value,
         color=format_ is CheckFormat.text and sys.stdout.isatty(),
+        fixed=fixed if fix else None,
     )
     sys.stdout.write(text if text.endswith("\n") or not text else text + "\n")
-    errors = sum(d.severity == "error" for d in found)
     if format_ is CheckFormat.text:
-        typer.echo(_summary(len(files), errors, len(found) - errors), err=True)
-    if errors:
+        sys.stderr.write(_summary(len({one.path for one in requests}), found, fixed))
+    if any(d.severity == "error" for d in found):
         raise typer.Exit(1)
 
 
-def _check_file(
-    file: str, settings: list[str] | None, *, trust: bool, locked: bool
-) -> Iterator[Diagnostic]:
-    from hawqlang.diagnostics.ignore import apply_ignores
-    from hawqlang.stages.resolve import resolve_file
-
-    path, name = split_build(file)
-    if not path.is_file():
-        raise ToolError(
-            Diagnostic(
-                code="HQ823",
-                severity="error",
-                message=f"cannot open '{path}'",
-                help="give the path of a .hawq file; `hawqc init` writes one",
-            )
-        )
-    spec, diagnostics = resolve_file(path, overrides=overrides(settings), trust=trust)
-    yield from diagnostics
-    if spec is not None:
-        yield from apply_ignores(_check_builds(spec, name), spec.ignores, judge="5")
-    if spec is not None and locked and (spec.builds or name is not None):
-        yield from locked_findings(spec, chosen_builds(spec, name))
+def _mended(requests: Sequence[Request], *, guess: bool) -> tuple[list[Outcome], list[Diagnostic]]:
+    """Return what is left after fixing, and what was fixed."""
+    fixed: list[Diagnostic] = []
+    outcomes = check_all(requests)
+    editable = frozenset(one.path for one in requests)
+    for _ in range(ROUNDS):
+        found = dict.fromkeys(d for outcome in outcomes for d in outcome.diagnostics)
+        done = apply_to_files(tuple(found), editable, guess=guess)
+        if not done:
+            break
+        fixed += done
+        outcomes = check_all(requests)
+    return outcomes, fixed
 
 
-def _check_builds(spec: Spec, name: str | None) -> Iterator[Diagnostic]:
-    from hawqlang.stages.deferred import deferred
-    from hawqlang.stages.feasibility import feasibility
-
-    if spec.builds or name is not None:
-        for build in chosen_builds(spec, name):
-            yield from deferred(spec, build, "note")
-            yield from feasibility(build)
-
-
-def _summary(files: int, errors: int, others: int) -> str:
+def _summary(files: int, found: Sequence[Diagnostic], fixed: Sequence[Diagnostic]) -> str:
+    """Return what was fixed, line by line, and how much was found."""
+    lines = [f"fixed {d.span}: {d.code} {d.message}\n" for d in fixed]
+    counts = Counter(d.severity for d in found)
+    words = {"error": "error", "warning": "warning", "note": "note"}
+    parts = [
+        f"{counts[severity]} {word}{'s' * (counts[severity] != 1)}"
+        for severity, word in words.items()
+        if counts[severity]
+    ]
+    fixable = sum(is_fixable(d, guess=False) for d in found)
+    hint = f"; `--fix` mends {fixable} of them" if fixable and not fixed else ""
     what = f"{files} file{'s' * (files != 1)} checked"
-    if not errors and not others:
-        return f"{what}: no findings"
-    return (
-        f"{what}: {errors} error{'s' * (errors != 1)}, {others} other finding{'s' * (others != 1)}"
-    )
+    return "".join(lines) + f"{what}: {', '.join(parts) or 'no findings'}{hint}\n"

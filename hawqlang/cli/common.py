@@ -53,6 +53,20 @@ SetOption = Annotated[
 TrustOption = Annotated[
     bool, typer.Option("--trust", help="Allow the spec to run Python code (`python(…)`).")
 ]
+LockedOption = Annotated[
+    bool,
+    typer.Option("--locked", help="Fail where the result would differ from the lock."),
+]
+RootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        metavar="DIR",
+        help="The folder that nothing in a spec may lead out of, imports and data alike.",
+        exists=True,
+        file_okay=False,
+    ),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="Shape of the result.")]
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for artifacts.")]
 SpecArgument = Annotated[
@@ -126,13 +140,14 @@ def print_json(value: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def show(diagnostics: Iterable[Diagnostic]) -> None:
-    """Print findings for people, on standard error."""
+def show(diagnostics: Iterable[Diagnostic], sources: Mapping[str, str] | None = None) -> None:
+    """Print findings for people, on standard error; ``sources`` are texts that no file holds."""
     from hawqlang.diagnostics.render import render_text
 
     found = tuple(diagnostics)
     if found:
-        text = render_text(found, quotable(found), color=stderr.is_terminal and not stderr.no_color)
+        texts = quotable(found) if sources is None else sources
+        text = render_text(found, texts, color=stderr.is_terminal and not stderr.no_color)
         sys.stderr.write(text if text.endswith("\n") else text + "\n")
 
 

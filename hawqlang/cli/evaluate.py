@@ -44,7 +44,7 @@ def evaluate(
     progress = Terminal(stderr)
     samples = open_samples(evaluation_data(manifest, data, labels), manifest.network_input)
     runner = open_library(folder, manifest)
-    classes = integer_top1(runner, samples, manifest.network_input, progress)
+    classes = integer_top1(runner.run, samples, manifest.network_input, progress)
     cache = Cache(cache_dir())
     try:
         graph = import_model(manifest.model, cache.tensors)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from hawqlang.cli.common import show, split_build, stderr, stdout
 from hawqlang.cli.specs import chosen_builds, read_builds, read_spec
@@ -21,11 +19,6 @@ if TYPE_CHECKING:
     from hawqlang.ir.sensitivity import SensitivityTable
     from hawqlang.pipeline import Artifact, Terms
     from hawqlang.stages.analyse import Analysis
-
-LockedOption = Annotated[
-    bool,
-    typer.Option("--locked", help="Fail where the result would differ from the lock."),
-]
 
 
 @dataclass(frozen=True, slots=True)

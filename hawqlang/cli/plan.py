@@ -10,6 +10,7 @@ import typer
 from hawqlang.cli.common import (
     Format,
     FormatOption,
+    LockedOption,
     SetOption,
     SpecArgument,
     TrustOption,
@@ -20,7 +21,6 @@ from hawqlang.cli.common import (
 )
 from hawqlang.cli.locks import (
     Held,
-    LockedOption,
     changes_since,
     hold,
     plan_entry,

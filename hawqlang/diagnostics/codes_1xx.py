@@ -177,6 +177,16 @@ ENTRIES: tuple[Entry, ...] = (
         mended="hawq 1\ntarget box {\n  device = cpu.native\n  batch  = 8\n}",
     ),
     Entry(
+        code="HQ125",
+        title="`{` missing, or one too many",
+        cause=(
+            "What a `{` opens, a `}` closes. There are more of one kind than of the other; layout "
+            "tells where: lines that stand deeper than the one above them are its block."
+        ),
+        example="hawq 1\ntarget box\n  device = cpu.native\n}",
+        mended="hawq 1\ntarget box {\n  device = cpu.native\n}",
+    ),
+    Entry(
         code="HQ130",
         title="misspelled statement",
         cause=("The line starts like a statement, but no statement starts with this word."),

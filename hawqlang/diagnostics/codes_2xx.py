@@ -563,6 +563,16 @@ _CONSTRAINTS = (
         example=_build("precision = w8a8\n\nactivations {\n  range = dynamic\n}"),
         mended=_build("precision = w8a8\n\nactivations {\n  range = percentile(99.99%)\n}"),
     ),
+    Entry(
+        code="HQ262",
+        title="precision without a native instruction",
+        cause="The spec constrains or optimises the latency, and a candidate precision is none that "
+        "the device computes natively. Its operands are widened to the next native precision and "
+        "run at that rate: the layer takes less memory and moves fewer bytes, but its sums take as "
+        "long. That may be what is wanted; where speed is, it is not there to be had.",
+        example=_network(_CALIBRATION, "precision = [w4a8, w8a8]\nminimize latency"),
+        mended=_network(_CALIBRATION, "precision = [w4a8, w8a8]\nminimize size"),
+    ),
 )
 
 ENTRIES: tuple[Entry, ...] = tuple(

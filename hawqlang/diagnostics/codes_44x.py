@@ -57,4 +57,20 @@ finetune  = mean_field(levels = [-1, 1], epochs = 20)
 finetune  = mean_field(levels = [-1, 1], epochs = 20)
 """,
     ),
+    Entry(
+        code="HQ454",
+        title="levels have neither zero points nor groups",
+        cause="`mean_field` gives a layer's weights levels that are whole numbers times one scale, per output channel "
+        "or for the whole tensor. A zero point would move the levels, and a group's multiple would stretch them: the "
+        "weights would no longer be on the levels that were asked for. Layers of more bits, which are trained on "
+        "their own grid beside them, may be affine or grouped.",
+        example="""precision = w1a8
+finetune  = mean_field(levels = [-1, 1], epochs = 20)
+weights { scheme = affine }
+""",
+        mended="""precision = w1a8
+finetune  = mean_field(levels = [-1, 1], epochs = 20)
+layer first, last { precision = w8a8 }
+""",
+    ),
 )

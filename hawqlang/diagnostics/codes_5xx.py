@@ -211,4 +211,54 @@ hawqc pareto spec.hawq --relax fit      # the constraint is called `fits`
 hawqc pareto spec.hawq --relax fits
 """,
     ),
+    Entry(
+        code="HQ514",
+        title="`layer` block without effect",
+        cause="""
+Of several `layer` blocks that set the same key for a layer the last wins. Everything that this block sets is
+set again by later ones, for each of its layers: the special block stands before the general one.
+""",
+        example="""
+layer "fc" { precision = w8a8 }
+layer linear { precision = [w4a4, w8a8] }
+""",
+        mended="""
+layer linear { precision = [w4a4, w8a8] }
+layer "fc" { precision = w8a8 }
+""",
+    ),
+    Entry(
+        code="HQ515",
+        title="`precision` that no layer uses",
+        cause="""
+The `quantize` block gives candidates for every layer, and `layer` blocks give others to each of them. What is
+written first is never used, and a reader would believe it.
+""",
+        example="""
+precision = [w4a4, w8a8]
+layer all { precision = w8a8 }
+""",
+        mended="""
+precision = w8a8
+""",
+    ),
+    Entry(
+        code="HQ516",
+        title="constraint that excludes nothing",
+        cause="""
+Whatever the candidates of the layers, the constraint holds: its bound lies beyond all that an allocation can
+reach, or every candidate has the property it asks for. It is often a bound in the wrong unit, or one that was
+left behind when candidates changed.
+""",
+        example="""
+subject to {
+  fits: size <= 6 GiB      # of a network of 11 million weights
+}
+""",
+        mended="""
+subject to {
+  fits: size <= 6 MiB
+}
+""",
+    ),
 )

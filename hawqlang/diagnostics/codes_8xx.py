@@ -1,8 +1,8 @@
-"""HQ80x: from generated text to a loaded library; then the rest of the group, from ``codes_81x`` and ``codes_86x``."""
+"""HQ80x: from generated text to a loaded library; the rest of the group comes from ``codes_81x`` to ``codes_88x``."""
 
 from __future__ import annotations
 
-from hawqlang.diagnostics import codes_81x, codes_86x
+from hawqlang.diagnostics import codes_81x, codes_86x, codes_88x
 from hawqlang.diagnostics.entry import Entry
 
 ENTRIES: tuple[Entry, ...] = (
@@ -10,9 +10,10 @@ ENTRIES: tuple[Entry, ...] = (
         code="HQ801",
         title="no C compiler",
         cause="TVM writes object files; joining them with the run time into one shared library takes a C compiler."
-        " None of cc, gcc and clang was found, or the one that the environment variable CC names is not there.",
+        " None of cc, gcc, clang and the Python package ziglang was found, or the one that the environment variable"
+        " CC names is not there.",
         example="CC=no-such-compiler hawqc build digits.hawq",
-        mended="apt-get install gcc && hawqc build digits.hawq",
+        mended="pip install ziglang && hawqc build digits.hawq      # or: apt-get install gcc libc6-dev",
     ),
     Entry(
         code="HQ802",
@@ -25,11 +26,13 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         code="HQ803",
         title="the artifact does not load",
-        cause="The library is missing or damaged, its weight file is missing, damaged or of another model, or the CPU"
-        " has none of the library's instruction sets (or not the one that HAWQ_ISA names).",
+        cause="The library is missing, truncated, for another processor or of another version of the compiler; its"
+        " weight file is missing, truncated, damaged or of another model; or the CPU has none of the library's"
+        " instruction sets (or not the one that HAWQ_ISA names). The message says which.",
         example="HAWQ_ISA=vnni hawqc verify build/digits      # on a CPU without AVX-512",
         mended="hawqc verify build/digits",
     ),
     *codes_81x.ENTRIES,
     *codes_86x.ENTRIES,
+    *codes_88x.ENTRIES,
 )

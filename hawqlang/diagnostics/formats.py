@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 from urllib.parse import quote
 
 from hawqlang.base import NOWHERE, Span
 from hawqlang.diagnostics.catalogue import entry
-from hawqlang.diagnostics.model import Diagnostic, Severity
+from hawqlang.diagnostics.model import Diagnostic, Fix, Severity
 from hawqlang.diagnostics.render import printable, render_text
 
 FORMAT_VERSION = 1
@@ -27,10 +27,21 @@ def render(
     format_: Format = "text",
     *,
     color: bool = False,
+    fixed: Sequence[Diagnostic] | None = None,
 ) -> str:
-    """Return diagnostics in one of the formats of ``--format``, with a newline at the end."""
+    """Return diagnostics in one of the formats of ``--format``, with a newline at the end.
+
+    Args:
+        diagnostics: What was found.
+        sources: Text of every file that may be quoted, by the name that spans give it.
+        format_: The format.
+        color: Whether to use the colours of a terminal.
+        fixed: What was mended, for JSON; ``None`` where nothing was to be.
+    """
     if format_ == "text":
         return render_text(diagnostics, sources, color=color)
+    if format_ == "json":
+        return _json(tuple(diagnostics), fixed)
     return _FORMATS[format_](tuple(diagnostics))
 
 
@@ -52,7 +63,16 @@ def to_object(diagnostic: Diagnostic) -> Json:
         ],
         "notes": list(diagnostic.notes),
         "help": [] if diagnostic.help is None else [diagnostic.help],
-        "fix": None if fix is None else {"replacement": fix.replacement, **_place(fix.span)},
+        "fix": None if fix is None else _fix(fix),
+    }
+
+
+def _fix(fix: Fix) -> Json:
+    return {
+        "replacement": fix.replacement,
+        "sure": fix.sure,
+        **_place(fix.span),
+        "also": [_place(span) for span in fix.also],
     }
 
 
@@ -63,11 +83,13 @@ def _place(span: Span | None) -> Json:
     return {key: getattr(span, key) for key in keys}
 
 
-def _json(diagnostics: tuple[Diagnostic, ...]) -> str:
-    whole = {
+def _json(diagnostics: tuple[Diagnostic, ...], fixed: Sequence[Diagnostic] | None) -> str:
+    whole: Json = {
         "format_version": FORMAT_VERSION,
         "diagnostics": [to_object(diagnostic) for diagnostic in diagnostics],
     }
+    if fixed is not None:
+        whole["fixed"] = [to_object(diagnostic) for diagnostic in fixed]
     return json.dumps(whole, indent=2) + "\n"
 
 
@@ -112,17 +134,24 @@ def _result(diagnostic: Diagnostic, codes: list[str]) -> Json:
             for number, label in enumerate(related)
         ]
     if diagnostic.fix is not None:
-        change = {
-            "artifactLocation": _artifact(diagnostic.fix.span),
-            "replacements": [
-                {
-                    "deletedRegion": _region(diagnostic.fix.span),
-                    "insertedContent": {"text": diagnostic.fix.replacement},
-                }
-            ],
-        }
-        result["fixes"] = [{"artifactChanges": [change]}]
+        result["fixes"] = [_sarif_fix(diagnostic.fix)]
     return result
+
+
+def _sarif_fix(fix: Fix) -> Json:
+    changes: dict[str, list[Json]] = {}
+    for span in fix.spans():
+        edit = {
+            "deletedRegion": _region(span),
+            "insertedContent": {"text": fix.replacement},
+        }
+        changes.setdefault(_artifact(span)["uri"], []).append(edit)
+    return {
+        "artifactChanges": [
+            {"artifactLocation": {"uri": uri}, "replacements": edits}
+            for uri, edits in changes.items()
+        ]
+    }
 
 
 def _location(span: Span) -> Json:
@@ -177,7 +206,6 @@ def _escaped(text: str) -> str:
 
 
 _FORMATS: Mapping[str, Callable[[tuple[Diagnostic, ...]], str]] = {
-    "json": _json,
     "sarif": _sarif,
     "github": _github,
 }

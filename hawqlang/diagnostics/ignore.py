@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from hawqlang.base import Span
-from hawqlang.diagnostics.model import Diagnostic
+from hawqlang.diagnostics.model import Diagnostic, Fix
 
 
 class Ignoring(Protocol):
@@ -78,6 +78,12 @@ def _silences(comment: Ignoring, diagnostic: Diagnostic) -> bool:
     )
 
 
+def _without(comment: Ignoring, idle: Collection[str]) -> str:
+    """Return a comment without the codes that silence nothing."""
+    left = ", ".join(code for code in comment.codes if code not in idle)
+    return f"# hawq: ignore[{left}]" if left else ""
+
+
 def _unused(comment: Ignoring, idle: list[str], refused: set[tuple[str, str, int]]) -> Diagnostic:
     errors = [
         code
@@ -91,5 +97,6 @@ def _unused(comment: Ignoring, idle: list[str], refused: set[tuple[str, str, int
         message=f"nothing here is silenced by ignoring {codes}",
         span=comment.span,
         help="delete the comment" if len(idle) == len(comment.codes) else f"delete {codes}",
+        fix=Fix(span=comment.span, replacement=_without(comment, idle)),
         notes=("errors cannot be ignored",) if errors else (),
     )

@@ -17,10 +17,17 @@ class Label(Frozen):
 
 
 class Fix(Frozen):
-    """A machine-applicable edit: put ``replacement`` where ``span`` is."""
+    """A machine-applicable edit: put ``replacement`` where ``span`` is, and everywhere in ``also``."""
 
     span: Span
     replacement: str
+    sure: bool = True
+    """Whether it is what was meant, or changes no meaning; a guess is applied only on demand."""
+    also: tuple[Span, ...] = ()
+
+    def spans(self) -> tuple[Span, ...]:
+        """Return every place that is changed."""
+        return (self.span, *self.also)
 
 
 class Diagnostic(Frozen):

@@ -6,6 +6,7 @@ import hashlib
 from typing import Literal
 
 from hawqlang.base import Frozen
+from hawqlang.ir.kernels import KernelForm
 from hawqlang.ir.spec import Dataset, Input, Model, Target
 
 MANIFEST = "manifest.json"
@@ -39,6 +40,8 @@ class BackendEntry(Frozen):
     folder: str
     arena_bytes: int
     arena_lower_bound_bytes: int
+    forms: tuple[KernelForm, ...] = ()
+    """Of the kernels of which there are several."""
 
 
 class OpNumbers(Frozen):

@@ -21,6 +21,16 @@ class Blob(Frozen):
     data: TensorRef
 
 
+class KernelForm(Frozen):
+    """Which of several forms a step's kernel takes: tiles, order of loops."""
+
+    step: str
+    form: str
+    """In the back end's words."""
+    measured: bool
+    """Whether measurements chose it, on the machine that built; else a model did."""
+
+
 class KernelSet(Frozen):
     """Rendered sources and blobs of one back end."""
 
@@ -31,3 +41,4 @@ class KernelSet(Frozen):
     arena_lower_bound_bytes: int
     """The largest set of simultaneously live tensors."""
     notes: tuple[str, ...] = ()
+    forms: tuple[KernelForm, ...] = ()

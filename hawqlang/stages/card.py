@@ -17,7 +17,7 @@ from hawqlang.ir.kernels import KernelSet
 from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.sensitivity import SensitivityTable
-from hawqlang.ir.spec import Build
+from hawqlang.ir.spec import Build, Target
 from hawqlang.ir.tuning import FineTuning
 from hawqlang.stages.attempts import changed, totals, verdicts
 
@@ -148,11 +148,16 @@ def _bound(largest: int) -> str:
     return f"2^{largest.bit_length() - 1}…" if largest else "0"
 
 
+def _target(target: Target) -> str:
+    threads = f", {target.threads} threads" if target.threads > 1 else ""
+    return f"`{target.device.name}`, batch {target.batch}{threads}"
+
+
 def _result(outcome: Outcome) -> list[tuple[str, str]]:
     metrics = dict(outcome.plan.metrics)
     facts = [
         ("Model", f"`{outcome.build.model.name}` ({outcome.build.model.source.kind})"),
-        ("Target", f"`{outcome.build.target.device.name}`, batch {outcome.build.target.batch}"),
+        ("Target", _target(outcome.build.target)),
         ("Size of weights", units.size(metrics["size_bytes"])),
         ("Work", units.work(metrics["bops"], "BOPS")),
         ("Allocation", _proof(outcome.plan)),
@@ -249,4 +254,17 @@ def _arithmetic(outcome: Outcome) -> list[tuple[str, str]]:
         )
         for kernels in outcome.kernels
     ]
+    facts += [
+        (f"Forms of kernels ({kernels.backend})", forms_words(kernels))
+        for kernels in outcome.kernels
+        if kernels.forms
+    ]
     return facts
+
+
+def forms_words(kernels: KernelSet) -> str:
+    """Return who chose the forms of a back end's kernels."""
+    measured = sum(form.measured for form in kernels.forms)
+    if not measured:
+        return "chosen by a model of the inner loop"
+    return f"{measured} of {len(kernels.forms)} layers measured on the machine that built, others modelled"

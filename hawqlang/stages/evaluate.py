@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hawqlang.backend.protocol import Runner
+from hawqlang.backend.protocol import Array
 from hawqlang.cache import Cache, digest
 from hawqlang.ir.evaluation import Evaluation, Predictions
 from hawqlang.ir.graph import Graph
@@ -20,14 +21,14 @@ BATCH = 16
 
 
 def integer_top1(
-    runner: Runner, samples: Samples, network_input: Input, progress: Progress
+    run: Callable[[Array], Array], samples: Samples, network_input: Input, progress: Progress
 ) -> Classes:
-    """Return the library's top-1 class of every sample; the first of equal logits wins."""
+    """Return the top-1 class of every sample by the logits that ``run`` gives; the first of equal ones wins."""
     found: list[npt.NDArray[Any]] = []
     done = 0
     with progress.step(f"integer network on {len(samples)} inputs") as advance:
         for pixels in samples.batches(BATCH):
-            logits = runner.run(channels_last(pixels, network_input))
+            logits = run(channels_last(pixels, network_input))
             found.append(np.argmax(logits, axis=1))
             done += len(pixels)
             advance(done, len(samples))

@@ -10,6 +10,7 @@ from hawqlang.base import Frozen
 from hawqlang.cache import digest
 from hawqlang.diagnostics import HawqError
 from hawqlang.ir.plan import BitPlan
+from hawqlang.ir.spec import Emit
 from hawqlang.session import Session
 from hawqlang.stages.analyse import Analysis, Network
 from hawqlang.stages.lower import LowerSettings, lower
@@ -28,12 +29,13 @@ def packed_bytes(analysis: Analysis, plan: BitPlan, session: Session) -> int | N
     ``None`` where there is no network, no back end or no allocation, or where lowering refuses it; the build says why.
     """
     network = analysis.network
-    emits = tuple(emit.what for emit in analysis.build.emits if emit.what in BACKENDS)
+    emits = tuple(emit for emit in analysis.build.emits if emit.what in BACKENDS)
     if network is None or not emits or not plan.layers:
         return None
     settings = tuple(analysis.settings.items())
     build, chosen = analysis.build, tuple(plan.allocation().items())
-    key = digest("packed", __version__, network.digest(), chosen, settings, build.residual, emits)
+    written = tuple((emit.what, emit.arch) for emit in emits)
+    key = digest("packed", __version__, network.digest(), chosen, settings, build.residual, written)
     with session.step("pack", "pack weights, biases and scales"):
         try:
             found = session.cache.step(
@@ -45,14 +47,14 @@ def packed_bytes(analysis: Analysis, plan: BitPlan, session: Session) -> int | N
 
 
 def _packed(
-    analysis: Analysis, network: Network, plan: BitPlan, emits: tuple[str, ...], session: Session
+    analysis: Analysis, network: Network, plan: BitPlan, emits: tuple[Emit, ...], session: Session
 ) -> Footprint:
     build, store = analysis.build, session.cache.tensors
     settings = LowerSettings(network.input, analysis.settings, build.residual)
     program, _ = lower(network.graph, network.ranges, plan.allocation(), settings, store)
     blobs = [
         math.prod(blob.data.shape)
-        for name in emits
-        for blob in BACKENDS[name]().generate(program, build.target, store).blobs
+        for emit in emits
+        for blob in BACKENDS[emit.what]().generate(program, build.target, store, emit).blobs
     ]
     return Footprint(packed=sum(blobs))

@@ -45,7 +45,7 @@ def legality(
     def reason(name: str, precision: Precision) -> str | None:
         node, own = nodes[name], layers[name]
         method = "none" if own.finetune is None else own.finetune.method
-        if precision.wbits < 2 and method != "mean_field":
+        if precision.wbits < 2 and not (own.finetune is not None and own.finetune.levels):
             return "weights of 1 bit have no 0 and come from training: `finetune = mean_field(…)`"
         weight = model.parameters[node.weight].double().numpy()
         if _fits_any(weight.shape, precision, own):

@@ -11,13 +11,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from hawqlang import __version__, runtime
+from hawqlang.backend.protocol import Backend, Tunes
 from hawqlang.backend.registry import BACKENDS
 from hawqlang.backend.render import render
 from hawqlang.base import TensorRef
 from hawqlang.cache import TensorStore, digest
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.interpret import logits
 from hawqlang.ir.attempt import Attempt
 from hawqlang.ir.bundle import (
     ALLOCATION,
@@ -36,7 +39,7 @@ from hawqlang.ir.printer import program_text
 from hawqlang.ir.printer_spec import print_spec
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.scales import ScaleTable
-from hawqlang.ir.spec import Build, ImageInput, Input, Spec
+from hawqlang.ir.spec import Build, Emit, ImageInput, Input, Spec
 from hawqlang.ir.tuning import Tuning
 from hawqlang.ir.verdict import Verdict
 from hawqlang.ops import Add, Affine, AvgPool2d, Conv2d, Linear, Op
@@ -50,7 +53,7 @@ from hawqlang.stages.card import Outcome, card_context, training_words
 from hawqlang.stages.data import Samples, open_samples
 from hawqlang.stages.evaluate import compare, float_top1, integer_top1
 from hawqlang.stages.feedback import Feedback
-from hawqlang.stages.finetune import Pupil, finetune
+from hawqlang.stages.finetune import Pupil, begins_afresh, finetune
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.simulate import Deployment
@@ -98,7 +101,7 @@ def realise(
     decided = _decided(build, known)
     if not all(result.holds for result in decided):
         return Realised(program, scales, (), tuning, known, decided)
-    kernels = tuple(_generate(build, program, folder, session))
+    kernels = tuple(_generate(build, program, folder, session, report))
     evaluation = known or _evaluate(analysis, network, program, folder, kernels, session)
     decided = _decided(build, evaluation)
     if len(decided) < len(accuracy_constraints(build)):
@@ -141,7 +144,9 @@ def _decided(build: Build, evaluation: Evaluation | None) -> tuple[ConstraintRes
 def _tuned(
     analysis: Analysis, network: Network, plan: BitPlan, session: Session, feedback: Feedback
 ) -> Tuning:
-    """Return the corrected biases of an allocation, from the cache where it was tried before."""
+    """Return the corrections of an allocation, perhaps from the cache; none where training would drop them."""
+    if begins_afresh(analysis.settings.values()):
+        return Tuning()
     deployment = Deployment(plan.allocation(), analysis.settings, analysis.build.residual)
     own, build = tuple(analysis.settings.items()), analysis.build
     best = build.seed if build.effort == "best" else None
@@ -244,7 +249,7 @@ def finish(
 
 
 def _generate(
-    build: Build, program: IntegerProgram, folder: Path, session: Session
+    build: Build, program: IntegerProgram, folder: Path, session: Session, report: Report
 ) -> Iterator[KernelSet]:
     """Yield the kernels of every back end that the build emits, each built in a folder of its own."""
     store = session.cache.tensors
@@ -252,11 +257,24 @@ def _generate(
         if emit.what not in BACKENDS:
             continue
         backend = BACKENDS[emit.what]()
-        with session.step("codegen", f"generate {emit.what} code"):
-            kernels = backend.generate(program, build.target, store)
+        kernels = _kernels(backend, program, build, emit, session)
         with session.step("build", f"compile {emit.what} code"):
-            backend.build(kernels, folder / emit.what, store)
+            unbuilt = backend.build(kernels, folder / emit.what, store)
+        for warning in unbuilt:
+            report(warning.replace(span=warning.span or emit.span))
         yield kernels
+
+
+def _kernels(
+    backend: Backend, program: IntegerProgram, build: Build, emit: Emit, session: Session
+) -> KernelSet:
+    """Return the kernels of a program, their forms measured where the session asks for it and the back end can."""
+    store = session.cache.tensors
+    if session.tune_seconds is not None and isinstance(backend, Tunes):
+        with session.step("tune kernels", f"measure forms of {backend.name} kernels") as advance:
+            return backend.tuned(program, build.target, store, session.tune_seconds, advance)
+    with session.step("codegen", f"generate {backend.name} code"):
+        return backend.generate(program, build.target, store, emit)
 
 
 def _known_evaluation(
@@ -286,17 +304,34 @@ def _evaluate(
     samples = _evaluation_samples(analysis, network)
     if samples is None or not kernels:
         return None
-    backend = kernels[0].backend
-    runner = BACKENDS[backend]().load(folder / backend)
-    try:
-        integer = integer_top1(runner, samples, network.input, session.progress)
-    finally:
-        runner.close()
+    integer = _answers(program, folder, kernels, samples, network.input, session)
     with suppress(OSError):  # a cache that cannot be written costs time, never the result
         found = Predictions(top1=session.cache.tensors.put(integer))
         session.cache.save(_evaluation_key(program, samples), found)
     float_ = float_top1(network.graph, network.input, samples, session.cache, session.progress)
     return compare(integer, float_, samples.labels)
+
+
+def _answers(
+    program: IntegerProgram,
+    folder: Path,
+    kernels: tuple[KernelSet, ...],
+    samples: Samples,
+    network_input: Input,
+    session: Session,
+) -> npt.NDArray[np.int64]:
+    """Return the top-1 of every sample: a library's, or the interpreter's where all libraries are emulations."""
+    for kernel_set in kernels:
+        runner = BACKENDS[kernel_set.backend]().load(folder / kernel_set.backend)
+        try:
+            if not runner.slow:
+                return integer_top1(runner.run, samples, network_input, session.progress)
+        finally:
+            runner.close()
+    store = session.cache.tensors
+    return integer_top1(
+        lambda images: logits(program, store, images), samples, network_input, session.progress
+    )
 
 
 def _evaluation_samples(analysis: Analysis, network: Network) -> Samples | None:
@@ -402,6 +437,7 @@ def _manifest(
                 folder=kernels.backend,
                 arena_bytes=kernels.arena_bytes,
                 arena_lower_bound_bytes=kernels.arena_lower_bound_bytes,
+                forms=kernels.forms,
             )
             for kernels in found.kernels
         ),

@@ -153,6 +153,20 @@ def test_c_in_a_document_compiles_and_runs(block: Block, workplace: Path) -> Non
     assert done.stdout.startswith("kernels for ")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [b for b in blocks("cpp") if b.marker == "run: digits"], ids=str)
+def test_cpp_in_a_document_runs_as_a_cmake_project(block: Block, workplace: Path) -> None:
+    if shutil.which("cmake") is None or shutil.which("c++") is None:
+        pytest.skip("this machine has no cmake or no C++ compiler")
+    (project,) = (b for b in blocks("cmake") if b.marker == "run: digits")
+    (workplace / "digits.cpp").write_text(block.text, encoding="utf-8")
+    (workplace / "CMakeLists.txt").write_text(project.text, encoding="utf-8")
+    for command in (["cmake", "-S", ".", "-B", "out"], ["cmake", "--build", "out"], ["out/digits"]):
+        done = run(command, workplace)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("30 logits of ")
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))

@@ -27,6 +27,7 @@ model digits {
 }
 dataset scans {
   calibration = arrays("digits/digits_calib.npz")
+  training    = arrays("digits/digits_calib.npz")
   evaluation  = arrays("digits/digits_eval.npz")
 }
 target laptop {
@@ -165,6 +166,36 @@ def test_affine_weights_and_weights_in_groups(folder: Path) -> None:
         assert (own.zero is not None) == affine
     weights = sum(op.weight_bits * math.prod(op.weight_shape) for op in found.values())
     assert built.said["plan"]["metrics"]["size_bytes"] == weights / 8
+
+
+def test_affine_and_grouped_weights_are_trained(folder: Path) -> None:
+    body = """  precision = w2a4
+  finetune  = METHOD
+  weights {
+    scheme = affine
+  }
+  layer "layer3.*" {
+    weights {
+      granularity = group(16)
+    }
+  }
+  layer first, last {
+    precision = w8a8
+  }"""
+    plain = build(folder, "untrained", body.replace("METHOD", "none"))
+    method = "qat(epochs = 6, lr = 0.0005, distill = true)"
+    built = build(folder, "affine_trained", body.replace("METHOD", method))
+    card = Path(built.said["dir"], "card.md").read_text(encoding="utf-8")
+    (line,) = [line for line in card.splitlines() if line.startswith("| Fine-tuning")]
+    assert f"{len(layers(built))} layers: loss " in line
+    assert "kept" in line
+    built.assert_proven(accuracy=plain.said["evaluation"]["accuracy"])
+    for name, op in layers(built).items():
+        before = layers(plain)[name].terms
+        assert op.terms is not None
+        assert before is not None
+        assert (op.terms.zero, op.terms.multiple) == (before.zero, before.multiple)
+        assert op.weight != layers(plain)[name].weight
 
 
 def test_a_layer_that_no_candidate_certifies_is_an_error_that_names_the_bounds(

@@ -9,6 +9,7 @@ import numpy as np
 from hawqlang.arith import width
 from hawqlang.cache import TensorStore
 from hawqlang.ir.integer import IntegerProgram
+from hawqlang.ops import writes
 from tests.semantics.programs import Builder, Pads, Pair, WeightForm
 
 Case = tuple[IntegerProgram, TensorStore]
@@ -70,6 +71,25 @@ def dense(seed: int) -> Case:
             wide=bool(b.rng.integers(3) == 0),
         )
     return finish(b, xs[0], "dense")
+
+
+def tiles(seed: int) -> Case:
+    """Layers wide and deep enough for registers of 16 pixels by 64 bytes, with every remainder of both."""
+    width_ = int(np.random.default_rng(seed).integers(4, 36))
+    b, image = start(seed, (5, width_, 3))
+    x = image
+    for depth, channels, kernel in (
+        (16, 16, (3, 3)),
+        (80, 33, (3, 1)),
+        (20, 40, (2, 3)),
+        (128, 100, (1, 1)),
+    ):
+        x, y = maps(b, image, (depth, channels))
+        bits = int(b.rng.choice([4, 8]))
+        b.conv(x, channels, kernel, padding=pads(b, kernel), stride=pair(b, 1, 2), weight_bits=bits)
+        b.conv(x, channels, (1, 1), padding=(0, 0, 0, 0), weight_bits=12 - bits, addend=y)
+    b.conv(x, 32, (3, 3), bits=(8, 4, 32), weight_bits=4, wide=True)
+    return finish(b, x, "tiles")
 
 
 def grouped(seed: int) -> Case:
@@ -301,6 +321,32 @@ def moves(seed: int) -> Case:
     return finish(b, x, "moves")
 
 
+def sharing(seed: int) -> Case:
+    """Sums that overwrite an operand, on maps that tiles do not divide, and concatenations written in place."""
+    b, image = start(seed)
+    b.zero_point = 5
+    a = b.affine(image, signed=False)
+    none, ring = (0, 0, 0, 0), (1, 1, 1, 1)
+    x = b.conv(a, 40, signed=False)
+    y = b.conv(b.conv(x, 24), 40, addend=x, weight_bits=4, signed=False)
+    y = b.conv(b.conv(y, 24), 40, (1, 1), padding=none, addend=y, signed=False)
+    wide = b.conv(a, 40, bits=(16, 8))
+    narrow = writes(b.ops[-1])[1]
+    both = b.conv(narrow, 40, bits=(16, 8), addend=wide)
+    y = b.add(b.add(y, both), b.conv(both, 40, bits=(8,)))
+    parts = [
+        b.conv(y, channels, (size, size), padding=padding, signed=False)
+        for channels, size, padding in ((32, 1, none), (16, 3, ring), (20, 3, ring), (7, 1, none))
+    ]
+    z = b.conv(parts[1], 16, (3, 3), signed=False)
+    inner = b.concat(*parts)
+    first = b.max_pool(z, (3, 3), stride=(1, 1), padding=(1, 1, 1, 1))
+    outer = b.concat(first, inner, first)
+    z = b.conv(outer, 16, (3, 3))
+    z = b.conv(inner, 16, (3, 3), stride=(2, 2))
+    return finish(b, b.max_pool(outer, (2, 2), stride=(2, 2), padding=none), f"sharing {z}")
+
+
 def affines(seed: int) -> Case:
     """Affine maps of pixels and of stored tensors, and images read without one."""
     b, image = start(seed, (7, 10, 3))
@@ -350,6 +396,7 @@ def extremes(seed: int) -> Case:
 
 FAMILIES: dict[str, Callable[[int], Case]] = {
     "dense": dense,
+    "tiles": tiles,
     "grouped": grouped,
     "depthwise": depthwise,
     "residual": residual,
@@ -360,6 +407,7 @@ FAMILIES: dict[str, Callable[[int], Case]] = {
     "halves": halves,
     "pools": pools,
     "moves": moves,
+    "sharing": sharing,
     "affines": affines,
     "linears": linears,
     "codes": codes,

@@ -1,4 +1,4 @@
-"""Guard pages: every tensor, and the image, ends or begins at a page that nobody may touch."""
+"""Guard pages: every tensor, the weights, the image and the logits end or begin at a page that nobody may touch."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from hawqlang_codegen.tvm.layout import round_up
 from hawqlang_codegen.tvm.plan import Plan
 
 PAGE = 4096
+THREADS = (1, 3)
 SCRIPT = """
 import ctypes, mmap, sys
 import numpy as np
@@ -27,20 +28,33 @@ libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 def forbid(address):
     assert libc.mprotect(address, 4096, 0) == 0, ctypes.get_errno()
 
-isa, guards = sys.argv[1], [int(n) for n in sys.argv[2].split(",")]
-model = Model(".", isa=isa)
-arena = ctypes.cast(model._handle, ctypes.POINTER(ctypes.c_uint64))[0]
-for guard in guards:
+kept = []
+
+def confined(size, at_end):
+    pages = mmap.mmap(-1, (size // 4096 + 3) * 4096)
+    kept.append(pages)
+    whole = np.frombuffer(pages, dtype=np.uint8)
+    end = whole.size - 4096
+    forbid(whole.ctypes.data)
+    forbid(whole.ctypes.data + end)
+    return whole[end - size : end] if at_end else whole[4096 : 4096 + size]
+
+isa, threads, at_end = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "end"
+model = Model(".", isa=isa, threads=threads)
+arena, blob = ctypes.cast(model._handle, ctypes.POINTER(ctypes.c_uint64))[:2]
+for guard in map(int, sys.argv[4].split(",")):
     forbid(arena + guard)
-size = int(np.prod(model.input_shape))
-pages = mmap.mmap(-1, (size // 4096 + 2) * 4096)
-whole = np.frombuffer(pages, dtype=np.uint8)
-end = whole.size - 4096
-forbid(whole.ctypes.data + end)
-image = whole[end - size : end].reshape(1, *model.input_shape)
+packed = np.fromfile("weights.bin", dtype=np.uint8)
+weights = confined(packed.size, at_end)
+weights[:] = packed
+ctypes.cast(model._handle, ctypes.POINTER(ctypes.c_uint64))[1] = weights.ctypes.data
+image = confined(int(np.prod(model.input_shape)), at_end)
 image[:] = np.random.default_rng(0).integers(0, 256, image.shape)
-model.run(image)
+logits = confined(4 * int(np.prod(model.output_shape)), at_end)
+assert model._library.hawq_model_run(model._handle, image.ctypes.data, logits.ctypes.data, 1) == 0
+ctypes.cast(model._handle, ctypes.POINTER(ctypes.c_uint64))[1] = blob
 """
+"""One run on one instruction set and number of threads."""
 
 
 def guarded(plan: Plan, *, at_end: bool, short: int = 0) -> tuple[Plan, list[int]]:
@@ -68,11 +82,16 @@ def statuses(
     table = render("tvm/model_table.h.j2", t=table_context(protected))
     (folder / "model_table.h").write_text(table, encoding="utf-8")
     link(c_compiler(), folder)
-    return {_status(folder, variant, guards) for variant in variants}
+    side = "end" if at_end else "start"
+    return {
+        _status(folder, [variant, str(threads), side, ",".join(map(str, guards))])
+        for variant in variants
+        for threads in THREADS
+    }
 
 
-def _status(folder: Path, variant: str, guards: list[int]) -> int:
-    command = [sys.executable, "-c", SCRIPT, variant, ",".join(map(str, guards))]
+def _status(folder: Path, arguments: list[str]) -> int:
+    command = [sys.executable, "-c", SCRIPT, *arguments]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode in (0, -signal.SIGSEGV), result.stderr
     return result.returncode

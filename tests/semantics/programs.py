@@ -60,6 +60,8 @@ class Builder:
     ops: list[IntegerOp] = field(default_factory=list[IntegerOp])
     constant: int | None = None
     """What every weight is, instead of random."""
+    zero_point: int | None = None
+    """What every zero point is, instead of random."""
 
     def image(self, height: int, width_: int, channels: int) -> str:
         return self.tensor((height, width_, channels), 8, signed=False, zero_point=0, name="image")
@@ -77,6 +79,8 @@ class Builder:
         signed = bool(self.rng.integers(2)) if signed is None else signed
         if bits == 32:
             signed, zero_point = True, 0
+        if zero_point is None and self.zero_point is not None:
+            zero_point = self.zero_point
         if zero_point is None:
             low, high = width.type_range(bits, signed=signed)
             zero_point = int(self.rng.integers(low, high + 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hawqlang.backend.protocol import Array
 from hawqlang.interpret import interpret
+from hawqlang.runtime import Model
 from hawqlang_codegen.tvm.build import LIBRARY, build
 from hawqlang_codegen.tvm.disassemble import float_instructions
 from hawqlang_codegen.tvm.generate import generate
@@ -39,7 +42,20 @@ def assert_exact(case: Case, folder: Path) -> Plan:
                 np.testing.assert_array_equal(traced[name], values[i], f"{variant} {name}")
         np.testing.assert_array_equal(runner.run(images), expected[program.output])
         runner.close()
+        assert_equal_on_threads(folder, variant, images, expected)
     return plan
+
+
+def assert_equal_on_threads(
+    folder: Path, variant: str, images: Array, expected: Mapping[str, Array]
+) -> None:
+    """Threads that share an image store what one alone does."""
+    for threads in (2, 5):
+        with Model(folder, isa=variant, threads=threads) as model:
+            for name, values in model.trace(images[0]).items():
+                np.testing.assert_array_equal(
+                    values, expected[name][0], f"{variant}, {threads} threads, {name}"
+                )
 
 
 def assert_integer_and_confined(plan: Plan, folder: Path) -> None:

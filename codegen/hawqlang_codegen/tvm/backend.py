@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from hawqlang.backend.protocol import Backend
 from hawqlang.cache import TensorStore
+from hawqlang.diagnostics import Diagnostic
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import KernelSet
-from hawqlang.ir.spec import Target
+from hawqlang.ir.spec import Emit, Target
+from hawqlang.progress import Advance
 from hawqlang_codegen.tvm import build, disassemble, run
 from hawqlang_codegen.tvm.generate import generate
 from hawqlang_codegen.tvm.plan import plan_program
+from hawqlang_codegen.tvm.trial import open_trial
+from hawqlang_codegen.tvm.tuning import TUNING, open_database, tune
 
 
 class TvmBackend:
@@ -19,14 +24,36 @@ class TvmBackend:
 
     name = "tvm"
 
-    def generate(self, program: IntegerProgram, target: Target, store: TensorStore) -> KernelSet:
+    def generate(
+        self, program: IntegerProgram, target: Target, store: TensorStore, emit: Emit | None = None
+    ) -> KernelSet:
         """Return the rendered sources and packed weights; they serve every x86-64 CPU with AVX2."""
-        del target
-        return generate(plan_program(program, store), store)
+        del emit
+        plan = plan_program(program, store)
+        return generate(plan, store, threads=target.threads, batch=target.batch)
 
-    def build(self, kernels: KernelSet, folder: Path, store: TensorStore) -> None:
-        """Write sources, blobs and the library into ``folder``."""
+    def tuned(
+        self,
+        program: IntegerProgram,
+        target: Target,
+        store: TensorStore,
+        seconds: float,
+        advance: Advance,
+    ) -> KernelSet:
+        """Return the same with the forms of kernels that were fastest on this machine."""
+        objects = build.beside(store, build.OBJECTS)
+        works = [one.work for one in plan_program(program, store).chosen]
+        with tempfile.TemporaryDirectory() as scratch:
+            trial = open_trial(program, store, Path(scratch), objects)
+            database = open_database(build.beside(store, TUNING), trial.isa.name)
+            chosen = tune(works, database, trial.measure, seconds, advance)
+        plan = plan_program(program, store, chosen)
+        return generate(plan, store, threads=target.threads, batch=target.batch)
+
+    def build(self, kernels: KernelSet, folder: Path, store: TensorStore) -> tuple[Diagnostic, ...]:
+        """Write sources, blobs and the library into ``folder``; all of it can be built."""
         build.build(kernels, folder, store)
+        return ()
 
     def variants(self, folder: Path) -> tuple[str, ...]:
         """Return the instruction sets in a built folder that this machine can run, best first."""

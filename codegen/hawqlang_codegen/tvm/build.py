@@ -5,25 +5,29 @@ Each instruction set is one object, since TVM ignores targets of single function
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shlex
 import shutil
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
-from typing import Any
 
 from hawqlang import runtime
 from hawqlang.cache import TensorStore, write_atomic
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.kernels import KernelSet
 from hawqlang_codegen.tvm.isa import ISAS, Isa
+from hawqlang_codegen.tvm.objects import compile_units, units
 
 LIBRARY = "model.so"
 LOADER = "hawq_runtime.py"
+OBJECTS = "objects"
+"""Folder of compiled kernels in the cache."""
 C_FLAGS = (
     "-std=c11",
     "-O2",
-    "-march=x86-64",
     "-mgeneral-regs-only",
     "-Wall",
     "-Wextra",
@@ -32,17 +36,29 @@ C_FLAGS = (
 )
 LINK_FLAGS = (
     "-shared",
+    "-Wl,-soname,model.so",
+    "-pthread",
     "-Wl,--gc-sections",
     "-Wl,-Bsymbolic",
     "-Wl,--version-script=exports.map",
-    "-Wl,-z,defs,-z,relro,-z,now,-z,noexecstack",
+    *("-Wl,-z,defs", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"),
 )
+ZIG = ("-m", "ziglang", "cc", "-target", "x86_64-linux-gnu.2.17")
+"""The compiler in the package ``ziglang``, for machines without one; it brings the C library's headers along."""
 EXPORTS = "{ global: hawq_*; local: *; };\n"
 """The linker's list: without it every object's ``__tvm_ffi_main`` would show."""
 
 
-def build(kernels: KernelSet, folder: Path, store: TensorStore) -> None:
+def build(
+    kernels: KernelSet, folder: Path, store: TensorStore, objects: Path | None = None
+) -> None:
     """Write sources, blobs, loader and library into ``folder``.
+
+    Args:
+        kernels: What was generated.
+        folder: May exist.
+        store: Holds the blobs.
+        objects: Folder of compiled kernels by content; that beside the store unless given.
 
     Raises:
         HawqError: no C compiler (HQ801), or it failed (HQ802).
@@ -55,13 +71,17 @@ def build(kernels: KernelSet, folder: Path, store: TensorStore) -> None:
     for name, data in files.items():
         write_atomic(folder / name, data)
         (folder / name).chmod(0o644)
-    for isa in ISAS:
-        compile_kernels(folder / f"kernels_{isa.name}.py", isa)
+    compile_kernels(folder, compiler, objects or beside(store, OBJECTS))
     link(compiler, folder)
 
 
+def beside(store: TensorStore, name: str) -> Path | None:
+    """Return a folder of the cache that a store belongs to; ``None`` where it is kept in memory."""
+    return None if store.folder is None else store.folder.parent / name
+
+
 def c_compiler() -> list[str]:
-    """Return the command of the C compiler: ``$CC``, else the first of cc, gcc, clang.
+    """Return the command of the C compiler: ``$CC``, else the first of cc, gcc, clang, else the package ziglang's.
 
     Raises:
         HawqError: there is none (HQ801).
@@ -71,38 +91,51 @@ def c_compiler() -> list[str]:
     for command in candidates:
         if command and shutil.which(command[0]):
             return command
+    if not chosen and importlib.util.find_spec("ziglang"):
+        return [sys.executable, *ZIG]
     tried = ", ".join(" ".join(command) for command in candidates)
     raise HawqError(
         Diagnostic(
             code="HQ801",
             severity="error",
             message="no C compiler was found to link the library",
-            notes=(f"tried: {tried}",),
-            help="install gcc or clang, or name a compiler in the environment variable CC",
+            notes=(f"tried: {tried}{'' if chosen else ', the Python package ziglang'}",),
+            help="install gcc or clang, or `pip install ziglang`, or name a compiler in the environment variable CC",
         )
     )
 
 
-def compile_kernels(source: Path, isa: Isa) -> None:
-    """Write the object file of one instruction set beside its TVMScript module."""
-    import tvm
-
-    target: Any = isa.target
-    compiled: Any = tvm.compile(parse_kernels(source), target=target)
-    compiled.mod.write_to_file(str(source.with_suffix(".o")), "o")
+def baseline(compiler: list[str]) -> str:
+    """Return the option that compiles for every x86-64, which nothing but the kernels may exceed."""
+    return "-march=x86_64" if ZIG[1] in compiler else "-march=x86-64"
 
 
-def parse_kernels(source: Path) -> Any:
-    """Return the IRModule that a generated file defines.
+def compile_kernels(folder: Path, compiler: list[str], cache: Path | None = None) -> int:
+    """Write the object file of every instruction set beside its source; return how many kernels were compiled.
 
-    Importing the file gives the same, but TVM then inspects the Python stack once per function, which doubles the time.
+    Args:
+        folder: Holds the generated TVMScript modules.
+        compiler: Joins the objects of the kernels.
+        cache: Folder of objects that were compiled before; ``None`` keeps nothing.
+
+    Raises:
+        HawqError: the C compiler failed (HQ802).
     """
-    from tvm.script import from_source
+    with tempfile.TemporaryDirectory() as scratch:
+        found = {
+            isa.name: units(source, isa, Path(scratch)) for source, isa in kernel_files(folder)
+        }
+        compiled = compile_units([unit for group in found.values() for unit in group], cache)
+        for name, group in found.items():
+            objects = [str(unit.path) for unit in group]
+            call(compiler, ["-r", "-nostdlib", "-o", f"kernels_{name}.o", *objects], folder)
+    return compiled
 
-    helpers, mark, kernels = source.read_text(encoding="utf-8").partition("@I.ir_module")
-    names: dict[str, Any] = {}
-    exec(compile(helpers, source, "exec"), names)  # noqa: S102 - our own generated text
-    return from_source(mark + kernels, extra_vars=names, s_tir=True)
+
+def kernel_files(folder: Path) -> list[tuple[Path, Isa]]:
+    """Return the TVMScript modules of a folder with their instruction sets, best first."""
+    files = [(folder / f"kernels_{isa.name}.py", isa) for isa in ISAS]
+    return [(path, isa) for path, isa in files if path.exists()]
 
 
 def link(compiler: list[str], folder: Path) -> None:
@@ -111,8 +144,18 @@ def link(compiler: list[str], folder: Path) -> None:
     Raises:
         HawqError: the compiler failed (HQ802), with its own words.
     """
-    objects = [f"kernels_{isa.name}.o" for isa in ISAS]
-    command = [*compiler, *C_FLAGS, *LINK_FLAGS, "-o", LIBRARY, "hawq_runtime.c", *objects, "-ldl"]
+    objects = [path.with_suffix(".o").name for path, _ in kernel_files(folder)]
+    flags = [baseline(compiler), *C_FLAGS, *LINK_FLAGS]
+    call(compiler, [*flags, "-o", LIBRARY, "hawq_runtime.c", *objects, "-ldl"], folder)
+
+
+def call(compiler: list[str], options: list[str], folder: Path) -> None:
+    """Run the C compiler in a folder.
+
+    Raises:
+        HawqError: it failed (HQ802), with its own words.
+    """
+    command = [*compiler, *options]
     result = subprocess.run(  # noqa: S603 - the command is the compiler's, the names are ours
         command, cwd=folder, capture_output=True, text=True, check=False
     )

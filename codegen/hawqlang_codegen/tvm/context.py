@@ -6,12 +6,24 @@ through pointers. Offsets and strides are in elements of the buffer they index.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from hawqlang_codegen.tvm.layout import LANES, SLACK, Layout
 from hawqlang_codegen.tvm.select import Tile
 
+LEAST_ROWS = 8
+"""Fewer rows of tiles than this divide too unevenly."""
+SHARED_WEIGHTS = 300 * 1024
+"""Bytes of weights that every thread of a kernel may read whole."""
+TILE_ROWS = 16
+TILE_BYTES = 64
+"""Of one row of a tile."""
+LEAST_DEPTH = 4
+"""Tiles of fewer words gain nothing over vectors."""
+LEAST_COLUMNS = 4
+"""Nor do tiles of fewer pixels."""
 AddendKind = Literal["none", "stored", "int32", "scaled", "scaled64"]
 """A second addend: of at most 8 bits; a partial sum at the result's scale; a wider one, scaled by 32-bit operations on
 the high half of the product, or by 64-bit ones."""
@@ -55,11 +67,45 @@ class StoreForm:
     addend: Plane | None
     channels: int
     """Length of each parameter vector: output channels padded to the kernel's blocks."""
+    in_place: bool = False
+    """Whether it overwrites the addend; then it is the kernel's last, and no element is stored twice."""
 
     @property
     def size(self) -> int:
         """Return the int32 words of the parameter block."""
         return (2 if self.wide else 3) * self.channels + 16
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """A convolution on AMX's tile registers, and its working memory: shapes, sums, widened weights."""
+
+    tile: Tile
+    depth: int
+    """Words of four channels of one tile."""
+    widened: int
+    """Bytes of a block's weights of 4 bits once they are widened."""
+
+    sums_at: ClassVar[int] = 64
+    weights_at: ClassVar[int] = sums_at + 4 * TILE_ROWS * TILE_BYTES
+
+    @property
+    def shapes(self) -> tuple[int, ...]:
+        """Return the 16 words that configure the registers: palette, bytes per row, rows."""
+        pixels, vectors, words = self.tile.columns, self.tile.vectors, self.depth
+        sums = [(pixels, TILE_BYTES)] * (self.tile.rows * vectors)
+        inputs = [(pixels, words * 4)] * self.tile.rows
+        weights = [(words, TILE_BYTES)] * vectors
+        registers = sums + inputs + weights
+        head = bytes((1, *[0] * 15))
+        widths = b"".join(width.to_bytes(2, "little") for _, width in registers).ljust(32, b"\0")
+        heights = bytes(height for height, _ in registers).ljust(16, b"\0")
+        return struct.unpack("<16i", head + widths + heights)
+
+    @property
+    def scratch(self) -> int:
+        """Return the bytes of working memory."""
+        return self.weights_at + self.widened
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +154,11 @@ class Conv:
     """Where the sums of windows stand in working memory; 0 where they are not needed."""
 
     @property
+    def in_place(self) -> bool:
+        """Return whether a result overwrites an operand, so that no pixel may be stored twice."""
+        return any(store.in_place for store in self.stores)
+
+    @property
     def title(self) -> str:
         """Return what the kernel computes, in words."""
         tall = self.kernel[0]
@@ -129,7 +180,20 @@ class Conv:
             return self.sums_at + 4 * self.height * self.width
         if self.kind == "conv16":
             return self.input_bytes if self.widened else 0
-        return 0 if self.nibbles or self.short else 2 * self.input_bytes
+        tiles = 0 if self.tiles is None else self.tiles.scratch
+        return tiles if self.nibbles or self.short else max(2 * self.input_bytes, tiles)
+
+    @property
+    def tiles(self) -> Tiles | None:
+        """Return how AMX computes it, ``None`` where tiles would be too small to gain anything."""
+        depth = max(d for d in range(1, TILE_ROWS + 1) if self.words % d == 0)
+        if self.kind != "conv" or depth < LEAST_DEPTH or self.width < LEAST_COLUMNS:
+            return None
+        vectors = 1 if self.windowed or self.vectors == 1 else 2
+        rows = min(2 if vectors == 2 else 3, self.height)
+        columns = -(-self.width // -(-self.width // TILE_ROWS))
+        widened = self.kernel[0] * self.taps * self.words * TILE_BYTES * vectors
+        return Tiles(Tile(rows, columns, vectors), depth, widened if self.nibbles else 0)
 
     @property
     def weight_bytes(self) -> int:
@@ -146,6 +210,13 @@ class Conv:
     def channels(self) -> int:
         """Return the output channels, padded to blocks."""
         return self.blocks * self.tile.vectors * LANES
+
+    def shares_rows(self, rows: int) -> bool:
+        """Return whether threads share the rows of tiles, and not the output channels too.
+
+        Rows keep what a thread wrote near it; channels spare it weights that are too large for its cache.
+        """
+        return rows >= LEAST_ROWS and self.weight_bytes <= SHARED_WEIGHTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,8 +327,8 @@ class PixelAffine:
     """The same for pixels of at most four channels: four pixels a step."""
 
     height: int
-    groups: int
-    """Groups of four pixels a row."""
+    width: int
+    """At least four: the last step of a row begins four pixels before its end."""
     x: Plane
     out: Plane
     shuffle: tuple[int, ...]
@@ -273,6 +344,7 @@ class AddStoreForm:
     kinds: tuple[AddendKind, AddendKind]
     operands: tuple[Plane, Plane]
     wide: bool
+    in_place: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +356,11 @@ class AddMaps:
     chunks: int
     stores: tuple[AddStoreForm, ...]
     kind: Literal["add"] = "add"
+
+    @property
+    def in_place(self) -> bool:
+        """Return whether a sum overwrites an operand."""
+        return any(store.in_place for store in self.stores)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,13 +27,7 @@ from hawqlang_codegen.tvm.packing import (
     padded_bias,
     wide_depthwise_weights,
 )
-from hawqlang_codegen.tvm.select import (
-    NARROW_PIXELS,
-    WIDENED_PIXELS,
-    choose_columns,
-    choose_narrow_tile,
-    choose_tile,
-)
+from hawqlang_codegen.tvm.select import Work, choose_columns
 from hawqlang_codegen.tvm.site import (
     SCRATCH,
     BuiltStore,
@@ -54,9 +48,6 @@ HALVES = 2
 """Channels of a 32-bit word where products are of 16 bits."""
 RESIDENT = 32 * 1024
 """Weights up to this many bytes stay in the first-level cache while the pixels stream past."""
-
-PREFETCH = 8 * 1024
-"""Bytes by which larger weights are fetched ahead of their use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +272,21 @@ def _dense(layer: _Layer, word: int, *, half: bool) -> Call:
     channels, tall, wide, depth = weights.shape
     height, breadth = layer.size
     steps = tall * wide * -(-depth // word)
-    tile = choose_tile(height, breadth, channels, steps, nibbles=half)
+    work = Work(
+        height=height,
+        width=breadth,
+        channels=channels,
+        kernel=(tall, wide),
+        stride=layer.stride,
+        words=steps,
+        nibbles=half,
+        halves=word == HALVES,
+        grouped=layer.groups > 1,
+        stores=len(op.stores),
+        summed=any(store.addend is not None for store in op.stores),
+    )
+    choice = site.choose(op.name, work)
+    tile = choice.tile
     weights = weights.astype(np.int8 if word == WORD else np.int16)
     table: tuple[Pointer, ...] = ()
     if layer.groups > 1:
@@ -312,11 +317,11 @@ def _dense(layer: _Layer, word: int, *, half: bool) -> Call:
         nibbles=half,
         windowed=layer.groups > 1,
         tile=tile,
-        narrow_tile=choose_narrow_tile(height, breadth, WIDENED_PIXELS if half else NARROW_PIXELS),
-        madd_tile=choose_narrow_tile(height, breadth, NARROW_PIXELS),
-        pixels_outside=packed.size <= RESIDENT,
+        narrow_tile=choice.narrow_tile,
+        madd_tile=choice.madd_tile,
+        pixels_outside=(packed.size <= RESIDENT) != choice.exchanged,
         short=word == WORD and _fits_short(layer),
-        prefetch=0 if packed.size <= RESIDENT else PREFETCH,
+        prefetch=0 if packed.size <= RESIDENT else choice.ahead,
         stores=tuple(b.form for b in built),
         kind="conv" if word == WORD else "conv16",
         widened=word == HALVES and layer.x.element == 1,

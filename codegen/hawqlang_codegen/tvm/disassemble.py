@@ -28,7 +28,24 @@ EXECUTABLE = 0x4
 UNREADABLE = ".byte"
 LONGEST = 15
 """Bytes of the longest instruction."""
-AVX_VNNI = {0x50: "vpdpbusd", 0x51: "vpdpbusds", 0x52: "vpdpwssd", 0x53: "vpdpwssds"}
+INTEGER = {
+    (0x50, 1): "vpdpbusd",
+    (0x51, 1): "vpdpbusds",
+    (0x52, 1): "vpdpwssd",
+    (0x53, 1): "vpdpwssds",
+    (0x49, 0): "ldtilecfg",
+    (0x49, 1): "sttilecfg",
+    (0x49, 3): "tilezero",
+    (0x4B, 1): "tileloaddt1",
+    (0x4B, 2): "tilestored",
+    (0x4B, 3): "tileloadd",
+    (0x5E, 0): "tdpbuud",
+    (0x5E, 1): "tdpbusd",
+    (0x5E, 2): "tdpbsud",
+    (0x5E, 3): "tdpbssd",
+}
+"""AVX-VNNI and AMX by opcode and prefix (0 none, 1 66, 2 F3, 3 F2), all VEX.0F38.W0; tilerelease is ldtilecfg's code
+with a register."""
 
 
 def is_float(mnemonic: str) -> bool:
@@ -65,14 +82,15 @@ def instructions(code: bytes, address: int) -> Iterator[tuple[int, str, str]]:
 def _undecoded(engine: Any, code: bytes) -> tuple[int, str]:
     """Return size and name of an instruction that capstone does not know.
 
-    AVX-VNNI's products are VEX.66.0F38.W0 50 to 53. Their operands are encoded as those of vpmulld (opcode 40), so that
-    one, decoded in their place, has their length.
+    Operands of AVX-VNNI and AMX are encoded as those of vpmulld (VEX.66.0F38.W0 40), so that one, decoded in their
+    place, has their length.
     """
-    vex = len(code) > 4 and code[0] == 0xC4 and code[1] & 0x1F == 2 and code[2] & 0x83 == 1
-    if vex and code[3] in AVX_VNNI:
-        twin = code[:3] + b"\x40" + code[4:]
+    known = len(code) > 4 and code[0] == 0xC4 and code[1] & 0x1F == 2 and not code[2] & 0x80
+    name = INTEGER.get((code[3], code[2] & 3)) if known else None
+    if name is not None:
+        twin = bytes((code[0], code[1], code[2] & 0xFC | 1, 0x40)) + code[4:]
         for _, size, _, _ in engine.disasm_lite(twin, 0, 1):
-            return size, AVX_VNNI[code[3]]
+            return size, name
     return 1, UNREADABLE
 
 

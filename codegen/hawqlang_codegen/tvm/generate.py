@@ -9,12 +9,14 @@ import numpy as np
 
 from hawqlang.backend.render import render
 from hawqlang.cache import TensorStore
-from hawqlang.ir.kernels import Blob, KernelSet, Source
+from hawqlang.ir.kernels import Blob, KernelForm, KernelSet, Source
 from hawqlang.resources import data_dir
+from hawqlang_codegen.tvm.context import Conv, Kernel
 from hawqlang_codegen.tvm.isa import ISAS, Isa
 from hawqlang_codegen.tvm.layout import round_up
 from hawqlang_codegen.tvm.plan import Plan, Step
 from hawqlang_codegen.tvm.site import Pointer
+from hawqlang_codegen.tvm.stages import stages
 
 TEMPLATES = {
     "conv": "conv_{products}.py.j2",
@@ -32,8 +34,14 @@ TEMPLATES = {
 }
 """Template by kind of kernel."""
 PAGE = 4096
+LARGEST_BATCH = 64
+"""Images side by side; a larger batch is a loop over such."""
 WEIGHTS = "weights.bin"
-RUNTIME = ("hawq_runtime.h", "hawq_runtime.c")
+RUNTIME = (
+    *("hawq_runtime.h", "hawq_runtime.c", "hawq_cpu.h", "hawq_memory.h", "hawq_threads.h"),
+    *("example.c", "example.cpp", "CMakeLists.txt", "hawq.pc"),
+)
+"""Files that are the same for every network: the run time, and what a program in C or C++ begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +90,44 @@ class TableContext:
     output: int
     input_bytes: int
     logits: int
-    isas: tuple[str, ...]
+    threads: int
+    batch: int
+    stages: tuple[int, ...]
+    """First steps of the stages, and one past the last step."""
     kernels: tuple[tuple[str, int], ...]
+    """Names, and how many pointers each takes."""
+    sets: tuple[tuple[str, tuple[str, ...]], ...]
+    """Per instruction set the functions of the kernels, in their order."""
     places: tuple[PlaceText, ...]
     steps: tuple[StepText, ...]
 
 
-def generate(plan: Plan, store: TensorStore) -> KernelSet:
-    """Return every text and binary file of a plan's library."""
+def generate(
+    plan: Plan,
+    store: TensorStore,
+    *,
+    threads: int = 1,
+    batch: int = 1,
+    isas: tuple[Isa, ...] = ISAS,
+) -> KernelSet:
+    """Return every text and binary file of a plan's library.
+
+    Args:
+        plan: What to print.
+        store: Takes the weights.
+        threads: How many threads an open library has unless its user says otherwise.
+        batch: How many images a thread computes side by side.
+        isas: Instruction sets to generate for, best first.
+    """
     sources = [
         Source(
             path=f"kernels_{isa.name}.py",
             text=kernels_text(plan, isa),
             template="tvm/module.py.j2",
         )
-        for isa in ISAS
+        for isa in instruction_sets(plan, isas)
     ]
-    table = render("tvm/model_table.h.j2", t=table_context(plan))
+    table = render("tvm/model_table.h.j2", t=table_context(plan, threads, batch, isas))
     sources.append(Source(path="model_table.h", text=table, template="tvm/model_table.h.j2"))
     for name in RUNTIME:
         text = (data_dir("templates") / "tvm" / "runtime" / name).read_text(encoding="utf-8")
@@ -109,15 +138,21 @@ def generate(plan: Plan, store: TensorStore) -> KernelSet:
         sources=tuple(sources),
         blobs=(Blob(path=WEIGHTS, data=data),),
         arena_bytes=plan.arena.size,
-        arena_lower_bound_bytes=plan.arena.lower_bound,
+        arena_lower_bound_bytes=plan.live_bytes,
+        forms=tuple(
+            KernelForm(step=c.step, form=str(c.choice), measured=c.measured) for c in plan.chosen
+        ),
     )
 
 
 def kernels_text(plan: Plan, isa: Isa) -> str:
     """Return the TVMScript module of one instruction set."""
     kernels = [
-        (f"{k.name}_{isa.name}", k.context, comment(", ".join(k.users))) for k in plan.kernels
+        (f"{k.name}_{isa.name}", k.context, comment(", ".join(k.users)))
+        for k in plan.kernels
+        if has_kernel(isa, k.context)
     ]
+    products = "amx" if isa.base else isa.products
     return render(
         "tvm/module.py.j2",
         program=comment(plan.program.name),
@@ -125,11 +160,23 @@ def kernels_text(plan: Plan, isa: Isa) -> str:
         isa=isa,
         kernels=kernels,
         halves=any(k.context.kind == "conv16" for k in plan.kernels),
-        templates={kind: name.format(products=isa.products) for kind, name in TEMPLATES.items()},
+        templates={kind: name.format(products=products) for kind, name in TEMPLATES.items()},
     )
 
 
-def table_context(plan: Plan) -> TableContext:
+def instruction_sets(plan: Plan, isas: tuple[Isa, ...] = ISAS) -> tuple[Isa, ...]:
+    """Return the sets among ``isas`` that have a kernel of their own, best first."""
+    return tuple(isa for isa in isas if any(has_kernel(isa, k.context) for k in plan.kernels))
+
+
+def has_kernel(isa: Isa, kernel: Kernel) -> bool:
+    """Return whether an instruction set has a kernel of its own, and does not use its base's."""
+    return not isa.base or (isinstance(kernel, Conv) and kernel.tiles is not None)
+
+
+def table_context(
+    plan: Plan, threads: int = 1, batch: int = 1, isas: tuple[Isa, ...] = ISAS
+) -> TableContext:
     """Return the values of the step table."""
     program = plan.program
     names = [program.input, *(t.name for t in program.tensors if t.name != program.input)]
@@ -148,8 +195,20 @@ def table_context(plan: Plan) -> TableContext:
         output=number[program.output],
         input_bytes=int(np.prod(program.tensor(program.input).shape, dtype=np.int64)),
         logits=int(np.prod(program.tensor(program.output).shape, dtype=np.int64)),
-        isas=tuple(isa.name for isa in ISAS),
+        threads=threads,
+        batch=min(batch, LARGEST_BATCH),
+        stages=stages(plan) if batch > 1 else (0, len(plan.steps)),
         kernels=tuple((kernel.name, arity[kernel.name]) for kernel in plan.kernels),
+        sets=tuple(
+            (
+                isa.name,
+                tuple(
+                    f"{k.name}_{isa.name if has_kernel(isa, k.context) else isa.base}"
+                    for k in plan.kernels
+                ),
+            )
+            for isa in instruction_sets(plan, isas)
+        ),
         places=tuple(_place(plan, name, ready.get(name, -1)) for name in names),
         steps=tuple(_step(plan, step, number) for step in plan.steps),
     )
@@ -163,7 +222,7 @@ def _place(plan: Plan, name: str, step: int) -> PlaceText:
         step=step,
         rank=len(shape),
         shape=shape,
-        buffer=plan.arena.offset[plan.layouts.buffer[name]],
+        buffer=plan.arena.offset[plan.layouts.buffer[name]] + layout.channel * layout.element,
         numbers=(
             layout.element,
             layout.bias,
@@ -182,8 +241,8 @@ def _place(plan: Plan, name: str, step: int) -> PlaceText:
 
 def _step(plan: Plan, step: Step, number: dict[str, int]) -> StepText:
     layouts = plan.layouts
-    own = [name for name in step.writes if layouts.buffer[name] == name]
-    bordered = [name for name in own if layouts.of[name].has_halo and name not in step.filled]
+    written = [layouts.whole[name] for name in step.writes if step.calls]
+    bordered = [name for name in written if layouts.of[name].has_halo and name not in step.filled]
     return StepText(
         name=escape(step.name),
         title=comment(f"{step.name}: {step.kind}").replace("*/", "* /"),

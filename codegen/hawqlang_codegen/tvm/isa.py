@@ -1,7 +1,7 @@
 """The instruction sets a library is compiled for, best first.
 
 They name features, never a CPU model, so that the run time can check every one of them (``cpu_has`` in
-``hawq_runtime.c``). AMX would be a line here, a prelude and a convolution template: the packed weights suit it.
+``hawq_cpu.h``).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ class Isa:
     """Four byte products at once into int32, or two int16 products after widening."""
     wide: bool
     """Whether registers hold 64 bytes and number 32, instead of 32 bytes and 16."""
+    base: str = ""
+    """The set with tiles only: the one whose kernels serve where tiles gain nothing."""
 
     @property
     def target(self) -> dict[str, Any]:
@@ -30,6 +32,15 @@ class Isa:
 
 
 ISAS = (
+    Isa(
+        "amx",
+        "x86-64 with AMX",
+        "x86-64-v4",
+        ("+avx512vnni", "+amx-tile", "+amx-int8"),
+        "dot",
+        wide=True,
+        base="vnni",
+    ),
     Isa("vnni", "x86-64 with AVX-512 and VNNI", "x86-64-v4", ("+avx512vnni",), "dot", wide=True),
     Isa("avxvnni", "x86-64 with AVX2 and VNNI", "x86-64-v3", ("+avxvnni",), "dot", wide=False),
     Isa("avx2", "x86-64 with AVX2", "x86-64-v3", (), "madd", wide=False),

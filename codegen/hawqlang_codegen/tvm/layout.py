@@ -4,7 +4,8 @@ A tensor of at most 8 bits is stored as uint8, a signed one shifted up by ``2^(b
 kernel reads unsigned bytes. One of 9 to 16 bits is stored as int16, an unsigned one of 16 bits shifted down by
 ``2^15``. Element ``(y, x, c)`` stands at ``origin + y·row + x·pixel + c``. Around the map lies a
 *halo* that holds the stored zero point, as wide as the padded convolutions among the readers need; the lanes between
-the last channel and the next pixel hold whatever was computed there and meet zero weights only.
+the last channel and the next pixel hold whatever was computed there, or a neighbour in a concatenation, and meet zero
+weights only.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hawqlang.ir.integer import IntegerOp, IntegerProgram, QTensor
-from hawqlang.ops import Affine, Conv2d, Linear, Reshape, reads
+from hawqlang.ops import Affine, Conv2d, Linear, reads
 
 LANES = 16
 """Channels are padded to this many, so that a vector of 16 never leaves its pixel."""
@@ -22,6 +23,8 @@ WORD = 4
 ALIGNMENT = 64
 DTYPES = {1: "uint8", 2: "int16", 4: "int32"}
 """TVM's names of the element types, by their bytes."""
+Sides = tuple[int, int, int, int]
+"""Top, left, bottom, right."""
 SLACK = 64
 """Bytes behind every tensor that vector loads and stores of a last, partial group may touch."""
 
@@ -45,6 +48,8 @@ class Layout:
     left: int = 0
     bottom: int = 0
     right: int = 0
+    channel: int = 0
+    """Where the first channel stands in a pixel that the tensor shares with others."""
 
     @property
     def row(self) -> int:
@@ -54,7 +59,12 @@ class Layout:
     @property
     def origin(self) -> int:
         """Return where element (0, 0, 0) stands."""
-        return self.top * self.row + self.left * self.pixel
+        return self.top * self.row + self.left * self.pixel + self.channel
+
+    @property
+    def sides(self) -> Sides:
+        """Return the halo's width on each side."""
+        return self.top, self.left, self.bottom, self.right
 
     @property
     def rows(self) -> int:
@@ -87,6 +97,21 @@ class Layout:
         """Return TVM's name of the element type."""
         return DTYPES[self.element]
 
+    def within(self, sides: Sides) -> Layout:
+        """Return the layout with a halo of those widths."""
+        top, left, bottom, right = sides
+        return replace(self, top=top, left=left, bottom=bottom, right=right)
+
+    def is_coded_like(self, other: Layout) -> bool:
+        """Return whether both store a value in the same way."""
+        own, its = (self.element, self.bias, self.zero), (other.element, other.bias, other.zero)
+        return own == its
+
+    def is_shaped_like(self, other: Layout) -> bool:
+        """Return whether elements of both stand in the same places, halos apart."""
+        own = (self.element, self.height, self.width, self.channels, self.pixel)
+        return own == (other.element, other.height, other.width, other.channels, other.pixel)
+
 
 def round_up(value: int, step: int) -> int:
     """Return the least multiple of ``step`` that is at least ``value``."""
@@ -107,32 +132,35 @@ class Layouts:
 
     of: Mapping[str, Layout]
     buffer: Mapping[str, str]
-    """The tensor that owns the buffer: a reshape that moves nothing shares its input's."""
+    """The tensor that owns the buffer: a tensor itself, or one that it shares with."""
+    whole: Mapping[str, str]
+    """The tensor whose pixels these are: of a part that was written in place, the concatenation."""
 
 
-def choose_layouts(program: IntegerProgram) -> Layouts:
-    """Return a layout for every tensor of ``program``."""
+def readers_of(program: IntegerProgram) -> dict[str, list[IntegerOp]]:
+    """Return the operators that read each tensor, in order."""
     readers: dict[str, list[IntegerOp]] = {tensor.name: [] for tensor in program.tensors}
     for op in program.ops:
         for name in reads(op):
             readers[name].append(op)
-    of: dict[str, Layout] = {}
+    return readers
+
+
+def own_layouts(
+    program: IntegerProgram, readers: Mapping[str, list[IntegerOp]]
+) -> dict[str, Layout]:
+    """Return the layout that every tensor has in a buffer of its own."""
     pixels = _pixel_outputs(program, readers[program.input])
-    for tensor in program.tensors:
-        of[tensor.name] = _layout(program, tensor, readers[tensor.name], tensor.name in pixels)
-    buffer = {tensor.name: tensor.name for tensor in program.tensors}
-    for op in program.ops:
-        if isinstance(op, Reshape):
-            shared = _shared(of[op.x], of[op.output], readers[op.output], op.output)
-            if shared is not None and op.output != program.output:
-                of[op.output] = shared
-                buffer[op.output] = buffer[op.x]
-    return Layouts(of=of, buffer=buffer)
+    return {
+        tensor.name: _layout(program, tensor, readers[tensor.name], tensor.name in pixels)
+        for tensor in program.tensors
+    }
 
 
 def _pixel_outputs(program: IntegerProgram, readers: list[IntegerOp]) -> frozenset[str]:
-    """Return the outputs of affine maps of a few-channel image that nothing else reads."""
-    if extent(program.tensor(program.input).shape)[2] > WORD:
+    """Return the outputs of affine maps of an image of few channels, four columns or more, read by nothing else."""
+    _, width, channels = extent(program.tensor(program.input).shape)
+    if channels > WORD or width < WORD:
         return frozenset()
     maps = [op for op in readers if isinstance(op, Affine)]
     return frozenset(op.output for op in maps if len(maps) == len(readers))
@@ -191,10 +219,10 @@ def _with_halo(layout: Layout, convolutions: Iterable[Conv2d], name: str) -> Lay
             sides[axis] = max(sides[axis], before)
             sides[axis + 2] = max(sides[axis + 2], beyond, 0)
     top, left, bottom, right = sides
-    return replace(layout, top=top, left=left, bottom=bottom, right=right)
+    return layout.within((top, left, bottom, right))
 
 
-def _shared(x: Layout, y: Layout, readers: list[IntegerOp], name: str) -> Layout | None:
+def reshaped(x: Layout, y: Layout, readers: list[IntegerOp], name: str) -> Layout | None:
     """Return the layout of a reshape's result that stays where its input is, ``None`` where it must be copied."""
     if x.is_dense and y.is_dense and x.element == y.element:
         return replace(y, bias=x.bias, zero=x.zero)

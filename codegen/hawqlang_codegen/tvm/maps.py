@@ -30,8 +30,9 @@ from hawqlang_codegen.tvm.context import (
     Window,
     plane,
 )
-from hawqlang_codegen.tvm.layout import LANES, WORD, Layout
+from hawqlang_codegen.tvm.layout import LANES, WORD, Layout, round_up
 from hawqlang_codegen.tvm.packing import SCALARS
+from hawqlang_codegen.tvm.sharing import overwrites
 from hawqlang_codegen.tvm.site import (
     Call,
     Pointer,
@@ -67,7 +68,7 @@ def affine(op: Affine, site: Site) -> list[Call]:
     if few:
         kernel = PixelAffine(
             height=out.height,
-            groups=-(-out.width // WORD),
+            width=out.width,
             x=plane(x),
             out=plane(out),
             shuffle=tuple(
@@ -117,6 +118,7 @@ def _add_form(store: AddStore, site: Site) -> AddStoreForm:
         kinds=kinds,
         operands=(plane(site.layout(store.a.x)), plane(site.layout(store.b.x))),
         wide="int32" in kinds or "scaled64" in kinds,
+        in_place=overwrites(store, site.layouts),
     )
 
 
@@ -133,11 +135,12 @@ def _add_numbers(store: AddStore, site: Site) -> np.ndarray[tuple[int], np.dtype
 def max_pool(op: MaxPool2d, site: Site) -> list[Call]:
     """Return the call that computes a max pool."""
     x, out = site.layout(op.x), site.layout(op.output)
-    lanes = next(n for n in (64, 32, 16) if x.pixel % n == 0 and out.pixel % n == 0)
+    span = round_up(out.channels, LANES)
+    lanes = next(n for n in (64, 32, 16) if span % n == 0)
     kernel = MaxPool(
         height=out.height,
         width=out.width,
-        chunks=-(-out.channels // lanes),
+        chunks=span // lanes,
         lanes=lanes,
         window=Window(
             size=(x.height, x.width),
@@ -194,13 +197,14 @@ def move(op: Concat | Pad | Slice | Reshape, site: Site) -> list[Call]:
 
 
 def concat(op: Concat, site: Site) -> list[Call]:
-    """Return one copy per part."""
+    """Return one copy per part that was not written in place."""
     out = site.layout(op.output)
     calls: list[Call] = []
     channel = 0
     for name in op.inputs:
-        x = site.layout(name)
-        calls.append(_copy(x, out, (0, 0, channel), (site.tensor(name), site.tensor(op.output))))
+        x, pointers = site.layout(name), (site.tensor(name), site.tensor(op.output))
+        if pointers[0] != pointers[1] or x.channel != out.channel + channel:
+            calls.append(_copy(x, out, (0, 0, channel), pointers))
         channel += x.channels
     return calls
 

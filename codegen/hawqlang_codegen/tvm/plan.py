@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -19,17 +21,23 @@ from hawqlang.ops import (
     Pad,
     Reshape,
     Slice,
-    reads,
     writes,
 )
 from hawqlang_codegen.tvm import convolutions, maps
-from hawqlang_codegen.tvm.arena import Arena, Lifetime, plan_arena
+from hawqlang_codegen.tvm.arena import Arena
 from hawqlang_codegen.tvm.blob import Blob, BlobBuilder
 from hawqlang_codegen.tvm.context import Conv, Kernel
-from hawqlang_codegen.tvm.layout import Layouts, choose_layouts
-from hawqlang_codegen.tvm.site import Call, Pointer, Site
+from hawqlang_codegen.tvm.layout import Layouts
+from hawqlang_codegen.tvm.memory import plan_memory
+from hawqlang_codegen.tvm.select import Choice, Work
+from hawqlang_codegen.tvm.sharing import in_order
+from hawqlang_codegen.tvm.site import Call, Chosen, Pointer, Site
 
 INDEX_LIMIT = 1 << 31
+MODELLED: Mapping[Work, Choice] = {}
+"""Nothing was measured."""
+DIGITS = 8
+"""Of the digest that tells kernels of one kind apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +76,34 @@ class Plan:
     program: IntegerProgram
     layouts: Layouts
     arena: Arena
+    live_bytes: int
+    """The most that is alive at one step: no arena can be smaller."""
     scratch: int
     """Bytes of working memory that kernels without byte products need."""
     blob: Blob
     kernels: tuple[NamedKernel, ...]
     steps: tuple[Step, ...]
+    chosen: tuple[Chosen, ...]
+    """The forms of kernels that there is a choice of."""
 
 
-def plan_program(program: IntegerProgram, store: TensorStore) -> Plan:
-    """Return the plan of ``program``; the same program gives the same plan."""
-    layouts = choose_layouts(program)
+def plan_program(
+    program: IntegerProgram, store: TensorStore, measured: Mapping[Work, Choice] = MODELLED
+) -> Plan:
+    """Return the plan of ``program``; the same program and choices give the same plan.
+
+    Args:
+        program: What to run.
+        store: Holds its constants.
+        measured: Forms of kernels that measurements chose; the model chooses the others.
+    """
+    memory = plan_memory(program)
+    layouts = memory.layouts
     check_sizes(program, layouts)
     blob = BlobBuilder()
     tensors = {tensor.name: tensor for tensor in program.tensors}
-    site = Site(tensors=tensors, layouts=layouts, blob=blob, constant=store.get)
-    calls = [_translate(op, site) for op in program.ops]
+    site = Site(tensors=tensors, layouts=layouts, blob=blob, constant=store.get, measured=measured)
+    calls = [_translate(in_order(op, layouts), site) for op in program.ops]
     kernels = _name_kernels(program, calls)
     names = {kernel.context: kernel.name for kernel in kernels}
     steps = tuple(
@@ -98,11 +119,13 @@ def plan_program(program: IntegerProgram, store: TensorStore) -> Plan:
     return Plan(
         program=program,
         layouts=layouts,
-        arena=plan_arena(_lifetimes(program, layouts)),
+        arena=memory.arena,
+        live_bytes=memory.live_bytes,
         scratch=max((k.context.scratch for k in kernels if isinstance(k.context, Conv)), default=0),
         blob=blob.finish(),
         kernels=kernels,
         steps=steps,
+        chosen=tuple(site.chosen),
     )
 
 
@@ -148,29 +171,16 @@ def _translate(op: IntegerOp, site: Site) -> list[Call]:
 
 
 def _name_kernels(program: IntegerProgram, calls: list[list[Call]]) -> tuple[NamedKernel, ...]:
+    """Return the distinct kernels in order of use, each named by what it computes, whatever network it is in."""
     users: dict[Kernel, list[str]] = {}
     for op, group in zip(program.ops, calls, strict=True):
         for call in group:
             users.setdefault(call.kernel, []).append(op.name)
-    return tuple(
-        NamedKernel(f"{kernel.kind}_{i}", kernel, tuple(dict.fromkeys(names)))
-        for i, (kernel, names) in enumerate(users.items())
+    codes = {kernel: hashlib.sha256(repr(kernel).encode()).hexdigest() for kernel in users}
+    digits = next(
+        n for n in range(DIGITS, 65) if len({c[:n] for c in codes.values()}) == len(codes)
     )
-
-
-def _lifetimes(program: IntegerProgram, layouts: Layouts) -> list[Lifetime]:
-    """Return one lifetime per buffer; the input is there before the first step, the output after the last."""
-    first: dict[str, int] = {program.input: -1}
-    last: dict[str, int] = {program.input: -1}
-    for i, op in enumerate(program.ops):
-        for name in writes(op):
-            buffer = layouts.buffer[name]
-            first.setdefault(buffer, i)
-            last[buffer] = max(last.get(buffer, i), i)
-        for name in reads(op):
-            last[layouts.buffer[name]] = i
-    last[layouts.buffer[program.output]] = len(program.ops)
-    return [
-        Lifetime(name=name, size=layouts.of[name].size, first=first[name], last=last[name])
-        for name in first
-    ]
+    return tuple(
+        NamedKernel(f"{kernel.kind}_{codes[kernel][:digits]}", kernel, tuple(dict.fromkeys(names)))
+        for kernel, names in users.items()
+    )

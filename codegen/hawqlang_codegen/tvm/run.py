@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from hawqlang import runtime
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.runtime import Model, RuntimeFailure, supported
 
@@ -23,6 +24,7 @@ class TvmRunner:
         except RuntimeFailure as error:
             raise load_error(folder, error) from None
         self.variant = self._model.isa
+        self.slow = False
 
     def run(self, images: Array) -> Array:
         """Return int32 logits ``(N, F)`` of uint8 inputs ``(N, H, W, C)``."""
@@ -49,6 +51,13 @@ def variants(folder: Path) -> tuple[str, ...]:
         raise load_error(folder, error) from None
 
 
+REMEDIES = {
+    runtime.WEIGHTS: "put the weights.bin of the same build beside model.so, or build again",
+    runtime.ISA: "run it on a CPU with AVX2; HAWQ_ISA, where set, must name what the CPU has",
+}
+"""What helps, by the library's code."""
+
+
 def load_error(folder: Path, error: RuntimeFailure) -> HawqError:
     """Return the diagnostic of a library that does not open (HQ803)."""
     return HawqError(
@@ -56,6 +65,6 @@ def load_error(folder: Path, error: RuntimeFailure) -> HawqError:
             code="HQ803",
             severity="error",
             message=f"the artifact in {folder} does not load: {error}",
-            help="build it again, on or for a CPU that has one of its instruction sets",
+            help=REMEDIES.get(error.code, "build it again with this version, for x86-64 Linux"),
         )
     )

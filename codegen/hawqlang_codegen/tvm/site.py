@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +22,8 @@ from hawqlang_codegen.tvm.packing import (
     rescale,
     wide_block,
 )
+from hawqlang_codegen.tvm.select import Choice, Work, modelled
+from hawqlang_codegen.tvm.sharing import overwrites
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,16 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen:
+    """The form that a step's kernel takes, and whether measurements say so."""
+
+    step: str
+    work: Work
+    choice: Choice
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """The program around an operator."""
 
@@ -54,6 +66,17 @@ class Site:
     layouts: Layouts
     blob: BlobBuilder
     constant: Callable[[TensorRef], npt.NDArray[np.integer[Any]]]
+    measured: Mapping[Work, Choice] = field(default_factory=dict[Work, Choice])
+    """Choices that measurements made; the model makes the others."""
+    chosen: list[Chosen] = field(default_factory=list["Chosen"])
+    """Every choice so far, in order."""
+
+    def choose(self, step: str, work: Work) -> Choice:
+        """Return the form of a step's kernel, and note it."""
+        choice = self.measured.get(work)
+        found = Chosen(step, work, choice or modelled(work), measured=choice is not None)
+        self.chosen.append(found)
+        return found.choice
 
     def layout(self, name: str) -> Layout:
         """Return how tensor ``name`` lies in memory."""
@@ -130,6 +153,7 @@ def _built(
         addend_kind=addend_kind(store.addend, site),
         addend=None if store.addend is None else plane(site.layout(store.addend.x)),
         channels=channels,
+        in_place=overwrites(store, site.layouts),
     )
     operand = () if store.addend is None else (site.tensor(store.addend.x),)
     return BuiltStore(form, (site.data(block), site.tensor(store.output), *operand))

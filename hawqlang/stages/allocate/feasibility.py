@@ -10,6 +10,7 @@ from hawqlang.ir.candidates import CandidateTable
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Build, Constraint, PropertyCompare, PropertyOf, PropertyValue
 from hawqlang.stages.allocate.advice import advice
+from hawqlang.stages.allocate.idle import idle
 from hawqlang.stages.allocate.limits import NORMAL, Limits
 from hawqlang.stages.allocate.names import check_selectors
 from hawqlang.stages.candidates.metrics import Facts, facts
@@ -58,7 +59,7 @@ def feasible(
     here = facts(build.replace(constraints=now), table, candidates)
     found = () if witness(here) is not None else _conflicts(here, limits)
     return Feasibility(
-        diagnostics=(*found, *advice(known)),
+        diagnostics=(*found, *advice(known), *(() if found else idle(here))),
         skipped=tuple((name, reason) for name, reason in waiting.items() if reason),
     )
 

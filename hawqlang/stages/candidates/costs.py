@@ -57,6 +57,8 @@ def latency(
 ) -> Fraction | None:
     """Return the seconds the layer takes for the target's batch; ``None``: no rate is stated.
 
+    A catalogue CPU's figures are those of one core, and each thread is taken to have one.
+
     Args:
         layer: the layer.
         precision: any precision, native or not.
@@ -68,8 +70,10 @@ def latency(
     rate = effective_rate(target.device, precision)
     if rate is None:
         return None
-    compute = layer.macs * target.batch / rate
-    memory = Fraction(_bits_moved(layer, precision, target.batch), 8) / target.device.bandwidth
+    cores = target.threads if target.device.family == "cpu" else 1
+    compute = layer.macs * target.batch / (rate * cores)
+    moved = Fraction(_bits_moved(layer, precision, target.batch), 8)
+    memory = moved / (target.device.bandwidth * cores)
     return max(compute, memory) + target.device.launch
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hawqlang.arith.width import level_bits
 from hawqlang.base import Precision, Span
 from hawqlang.diagnostics.model import Diagnostic, HawqError
 from hawqlang.ir.candidates import LayerSettings
@@ -41,26 +42,40 @@ def settings(build: Build, table: LayerTable) -> tuple[LayerSettings, ...]:
     Of several ``layer`` blocks that set the same key for a layer the last wins, key by key.
 
     Raises:
-        HawqError: a block's selector matches nothing (HQ502), or a layer has no precision (HQ503).
+        HawqError: a block's selector matches nothing (HQ502), a layer has no precision (HQ503), or levels to choose
+            from beside zero points or groups (HQ454).
     """
     lost = [d for rule in build.layer_rules for d in unmatched(rule.selector, table)]
     if lost:
         raise HawqError(*lost)
     overrides: dict[str, dict[str, _Set]] = {layer.name: {} for layer in table.layers}
     for rule in build.layer_rules:
-        written = _written(rule)
+        own = {key: _Set(getattr(rule, key), rule.span) for key in written(rule)}
         for name in select(rule.selector, table):
-            overrides[name] |= written
+            overrides[name] |= own
     effective = tuple(_effective(build, name, over) for name, over in overrides.items())
     bare = [one.layer for one in effective if not one.precision]
     if bare:
         raise HawqError(_without_precision(build, bare))
+    torn = [one for one in effective if _has_levels(one) and not _plain(one)]
+    if torn:
+        raise HawqError(_levels_and_codes(build, torn))
     return effective
 
 
-def _written(rule: LayerRule) -> dict[str, _Set]:
-    values = {key: getattr(rule, key) for key in KEYS}
-    return {key: _Set(value, rule.span) for key, value in values.items() if value is not None}
+def written(rule: LayerRule) -> tuple[str, ...]:
+    """Return the keys that a ``layer`` block sets."""
+    return tuple(key for key in KEYS if getattr(rule, key) is not None)
+
+
+def _has_levels(own: LayerSettings) -> bool:
+    """Return whether a layer may come to choose its weights from given levels."""
+    levels = () if own.finetune is None else own.finetune.levels
+    return bool(levels) and any(p.wbits == level_bits(levels) for p in own.precision)
+
+
+def _plain(own: LayerSettings) -> bool:
+    return own.weights.scheme == "symmetric" and isinstance(own.weights.granularity, str)
 
 
 def _effective(build: Build, name: str, over: dict[str, _Set]) -> LayerSettings:
@@ -92,6 +107,21 @@ def _effective(build: Build, name: str, over: dict[str, _Set]) -> LayerSettings:
         finetune=None if finetune == "none" else finetune,
         seed=build.seed if rounding == "stochastic" else 0,
         rules=tuple((key, over[key].by) for key in KEYS if key in over),
+    )
+
+
+def _levels_and_codes(build: Build, torn: list[LayerSettings]) -> Diagnostic:
+    own = torn[0]
+    affine = own.weights.scheme == "affine"
+    what = "zero points (`scheme = affine`)" if affine else "groups (`granularity = group(…)`)"
+    more = f" and {len(torn) - 1} more" if len(torn) > 1 else ""
+    return Diagnostic(
+        code="HQ454",
+        severity="error",
+        message=f"the weights of '{own.layer}'{more} choose from given levels, which have no {what}",
+        span=own.rule("weight_scheme" if affine else "granularity") or build.span,
+        help="leave `scheme` and `granularity` out for these layers: levels are whole numbers times one scale per "
+        "output channel, or per tensor",
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 
-from hawqlang.arith.width import LIMITS, largest_magnitude, weight_range
+from hawqlang.arith.width import LIMITS, largest_magnitude, level_bits, weight_range
 from hawqlang.base import Span
 from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import Finetune, Input
 from hawqlang.ir.tuning import FineTuning, LayerBias, Tuning
@@ -18,21 +19,23 @@ from hawqlang.stages.batches import gradient_batch
 from hawqlang.stages.data import Samples
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.finetune.bounded import BoundedStep
-from hawqlang.stages.finetune.lessons import Lessons, prepare
-from hawqlang.stages.finetune.mean_field import MeanField, level_bits
+from hawqlang.stages.finetune.judge import Judge
+from hawqlang.stages.finetune.lessons import prepare
+from hawqlang.stages.finetune.levels import NearestLevel
+from hawqlang.stages.finetune.mean_field import MeanField
 from hawqlang.stages.finetune.objective import Objective
 from hawqlang.stages.finetune.quantizers import LearnedStep, WeightQuantizer
 from hawqlang.stages.finetune.trainable import Begin, Trainable
-from hawqlang.stages.finetune.training import Schedule, Teacher, Training
+from hawqlang.stages.finetune.training import Schedule, Teacher, Training, exactly
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.memory import Memory
 from hawqlang.stages.quantize import QuantizedWeight, stored_params
-from hawqlang.stages.simulate import Deployment, Simulation
+from hawqlang.stages.simulate import Deployment
 from hawqlang.stages.structure import Form, LayerNode, range_root
 from hawqlang.stages.tuned_weights import kept_weight
 from hawqlang.stages.zero_shot import SyntheticSamples
 
-__all__ = ["Pupil", "finetune"]
+__all__ = ["Pupil", "begins_afresh", "finetune", "network_of"]
 
 RATE = 1e-4
 """Learning rate of weights where the spec gives none."""
@@ -79,7 +82,7 @@ def finetune(
     distill = bool(dict(how.arguments).get("distill", False))
     lesson = prepare(samples, samples.labels, pupil.input, mirrored=distill)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = Trainable(pupil.model, pupil.table, pupil.deployment, chosen, _begin(pupil, how))
+    network = network_of(pupil, how)
     network.to(device)
     teacher = Teacher(pupil.model, device)
     schedule = Schedule(
@@ -89,11 +92,14 @@ def finetune(
         seed=seed,
     )
     objective = Objective(distill)
-    judge = _Judge(pupil, network, lesson, objective)
+    judge = Judge(pupil.model, pupil.table, network, lesson, objective)
     training = Training(network, teacher, lesson, objective, schedule)
-    errors = training.train(judge.error, memory, feedback)
+    with exactly(device):
+        errors = training.train(judge.error, memory, feedback)
     best = min(range(len(errors)), key=errors.__getitem__)
-    needed = how.method != "qat"  # its weights are of a kind that the network did not have before
+    needed = how.method != "qat" or bool(
+        how.levels
+    )  # its weights are of a kind that the network did not have before
     outcome = FineTuning(
         method=how.method,
         epochs=how.epochs,
@@ -112,31 +118,29 @@ def finetune(
     return _learned(before, network, memory.store).replace(training=outcome)
 
 
-@dataclass(frozen=True, slots=True)
-class _Judge:
-    """Rates the network in training as it would be deployed: rounded, without anything differentiable."""
+def begins_afresh(layers: Collection[LayerSettings]) -> bool:
+    """Return whether training begins at the float network in every layer, so that nothing need be fitted before."""
+    return all(own.finetune is not None and own.finetune.levels for own in layers)
 
-    pupil: Pupil
-    network: Trainable
-    lessons: Lessons
-    objective: Objective
 
-    def error(self) -> float:
-        """Return the mean loss of the held-out samples."""
-        pupil, network = self.pupil, self.network
-        deployment = replace(
-            pupil.deployment,
-            weights={**pupil.deployment.weights, **network.exported_weights()},
-            biases={**pupil.deployment.biases, **network.exported_biases()},
-        )
-        table = pupil.table.with_rows(network.exported_ranges())
-        total = 0.0
-        with torch.inference_mode():
-            deployed = Simulation(pupil.model, table, deployment)
-            for x, labels in self.lessons.held_out(64):
-                loss = self.objective.loss(deployed.run(x), labels, pupil.model.forward(x))
-                total += float(loss) * len(x)
-        return total / max(1, len(self.lessons.judged))
+def _start(pupil: Pupil, how: Finetune, chosen: Collection[str]) -> Deployment:
+    """Return what training begins with: what was fitted before, or the float network where levels emerge from it."""
+    if not how.levels:
+        return pupil.deployment
+    fitted = pupil.deployment
+    return replace(
+        fitted,
+        weights={name: w for name, w in fitted.weights.items() if name not in chosen},
+        biases={name: b for name, b in fitted.biases.items() if name not in chosen},
+    )
+
+
+def network_of(pupil: Pupil, how: Finetune) -> Trainable:
+    """Return the network in training, as it begins, on the CPU."""
+    chosen = _trained_layers(pupil)
+    return Trainable(
+        pupil.model, pupil.table, _start(pupil, how, chosen), chosen, _begin(pupil, how)
+    )
 
 
 def _trained_layers(pupil: Pupil) -> dict[str, Finetune]:
@@ -145,8 +149,6 @@ def _trained_layers(pupil: Pupil) -> dict[str, Finetune]:
         name: own.finetune
         for name, own in pupil.deployment.settings.items()
         if own.finetune is not None
-        and own.weights.scheme == "symmetric"
-        and isinstance(own.weights.granularity, str)
     }
 
 
@@ -156,15 +158,16 @@ def _begin(pupil: Pupil, how: Finetune) -> Begin:
     roots = range_root(pupil.model.graph)
 
     def begin(node: LayerNode, given: QuantizedWeight, start: torch.Tensor) -> WeightQuantizer:
-        precision = pupil.deployment.precision[node.name]
+        own, precision = pupil.deployment.settings[node.name], pupil.deployment.precision[node.name]
         limit = weight_range(precision.wbits)[1]
-        if how.method == "mean_field" and precision.wbits == level_bits(how.levels):
-            return MeanField(pupil.model.parameters[node.weight], how.levels)
-        accumulator = pupil.deployment.settings[node.name].accumulator
-        if accumulator != "int32":
+        if how.levels and precision.wbits == level_bits(how.levels):
+            kind = MeanField if how.method == "mean_field" else NearestLevel
+            shared = own.weights.granularity == "per_tensor"
+            return kind(pupil.model.parameters[node.weight], how.levels, shared=shared)
+        if own.accumulator != "int32":
             form = Form(roots[node.x], precision.abits)
             largest = largest_magnitude(precision.abits, signed=signed[form].signed)
-            return BoundedStep(start, given, limit, LIMITS[accumulator] // largest)
+            return BoundedStep(start, given, limit, LIMITS[own.accumulator] // largest)
         return LearnedStep(start, given, limit)
 
     return begin
@@ -186,7 +189,7 @@ def _agreed(pupil: Pupil, chosen: Mapping[str, Finetune]) -> Finetune:
                     "keep their weights",
                 )
             )
-    if first.method == "mean_field":
+    if first.levels:
         bits = level_bits(first.levels)
         widths = {name: pupil.deployment.precision[name].wbits for name in names}
         narrow = [name for name in names if widths[name] < bits]

@@ -7,14 +7,16 @@ is that of its pixels, is never touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import torch
 
 from hawqlang.ir.graph import Add, Clamp
 from hawqlang.ir.ranges import RangeTable, TensorRange
-from hawqlang.stages.finetune.quantizers import WeightQuantizer
+from hawqlang.stages.finetune.bounded import BoundedStep
+from hawqlang.stages.finetune.levels import NearestLevel
+from hawqlang.stages.finetune.quantizers import WeightQuantizer, moved
 from hawqlang.stages.finetune.straight import stored, straight_through
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.quantize import Float64, QuantizedWeight
@@ -27,6 +29,10 @@ Begin = Callable[[LayerNode, QuantizedWeight, torch.Tensor], WeightQuantizer]
 
 STEP_FACTOR = 10.0
 """Steps and biases learn at this multiple of the rate of weights."""
+
+
+MOST_RESIZED = 4.0
+"""How much a channel may grow or shrink when it is settled."""
 
 
 class Trainable(Simulation):
@@ -65,7 +71,8 @@ class Trainable(Simulation):
                 given = deployment.biases.get(node.name, self.own_bias(node))
                 self._given[node.name] = torch.from_numpy(np.array(given, np.float64)).to(dtype)
             if node.name in layers:
-                fitted = node.name in deployment.weights
+                drawn = deployment.settings[node.name].weights.rounding == "stochastic"
+                fitted = drawn or node.name in deployment.weights
                 start = self.weight(node.name) if fitted else self._parameters[node.weight]
                 self.quantizers[node.name] = begin(node, self.weights[node.name], start)
                 bias = torch.from_numpy(self.bias(node.name)).to(dtype)
@@ -78,6 +85,7 @@ class Trainable(Simulation):
         }
         self._current: dict[str, tuple[torch.Tensor, torch.Tensor | None]] = {}
         self._device = torch.device("cpu")
+        self._wanted: Mapping[str, torch.Tensor] = {}
 
     def to(self, device: torch.device) -> None:
         """Move everything to a device; only before training begins."""
@@ -89,8 +97,10 @@ class Trainable(Simulation):
         self._parameters = {name: p.to(device) for name, p in self._parameters.items()}
         self._scales = {name: scale.to(device) for name, scale in self._scales.items()}
         self._given = {name: bias.to(device) for name, bias in self._given.items()}
-        for leaf in self.leaves():
-            leaf.data = leaf.data.to(device)
+        for quantizer in self.quantizers.values():
+            quantizer.to(device)
+        self.biases = {name: moved(bias, device) for name, bias in self.biases.items()}
+        self.log_steps = {form: moved(step, device) for form, step in self.log_steps.items()}
 
     def rates(self) -> list[tuple[float, list[torch.Tensor]]]:
         """Return everything that learns, by its rate in units of that of weights; always in the same order."""
@@ -115,6 +125,45 @@ class Trainable(Simulation):
         for node in layer_nodes(self.graph):
             self._prepare(node)
         return super().run(x)
+
+    def unsettled(self) -> list[str]:
+        """Return the outputs of layers whose weights change at once when training begins."""
+        found: list[str] = []
+        for node in layer_nodes(self.graph):
+            own = self.quantizers.get(node.name)
+            if isinstance(own, NearestLevel) or (isinstance(own, BoundedStep) and own.shortened):
+                found.append(node.output)
+        return found
+
+    def settle(self, x: torch.Tensor, wanted: Mapping[str, torch.Tensor]) -> None:
+        """Give layers outputs with the mean and spread, by channel, of the float network's.
+
+        Layer by layer in one pass, each on what those before it give by then: batch norm, estimated anew and folded.
+
+        Args:
+            x: A batch as the network sees it.
+            wanted: What the float network gives for it, by the names of the layers' outputs.
+        """
+        with torch.no_grad():
+            self._wanted = wanted
+            self.run(x)
+            self._wanted = {}
+
+    def accumulate(self, layer: str, lookup: Lookup) -> torch.Tensor:
+        """Return the unrounded result of the layer whose output is called ``layer``."""
+        found = super().accumulate(layer, lookup)
+        name = self._producers[layer].name
+        own = self.quantizers.get(name)
+        if layer not in self._wanted or own is None:
+            return found
+        spread, mean = _moments(found)
+        wanted_spread, wanted_mean = _moments(self._wanted[layer])
+        by = (wanted_spread / spread.clamp(min=1e-12)).clamp(1 / MOST_RESIZED, MOST_RESIZED)
+        own.resize(by)
+        bias = self.biases[name]
+        bias.copy_(wanted_mean + by * (bias - mean))
+        self._prepare(next(node for node in layer_nodes(self.graph) if node.name == name))
+        return super().accumulate(layer, lookup)
 
     def parameters(self, layer: str) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return the weight and bias of a layer as they are in this pass, differentiable."""
@@ -211,3 +260,8 @@ class Trainable(Simulation):
         """Return the stored value of a clamp's bound, where ``x`` is."""
         with torch.no_grad():
             return self.store(x.new_full((), bound), form)
+
+
+def _moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return standard deviation and mean of every channel of ``(N, C, ...)``."""
+    return torch.std_mean(x.transpose(0, 1).flatten(1), 1)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,10 +16,13 @@ from hawqlang.cache import Cache, digest
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.finetune.objective import Objective
 from hawqlang.stages.finetune.trainable import Trainable
-from hawqlang.stages.float_model import FloatModel
+from hawqlang.stages.float_model import FloatModel, Run
 from hawqlang.stages.memory import Memory
 
 BETAS = (0.9, 0.999)
+
+SETTLED_ON = 128
+"""Samples that the first sizes and biases of few levels are estimated on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +49,34 @@ class Checkpoint(Frozen):
     """On held-out samples: before training and after each epoch."""
 
 
-@dataclass(frozen=True, slots=True)
+@contextmanager
+def exactly(device: torch.device) -> Generator[None]:
+    """Let float32 be float32 while training: on CUDA, convolutions would take 10 bits of mantissa by default.
+
+    Integers times a step would no longer be that, and what is trained not what is deployed.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    found = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+    with found:
+        yield
+
+
 class Teacher:
     """The float network, where the training runs."""
 
-    model: FloatModel
-    device: torch.device
+    def __init__(self, model: FloatModel, device: torch.device) -> None:
+        self.model = model
+        self.device = device
+        self._parameters = {name: p.to(device) for name, p in model.parameters.items()}
 
-    def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the float network's logits."""
-        own = {name: p.to(self.device) for name, p in self.model.parameters.items()}
+    def run(self, x: torch.Tensor, keep: Collection[str] = ()) -> Run:
+        """Return the float network's logits, and the values in ``keep``."""
         with torch.no_grad():
-            return self.model.run(x, parameters=own).output
+            return self.model.run(x, parameters=self._parameters, keep=keep)
 
 
 class Batches(Protocol):
@@ -111,6 +130,7 @@ class Training:
         cache, key = memory.cache, memory.key
         found = self._resumed(cache, key)
         if found is None:
+            self._settle()
             error = judge()
             values = _flat(leaf.data for leaf in self.network.leaves())
             found = self._checkpoint(cache, values, (error,), cache.tensors.put(values))
@@ -142,9 +162,17 @@ class Training:
             feedback.progress(done + 1, total)
         return all(bool(torch.isfinite(leaf).all()) for leaf in self.network.leaves())
 
+    def _settle(self) -> None:
+        """Let layers whose weights are on few levels already begin with outputs like the float network's."""
+        outputs = self.network.unsettled()
+        if outputs:
+            x, _ = next(self.lessons.epoch(self.schedule.seed, 0, SETTLED_ON))
+            x = x.to(self.teacher.device)
+            self.network.settle(x, self.teacher.run(x, outputs).kept)
+
     def _step(self, x: torch.Tensor, labels: torch.Tensor) -> bool:
         logits = self.network.run(x)
-        wanted = self.teacher.logits(x) if self.objective.distill else logits.detach()
+        wanted = self.teacher.run(x).output if self.objective.distill else logits.detach()
         loss = self.objective.loss(logits, labels, wanted)
         if not bool(torch.isfinite(loss)):
             return False

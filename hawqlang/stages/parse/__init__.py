@@ -18,7 +18,7 @@ from hawqlang.stages.parse.lexer import Lexer
 from hawqlang.stages.parse.messages import explain
 from hawqlang.stages.parse.read import MAX_BYTES, decode, read_bytes
 from hawqlang.stages.parse.tables import END, grammar_tables
-from hawqlang.stages.parse.tokens import Findings
+from hawqlang.stages.parse.tokens import Findings, Token
 
 Parsed = tuple[SyntaxTree, tuple[Diagnostic, ...]]
 
@@ -45,8 +45,8 @@ def parse_file(path: Path, shown_as: str | None = None) -> Parsed:
 def parse_text(text: str, file: str) -> Parsed:
     """Return the tree of a text and all that is wrong with it, in the order of the text.
 
-    The tree holds every statement without an error, and is ``partial`` where there was one. No
-    text makes this function raise.
+    The tree holds every statement that could be read, as it is or as it was most likely meant, and
+    is ``partial`` where there were others. No text makes this function raise.
 
     Args:
         text: What the file holds; a byte order mark at its start is skipped.
@@ -78,9 +78,16 @@ def parse_text(text: str, file: str) -> Parsed:
         version=version,
         items=items,
         ignores=ignores,
-        partial=findings.any_error,
+        partial=findings.damaged,
     )
     return tree, findings.sorted()
+
+
+def lexemes(text: str) -> tuple[list[Token], list[Token]]:
+    """Return the tokens of a text without errors, newlines among them, and its comments."""
+    lexer = Lexer(text, grammar_tables().terminals, Findings(""))
+    lexer.run()
+    return lexer.tokens, lexer.comments
 
 
 def _nothing(text: str, findings: Findings) -> Parsed:
@@ -91,4 +98,4 @@ def _nothing(text: str, findings: Findings) -> Parsed:
     return tree, findings.sorted()
 
 
-__all__ = ["Parsed", "parse_file", "parse_text"]
+__all__ = ["Parsed", "lexemes", "parse_file", "parse_text"]

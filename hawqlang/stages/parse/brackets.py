@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from hawqlang.diagnostics.model import Label
+from hawqlang.stages.parse.braces import Braces, Open, count, indents, starts_statement
 from hawqlang.stages.parse.tokens import Findings, Token
 
 MAX_NESTING = 64
@@ -23,9 +24,6 @@ CLOSER = {"LPAR": "RPAR", "LSQB": "RSQB", "LBRACE": "RBRACE"}
 OPENER = {closer: opener for opener, closer in CLOSER.items()}
 SIGN = {"LPAR": "(", "RPAR": ")", "LSQB": "[", "RSQB": "]", "LBRACE": "{", "RBRACE": "}"}
 
-ITEM_WORDS = frozenset({"model", "dataset", "target", "quantize", "import", "param"})
-STATEMENT_WORDS = ITEM_WORDS | {"minimize", "maximize", "subject", "layer", "emit"}
-
 _OPENED = frozenset({"NAME", "DOTTED", "STRING", "RPAR"})
 """What can stand before the ``{`` of a block."""
 
@@ -34,9 +32,9 @@ def balance(tokens: list[Token], findings: Findings) -> list[Token]:
     """Return the tokens with all brackets matched and only those newlines that end a statement."""
     tokens = list(_hanging(tokens, findings))
     tokens = list(_Round(tokens, findings).run())
-    missing, extra = _count(tokens)
+    missing, extra = count(tokens)
     if missing or extra:
-        tokens = list(_Braces(tokens, findings, missing, extra).run())
+        tokens = list(Braces(tokens, findings, missing, extra).run())
     return list(_newlines(tokens))
 
 
@@ -50,16 +48,6 @@ def shallow(tokens: list[Token], findings: Findings) -> bool:
             findings.error("HQ108", title, token, label="this one is too deep")
             return False
     return True
-
-
-def starts_statement(tokens: list[Token], at: int) -> bool:
-    """Return whether the tokens from ``at`` on look like the start of a statement."""
-    if tokens[at].kind != "NAME" or at + 1 == len(tokens):
-        return False
-    follower = tokens[at + 1].kind
-    return follower in {"EQUAL", "COLON", "LBRACE"} or (
-        tokens[at].text in STATEMENT_WORDS and follower in {"NAME", "STRING", "DOTTED"}
-    )
 
 
 def _hanging(tokens: list[Token], findings: Findings) -> Iterator[Token]:
@@ -76,6 +64,10 @@ def _hanging(tokens: list[Token], findings: Findings) -> Iterator[Token]:
                 "an opening brace stands on the line of what it opens",
                 token,
                 help_="move it to the end of the line above",
+                replacement=None if _apart(before, newlines) else " {",
+                replaces=findings.span(before).replace(
+                    column=before.end_column, end_line=token.line, end_column=token.end_column
+                ),
                 repaired=True,
             )
             newlines.clear()
@@ -84,6 +76,16 @@ def _hanging(tokens: list[Token], findings: Findings) -> Iterator[Token]:
         yield token
         before = token
     yield from newlines
+
+
+def _apart(before: Token, newlines: Iterable[Token]) -> bool:
+    """Return whether something, a comment, stands between a token and the last of some newlines."""
+    at = before.end
+    for newline in newlines:
+        if newline.start != at:
+            return True
+        at = newline.end
+    return False
 
 
 def _newlines(tokens: Iterable[Token]) -> Iterator[Token]:
@@ -101,26 +103,6 @@ def _newlines(tokens: Iterable[Token]) -> Iterator[Token]:
         yield token
 
 
-@dataclass(slots=True)
-class _Open:
-    """An open bracket: its token, its index, and the column its line starts at."""
-
-    token: Token
-    index: int
-    indent: int
-
-
-def _indents(tokens: list[Token]) -> list[int]:
-    """Return for every token the column of the first token of its line."""
-    columns: list[int] = []
-    indent, fresh = 1, True
-    for token in tokens:
-        indent = token.column if fresh else indent
-        columns.append(indent)
-        fresh = token.kind == "_NL"
-    return columns
-
-
 # ---- ( ) and [ ] ---------------------------------------------------------------------------------
 
 
@@ -130,7 +112,7 @@ class _Round:
 
     tokens: list[Token]
     findings: Findings
-    open: list[_Open] = field(default_factory=list[_Open])
+    open: list[Open] = field(default_factory=list[Open])
     kinds: Counter[str] = field(default_factory=Counter[str])
     """How many of each kind are open."""
     insertions: dict[int, list[Token]] = field(default_factory=dict[int, list[Token]])
@@ -138,10 +120,10 @@ class _Round:
     replaced: dict[int, Token | None] = field(default_factory=dict[int, "Token | None"])
 
     def run(self) -> Iterator[Token]:
-        indents = _indents(self.tokens)
+        columns = indents(self.tokens)
         for index, token in enumerate(self.tokens):
             if token.kind in {"LPAR", "LSQB"}:
-                self.open.append(_Open(token, index, indents[index]))
+                self.open.append(Open(token, index, columns[index]))
                 self.kinds[token.kind] += 1
             elif token.kind in {"RPAR", "RSQB"}:
                 self._close(index, token)
@@ -155,7 +137,7 @@ class _Round:
                 yield kept
         yield from self.insertions.get(len(self.tokens), ())
 
-    def _pop(self) -> _Open:
+    def _pop(self) -> Open:
         opened = self.open.pop()
         self.kinds[opened.token.kind] -= 1
         return opened
@@ -164,15 +146,34 @@ class _Round:
         wanted = OPENER[token.kind]
         if not self.open:
             title = f"this `{token.text}` closes nothing"
-            self.findings.error("HQ122", title, token, help_="delete it")
+            self.findings.error(
+                "HQ122", title, token, help_="delete it", replacement="", guess=True
+            )
+            self.replaced[index] = None
+        elif not self.kinds[wanted] and self._closed_later(index):
+            title = f"this `{token.text}` closes nothing"
+            help_ = f"delete it, or add the `{SIGN[wanted]}`"
+            self.findings.error("HQ122", title, token, help_=help_)
             self.replaced[index] = None
         elif not self.kinds[wanted]:
             self._mismatched(index, token, self._pop().token)
         else:
-            unclosed: list[_Open] = []
+            unclosed: list[Open] = []
             while (opened := self._pop()).token.kind != wanted:
                 unclosed.append(opened)
             self._unclosed(unclosed[::-1], index)
+
+    def _closed_later(self, index: int) -> bool:
+        """Return whether the innermost open bracket is closed behind a token, before any brace."""
+        kind, depth = self.open[-1].token.kind, 0
+        for token in self.tokens[index + 1 :]:
+            if token.kind in {"LBRACE", "RBRACE"}:
+                return False
+            depth += token.kind in CLOSER
+            depth -= token.kind in OPENER
+            if depth < 0:
+                return token.kind == CLOSER[kind]
+        return False
 
     def _mismatched(self, index: int, token: Token, opened: Token) -> None:
         closer = CLOSER[opened.kind]
@@ -183,6 +184,7 @@ class _Round:
             labels=(Label(span=self.findings.span(opened), message="opened here"),),
             replacement=SIGN[closer],
             help_=f"write `{SIGN[closer]}`",
+            guess=True,
             repaired=True,
         )
         self.replaced[index] = token._replace(kind=closer, text=SIGN[closer])
@@ -200,7 +202,7 @@ class _Round:
             self._unclosed(opened[start:end], cut)
             start = end
 
-    def _cut(self, opened: _Open, limit: int) -> int:
+    def _cut(self, opened: Open, limit: int) -> int:
         """Return the index of the newline before the next statement, or of the block's end."""
         for index in range(opened.index + 1, limit - 1):
             if (
@@ -213,11 +215,12 @@ class _Round:
             limit -= 1
         return limit
 
-    def _unclosed(self, opened: list[_Open], before: int) -> None:
+    def _unclosed(self, opened: list[Open], before: int) -> None:
         """Report the innermost of some open brackets and close all of them."""
         if not opened:
             return
         *outer, inner = opened
+        at = self.tokens[before - 1].behind()
         self.findings.error(
             "HQ120",
             f"this `{inner.token.text}` is never closed",
@@ -227,92 +230,9 @@ class _Round:
                 for o in outer[-MAX_LABELS:]
             ),
             help_=f"add the `{SIGN[CLOSER[inner.token.kind]]}`",
+            replacement="".join(SIGN[CLOSER[o.token.kind]] for o in reversed(opened)),
+            replaces=self.findings.span(at),
+            guess=True,
         )
-        at = self.tokens[before - 1].behind()
         closers = [at.virtual(CLOSER[o.token.kind]) for o in reversed(opened)]
         self.insertions.setdefault(before, []).extend(closers)
-
-
-# ---- { } -----------------------------------------------------------------------------------------
-
-
-def _count(tokens: Iterable[Token]) -> tuple[int, int]:
-    """Return how many ``{`` are never closed and how many ``}`` close nothing."""
-    depth = extra = 0
-    for token in tokens:
-        if token.kind == "LBRACE":
-            depth += 1
-        elif token.kind == "RBRACE" and depth:
-            depth -= 1
-        elif token.kind == "RBRACE":
-            extra += 1
-    return depth, extra
-
-
-@dataclass(slots=True)
-class _Braces:
-    """Puts in missing ``}`` and takes out those that close nothing, guided by the layout."""
-
-    tokens: list[Token]
-    findings: Findings
-    missing: int
-    extra: int
-    open: list[_Open] = field(default_factory=list[_Open])
-
-    def run(self) -> Iterator[Token]:
-        indents = _indents(self.tokens)
-        for index, token in enumerate(self.tokens):
-            if self._leads(index):
-                yield from self._line(index, token)
-            if token.kind == "LBRACE":
-                self.open.append(_Open(token, index, indents[index]))
-            elif token.kind == "RBRACE" and not self._closes(index, token):
-                continue
-            yield token
-        end = self.tokens[-1].behind()
-        while self.open:
-            yield self._missing(end, "the file ends here")
-
-    def _leads(self, index: int) -> bool:
-        """Return whether a token is the first of its line."""
-        return index == 0 or self.tokens[index - 1].kind == "_NL"
-
-    def _line(self, index: int, token: Token) -> Iterator[Token]:
-        """Close the blocks that a line stands outside of."""
-        while self.missing and self.open and self._outside(index, token):
-            yield self._missing(token, "this line stands outside of it")
-            if token.kind != "RBRACE":
-                yield token.virtual("_NL")
-
-    def _outside(self, index: int, token: Token) -> bool:
-        indent = self.open[-1].indent
-        if token.kind == "RBRACE":
-            return token.column < indent and any(o.indent == token.column for o in self.open)
-        return token.column <= indent and starts_statement(self.tokens, index)
-
-    def _missing(self, at: Token, where: str) -> Token:
-        opened = self.open.pop()
-        self.missing -= 1
-        closer = at.virtual("RBRACE")
-        self.findings.error(
-            "HQ121",
-            "this `{` is never closed",
-            opened.token,
-            labels=(Label(span=self.findings.span(closer), message=where),),
-            help_="add the `}`",
-            repaired=True,
-        )
-        return closer
-
-    def _closes(self, index: int, token: Token) -> bool:
-        """Return whether a ``}`` closes a block; a surplus one lines up with no opener."""
-        if self.open and not (self.extra and self._leads(index) and self._askew(token)):
-            self.open.pop()
-            return True
-        self.extra -= 1
-        title = "this `}` closes nothing"
-        self.findings.error("HQ122", title, token, help_="delete it", repaired=True)
-        return False
-
-    def _askew(self, token: Token) -> bool:
-        return token.column != self.open[-1].indent

@@ -8,7 +8,7 @@ from typing import Any
 
 from hawqlang.diagnostics.model import Label
 from hawqlang.diagnostics.suggest import nearest
-from hawqlang.stages.parse.brackets import STATEMENT_WORDS, starts_statement
+from hawqlang.stages.parse.braces import STATEMENT_WORDS, starts_statement
 from hawqlang.stages.parse.build import Builder
 from hawqlang.stages.parse.machine import Machine, TooDeepError
 from hawqlang.stages.parse.tables import END, Tables
@@ -192,8 +192,11 @@ class Driver:
                 token,
                 label="starts another",
                 help_=f"put {token.quoted} on a line of its own",
+                replacement="\n",
+                replaces=self.findings.span(token.virtual("")),
                 repaired=True,
             )
+        self.findings.damaged = True  # what stands before it may lack its end
         self.machine.feed("_NL", token.virtual("_NL"))
         self._fresh = True
 
@@ -221,6 +224,7 @@ class Driver:
             first,
             help_=f"did you mean `{meant[0]}`?",
             replacement=meant[0],
+            guess=True,
             repaired=True,
         )
         self._mended.add(first.start)

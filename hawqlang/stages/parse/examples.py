@@ -2,9 +2,10 @@
 
 A sample is a malformed spec. Its name starts with the code of the error; leading comments may say
 what to tell the reader: ``# message:``, ``# help:``, ``# replacement:`` (what to write instead of
-the token) and ``# any`` (whatever token stands there). Further cases of the same error follow, each
-with its own ``hawq 1``. A reader's error is recognised when the parser is in the state of a
-sample's error, looks at the same token and would have taken the same others.
+the token), ``# behind:`` (what to write behind the token before it) and ``# any`` (whatever token
+stands there). Further cases of the same error follow, each with its own ``hawq 1``. A reader's
+error is recognised when the parser is in the state of a sample's error, looks at the same token and
+would have taken the same others.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Sample:
     ``{first}`` the first word of the statement, ``{previous}`` what stands before."""
     help: str | None
     replacement: str | None
+    behind: str | None
     any_token: bool
     cases: tuple[str, ...]
 
@@ -58,6 +60,7 @@ def read_sample(path: Path) -> Sample:
         message=notes.get("message", ""),
         help=notes.get("help"),
         replacement=notes.get("replacement"),
+        behind=notes.get("behind"),
         any_token="any" in notes,
         cases=cases,
     )

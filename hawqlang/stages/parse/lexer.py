@@ -28,9 +28,12 @@ _QUOTED = re.compile(
 """A string in single or typographic quotes."""
 _CLOSED = re.compile(r'"(?:[^"\\\n\r]|\\[^\n\r])*"')
 _LINE = re.compile(r"[^\r\n]*")
+_REST = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?:[\r\n]|\Z)")
+"""Nothing more on a line, or a comment."""
 _BEFORE_COMMENT = re.compile(r"[^\r\n#]*")
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 _WORD = re.compile(r"\w[\w\u0300-\u036f]*")
+_DIGITS = re.compile(r"[0-9]+(_[0-9]+)*")
 _RADIX = re.compile(r"[xXbBoO][0-9A-Fa-f_]*")
 _FRACTION = re.compile(r"[.0-9_]*(?:[eE][+-]?[0-9]+)?")
 _OTHER = re.compile("[^\\w\\s\"'#{}()\\[\\],:=+*/<>%-]+")
@@ -142,7 +145,9 @@ class Lexer:
             return
         if token.text.startswith("_"):
             why = "underscores stand single, between digits"
-            self._malformed(number.start, token.end, why, "write `1_000`")
+            meant = re.sub("_+", "_", number.text + token.text).strip("_")
+            digits = meant if _DIGITS.fullmatch(meant) else None
+            self._malformed(number.start, token.end, why, "write `1_000`", digits)
         elif number.text == "0" and _RADIX.fullmatch(token.text):
             self._malformed(number.start, token.end, "numbers are decimal", None)
 
@@ -198,6 +203,8 @@ class Lexer:
                 token,
                 label="starts here and runs to the end of the line",
                 help_='end it with `"` on the same line; a quote inside a string is written `\\"`',
+                replacement=f'{token.text}"',
+                guess=True,
             )
         self.tokens.append(token)
         return token.end
@@ -209,6 +216,8 @@ class Lexer:
             self.token("", at, at + len(escape)),
             help_='the escapes are `\\"`, `\\\\`, `\\n`, `\\t` and `\\u{…}` with a code point; '
             "a backslash itself is written `\\\\`",
+            replacement=f"\\{escape}",
+            guess=True,
         )
 
     def _point(self, at: int) -> int:
@@ -219,18 +228,27 @@ class Lexer:
         if number is not None and "." in number.text:
             self._malformed(number.start, end, "a number has one point", None)
         elif number is not None:
-            self._malformed(number.start, end, why, f"write `{number.text}.0`")
+            meant = f"{number.text}.0" if end == at + 1 else None
+            self._malformed(number.start, end, why, f"write `{number.text}.0`", meant)
         elif end > at + 1:
-            self._malformed(at, end, why, f"write `0{self.text[at:end]}`")
+            meant = f"0{self.text[at:end]}"
+            self._malformed(at, end, why, f"write `{meant}`", meant)
             self.tokens.append(self.token("NUMBER", at, end)._replace(text="0"))
         else:
             return self._unknown(at)
         return end
 
-    def _malformed(self, start: int, end: int, label: str, help_: str | None) -> None:
+    def _malformed(
+        self, start: int, end: int, label: str, help_: str | None, meant: str | None = None
+    ) -> None:
         token = self.token("NUMBER", start, end)
         self.findings.error(
-            "HQ106", f"{token.quoted} is no number", token, label=label, help_=help_
+            "HQ106",
+            f"{token.quoted} is no number",
+            token,
+            label=label,
+            help_=help_,
+            replacement=meant,
         )
 
     def _quoted(self, at: int, end: int) -> int:
@@ -277,6 +295,7 @@ class Lexer:
             f"`{self.text[at : at + 2]}` is not part of the language",
             self.token("", at, at + 2),
             help_="a comment starts with `#` and runs to the end of the line",
+            replacement="#",
             repaired=True,
         )
         return self._at(_LINE, at)
@@ -288,6 +307,7 @@ class Lexer:
             "statements are separated by new lines, there is no `;`",
             token,
             help_="put the next statement on a line of its own",
+            replacement="" if _REST.match(self.text, at + 1) else "\n",
             repaired=True,
         )
         self.tokens.append(token)

@@ -40,7 +40,8 @@ def explain(trouble: Trouble, findings: Findings) -> None:
             _filled(sample.message, words),
             at,
             help_=None if sample.help is None else _filled(sample.help, words),
-            replacement=sample.replacement,
+            replacement=sample.replacement if sample.behind is None else sample.behind,
+            replaces=findings.span(at if sample.behind is None else trouble.previous.behind()),
         )
         return
     if expected >= _VALUE:

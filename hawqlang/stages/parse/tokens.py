@@ -60,6 +60,10 @@ class Extra(TypedDict, total=False):
     help_: str | None
     replacement: str | None
     """The text that, in the place of the token, mends it."""
+    replaces: Span
+    """What the text stands in the place of, where that is not the token."""
+    guess: bool
+    """Whether the mended text may not be what was meant."""
     labels: tuple[Label, ...]
     repaired: bool
     """Whether the tree has what was meant."""
@@ -73,6 +77,8 @@ class Findings:
     diagnostics: list[Diagnostic] = field(default_factory=list[Diagnostic])
     cut: bool = False
     """Whether errors were left out because there were ``MAX_ERRORS`` already."""
+    damaged: bool = False
+    """Whether there was an error that no repair undid."""
     _reported: list[int] = field(default_factory=list[int])
     """Offsets of the errors in ``diagnostics``, sorted."""
     _warnings: int = 0
@@ -83,11 +89,6 @@ class Findings:
         """Return whether there are ``MAX_ERRORS``; then another error is at hand, and left out."""
         self.cut = self.cut or len(self._reported) >= MAX_ERRORS
         return self.cut
-
-    @property
-    def any_error(self) -> bool:
-        """Whether there was an error."""
-        return bool(self._reported)
 
     def span(self, token: Token) -> Span:
         """Return where a token stands."""
@@ -103,10 +104,20 @@ class Findings:
         """Record an error at a token."""
         if not extra.get("repaired", False):
             insort(self._harmful, at.start)
+            self.damaged = True
         if self.enough():
             return
         insort(self._reported, at.start)
         span, replacement = self.span(at), extra.get("replacement")
+        fix = (
+            None
+            if replacement is None
+            else Fix(
+                span=extra.get("replaces", span),
+                replacement=replacement,
+                sure=not extra.get("guess", False),
+            )
+        )
         self.diagnostics.append(
             Diagnostic(
                 code=code,
@@ -116,7 +127,7 @@ class Findings:
                 label=extra.get("label", ""),
                 labels=extra.get("labels", ()),
                 help=extra.get("help_"),
-                fix=None if replacement is None else Fix(span=span, replacement=replacement),
+                fix=fix,
             )
         )
 
@@ -135,6 +146,7 @@ class Findings:
 
     def harm(self, start: int) -> None:
         """Have the statement at an offset left out of the tree."""
+        self.damaged = True
         insort(self._harmful, start)
 
     def take_harmful(self, start: int, end: int) -> bool:

@@ -34,6 +34,8 @@ class Resolution:
     """Everything found, the main file's first, each file's in the order of its text."""
     sources: Mapping[str, str]
     """The text of every file read, by the name that spans give it: what a renderer may quote."""
+    files: tuple[Path, ...]
+    """Every file read, links followed."""
 
 
 def resolve_file(
@@ -78,6 +80,7 @@ def resolve(
         spec=None if sink.errors else spec.replace(ignores=later),
         diagnostics=tuple(sorted(kept, key=lambda found: _place(found, order))),
         sources={file.shown: file.tree.text for file in files},
+        files=tuple(file.real for file in files),
     )
 
 

@@ -101,7 +101,7 @@ def _params(spaces: Namespace, overrides: Mapping[str, str], sink: Sink) -> dict
         check_overrides(overrides, nodes)
     found: dict[str, Resolved] = {}
     for name, node in nodes.items():
-        resolved = sink.attempt(param, node, overrides.get(name))
+        resolved = sink.attempt(param, node, overrides.get(name), partial=sink.partial)
         if resolved is not None:
             found[name] = resolved
     return found

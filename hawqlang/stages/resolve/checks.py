@@ -6,7 +6,7 @@ from hawqlang.ir import spec, syntax
 from hawqlang.stages.resolve.bind import Fields
 from hawqlang.stages.resolve.datasets import has_labels
 from hawqlang.stages.resolve.metrics import ACCURACIES
-from hawqlang.stages.resolve.report import error, warning
+from hawqlang.stages.resolve.report import choices, error, removal, warning
 from hawqlang.stages.resolve.restrictions import metrics_of
 from hawqlang.stages.resolve.scope import Context
 
@@ -19,6 +19,7 @@ def check_build(build: spec.Build, node: syntax.QuantizeDecl, body: Fields, ctx:
         _check_data(build, ctx)
         _check_sizes(build, ctx)
     _check_single_bit(build, body, ctx)
+    _check_native(build, body, ctx)
 
 
 def _check_table(build: spec.Build, node: syntax.QuantizeDecl, body: Fields, ctx: Context) -> None:
@@ -31,7 +32,8 @@ def _check_table(build: spec.Build, node: syntax.QuantizeDecl, body: Fields, ctx
     setting = body.settings.get("sensitivity")
     if setting is not None:
         message = f"`{name}` is a table of layers with sensitivities of its own"
-        ctx.sink.reject(error("HQ232", message, setting.span, help="leave it out"))
+        fix = removal(setting.span, ctx.lines, sure=False)
+        ctx.sink.reject(error("HQ232", message, setting.span, help="leave it out", fix=fix))
     if build.target.latency == "measured":
         message = f"`{name}` is a table of layers, nothing can be measured"
         help_ = "give the table `latency_us`, or the target `latency = modelled`"
@@ -43,6 +45,8 @@ def _check_table(build: spec.Build, node: syntax.QuantizeDecl, body: Fields, ctx
 
 
 def _check_data(build: spec.Build, ctx: Context) -> None:
+    if ctx.sink.partial:
+        return  # what is missing may be what could not be read
     dataset = build.dataset
     accuracies = [c for c in build.constraints if metrics_of(c.predicate) & set(ACCURACIES)]
     if dataset is None:
@@ -122,3 +126,29 @@ def _check_single_bit(build: spec.Build, body: Fields, ctx: Context) -> None:
     for rule in build.layer_rules:
         if any(precision.wbits == 1 for precision in rule.precision or ()):
             ctx.sink.reject(error("HQ253", message, rule.span, help=help_))
+
+
+def _check_native(build: spec.Build, body: Fields, ctx: Context) -> None:
+    """Where time matters, a precision that the device only widens promises what it cannot give."""
+    setting, device = body.settings.get("precision"), build.target.device
+    asked = {goal.metric.metric for goal in build.objective}
+    asked |= {metric for c in build.constraints for metric in metrics_of(c.predicate)}
+    modelled = build.target.latency == "modelled" and build.model.source.kind != "layers"
+    if setting is None or "latency" not in asked or not modelled:
+        return
+    rates = dict(device.rates)
+    widened = [
+        p
+        for p in build.precision
+        if p not in rates and any(n.wbits >= p.wbits and n.abits >= p.abits for n in device.native)
+    ]
+    if not widened:
+        return
+    shown = " and ".join(f"`{precision}`" for precision in widened)
+    many = len(widened) > 1
+    message = (
+        f"{shown} {'have' if many else 'has'} no native instruction on `{device.name}`:"
+        f" {'they run' if many else 'it runs'} at the rate of a wider precision"
+    )
+    help_ = f"native are {choices(map(str, device.native))}; narrower layers only move fewer bytes"
+    ctx.sink.warn(warning("HQ262", message, setting.span, help=help_))

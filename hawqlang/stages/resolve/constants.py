@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from hawqlang.base import Precision
+from hawqlang.diagnostics import Fix
 from hawqlang.ir import syntax
 from hawqlang.ir.units import UNITS, WORDS
 from hawqlang.stages.resolve.amounts import (
@@ -75,9 +76,17 @@ def literal(quantity: syntax.Quantity) -> Amount:
             if guess
             else "units are B KB MB GB KiB MiB GiB, ns us ms s, MACs to TMACs, BOPS to TBOPS, and %"
         )
-        raise error("HQ213", message, quantity.span, help=help_)
+        fix = _unit_fix(quantity, guess) if guess else None
+        raise error("HQ213", message, quantity.span, help=help_, fix=fix)
     dim, factor = known
     return Amount(dim, quantity.number * factor)
+
+
+def _unit_fix(quantity: syntax.Quantity, unit: str) -> Fix:
+    """Return the fix that puts another unit behind a number: units stand at the end, on its line."""
+    end = quantity.span.end_column
+    span = quantity.span.replace(column=end - len(quantity.unit or ""))
+    return Fix(span=span, replacement=unit, sure=False)
 
 
 def evaluate(expr: syntax.Expr, ctx: Context) -> Constant:

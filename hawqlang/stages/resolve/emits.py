@@ -24,7 +24,7 @@ _OPTIONS: dict[What, tuple[str, ...]] = {
     "report": (),
 }
 _CODE: tuple[What, ...] = ("tvm", "cuda", "c", "onnx")
-_DEFERRED: tuple[What, ...] = ("cuda", "c", "onnx", "report")
+_DEFERRED: tuple[What, ...] = ("c", "onnx", "report")
 _CPU = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _SM = re.compile(r"sm_([0-9]+)([0-9])a?")
 DEFAULT_OPSET = 21

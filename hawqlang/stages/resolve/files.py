@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hawqlang.diagnostics import Diagnostic
+from hawqlang.diagnostics import Diagnostic, Fix
 from hawqlang.diagnostics.model import ToolError
 from hawqlang.ir import syntax
 from hawqlang.resources import data_dir
@@ -113,7 +113,7 @@ class _Loader:
         tree = prune(tree, self.sink)
         for diagnostic in diagnostics:
             self.sink.add(diagnostic)
-        if tree.partial or any(d.severity == "error" for d in diagnostics):
+        if tree.partial:
             self.sink.partial = True
         here = SourcePlace(real, shown, _folder(real, shown))
         imports = [
@@ -196,7 +196,9 @@ class _Loader:
         known = [f"std/{p.relative_to(self.std).as_posix()}" for p in self.std.rglob("*.hawq")]
         guess = nearest(path.value, known)
         help_ = f'did you mean "{guess}"?' if guess else None
-        return error("HQ222", f'no catalogue "{path.value}" is shipped', path.span, help=help_)
+        fix = Fix(span=path.span, replacement=f'"{guess}"', sure=False) if guess else None
+        message = f'no catalogue "{path.value}" is shipped'
+        return error("HQ222", message, path.span, help=help_, fix=fix)
 
 
 @dataclass(frozen=True, slots=True)

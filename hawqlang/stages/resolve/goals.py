@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from hawqlang.diagnostics import Fix
 from hawqlang.ir import spec, syntax
 from hawqlang.stages.resolve.bind import twice
 from hawqlang.stages.resolve.constants import kind_of, ungroup
@@ -43,7 +44,10 @@ def objective(statements: tuple[syntax.Objective, ...], ctx: Context) -> tuple[s
     last = written[-1][0]
     if last.within is not None:
         message = "`within` has no effect here: no goal follows that could use the slack"
-        ctx.sink.warn(warning("HQ252", message, last.within.span, help="leave it out"))
+        behind = last.value.span
+        span = last.within.span.replace(line=behind.end_line, column=behind.end_column)
+        fix = Fix(span=span, replacement="")
+        ctx.sink.warn(warning("HQ252", message, last.within.span, help="leave it out", fix=fix))
     return tuple(found.values())
 
 

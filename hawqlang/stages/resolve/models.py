@@ -19,7 +19,7 @@ from hawqlang.stages.resolve.read import (
     whole,
     word,
 )
-from hawqlang.stages.resolve.report import RejectedError, error
+from hawqlang.stages.resolve.report import RejectedError, error, removal
 from hawqlang.stages.resolve.scope import Context
 
 Order: TypeAlias = Literal["rgb", "bgr"]
@@ -97,7 +97,10 @@ def _fit(body: Fields, source: str) -> None:
         setting = body.settings.get(key)
         if setting is not None:
             message = f"{body.what} is a table of layers and takes no `{key}`"
-            body.ctx.sink.reject(error("HQ232", message, setting.span, help="leave it out"))
+            fix = removal(setting.span, body.ctx.lines, sure=False)
+            body.ctx.sink.reject(
+                error("HQ232", message, setting.span, help="leave it out", fix=fix)
+            )
 
 
 def _source(expr: syntax.Expr, ctx: Context) -> spec.Source:

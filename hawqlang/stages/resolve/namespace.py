@@ -9,7 +9,7 @@ from pathlib import Path
 from hawqlang.diagnostics import Label
 from hawqlang.ir import syntax
 from hawqlang.stages.resolve.files import SourceFile
-from hawqlang.stages.resolve.report import Sink, error, warning
+from hawqlang.stages.resolve.report import Sink, error, removal, warning
 from hawqlang.stages.resolve.scope import ARTICLES, Declared, Kind, reserved
 
 
@@ -78,11 +78,16 @@ def _report_double(declared: Declared, earlier: Declared, sink: Sink) -> None:
 
 def warn_unused(main: SourceFile, spaces: Namespace, used: set[str], sink: Sink) -> None:
     """Warn about declarations of the main file, and imports, of which nothing is used."""
+    lines = main.tree.text.split("\n")
     for declared in spaces.by_file[main.real].values():
         if declared.file == main.shown and declared.name.text not in used:
             message = f"{declared.kind} `{declared.name.text}` is never used"
-            sink.warn(warning("HQ214", message, declared.name.span, help="use it or remove it"))
+            fix = removal(spaces.nodes[declared.name.text].span, lines, sure=False)
+            sink.warn(
+                warning("HQ214", message, declared.name.span, help="use it or remove it", fix=fix)
+            )
     for item, imported in main.imports:
         if imported is not None and not used & set(spaces.by_file[imported.real]):
             message = f'nothing of "{item.path.value}" is used'
-            sink.warn(warning("HQ215", message, item.span, help="remove the import"))
+            fix = removal(item.span, lines)
+            sink.warn(warning("HQ215", message, item.span, help="remove the import", fix=fix))

@@ -16,7 +16,7 @@ from hawqlang.ir.literals import quantity_text, string_text
 from hawqlang.ir.units import WORDS, Dim
 from hawqlang.stages.resolve.amounts import Amount, missing_unit, negate
 from hawqlang.stages.resolve.constants import describe, kind_of, literal
-from hawqlang.stages.resolve.report import choices, error, nearest, unknown
+from hawqlang.stages.resolve.report import RejectedError, choices, error, nearest, unknown
 from hawqlang.stages.resolve.scope import Constant, precision_word
 
 TYPES: tuple[str, ...] = get_args(spec.ParamValue.model_fields["type"].annotation)
@@ -73,7 +73,7 @@ def _declared(known: Mapping[str, syntax.Param]) -> str:
     return f"declared here: {choices(sorted(known))}" if known else "the spec declares no param"
 
 
-def param(node: syntax.Param, override: str | None) -> Resolved:
+def param(node: syntax.Param, override: str | None, *, partial: bool = False) -> Resolved:
     """Return the value of a param: its override, else its default.
 
     Raises:
@@ -88,6 +88,8 @@ def param(node: syntax.Param, override: str | None) -> Resolved:
         constant = _typed(_parsed(override, kind, name, node.span), kind, override, node.span)
     elif node.default is not None:
         constant = _typed(_literal(node.default), kind, None, node.default.span)
+    elif partial:
+        raise RejectedError  # its default may be what could not be read
     else:
         message = f"param `{name}` has no value"
         help_ = f"give it one with `--set {name}=…`, or a default: `param {name}: {kind} = …`"

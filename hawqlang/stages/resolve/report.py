@@ -7,7 +7,7 @@ and never a cascade.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import ParamSpec, TypeVar
 
 from hawqlang.base import Span
@@ -38,7 +38,7 @@ class Sink:
 
     def __init__(self) -> None:
         self._found: dict[Diagnostic, None] = {}
-        self._by_key: dict[str, tuple[Diagnostic, list[Label]]] = {}
+        self._by_key: dict[str, tuple[Diagnostic, list[Span]]] = {}
         self.errors = 0
         """How many errors and rejections there were, those included that repeat an earlier one."""
         self.partial = False
@@ -47,10 +47,8 @@ class Sink:
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Everything collected, in the order it was found."""
-        again = {first: tuple(labels) for first, labels in self._by_key.values() if labels}
-        return tuple(
-            found.replace(labels=again[found]) if found in again else found for found in self._found
-        )
+        again = {first: _everywhere(first, spans) for first, spans in self._by_key.values()}
+        return tuple(again.get(found, found) for found in self._found)
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Collect one diagnostic; the very same finding twice counts once."""
@@ -75,14 +73,11 @@ class Sink:
             self.errors += 1
             self._point_out(diagnostic, *self._by_key[key])
 
-    def _point_out(self, diagnostic: Diagnostic, first: Diagnostic, labels: list[Label]) -> None:
+    def _point_out(self, diagnostic: Diagnostic, first: Diagnostic, spans: list[Span]) -> None:
         """Note a further place of a mistake that is already reported."""
         span = diagnostic.span
-        if span is None or span == first.span or len(labels) == _PLACES:
-            return
-        label = Label(span=span, message="and here")
-        if label not in labels:
-            labels.append(label)
+        if span is not None and span != first.span and span not in spans:
+            spans.append(span)
 
     def attempt(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | None:
         """Return what ``function`` returns, or ``None`` after collecting why it gave up."""
@@ -103,6 +98,15 @@ class Sink:
         if len(kept) < len(collected):
             raise RejectedError
         return kept
+
+
+def _everywhere(first: Diagnostic, spans: Sequence[Span]) -> Diagnostic:
+    """Return a diagnostic that points to further places of its mistake, and mends them too."""
+    if not spans:
+        return first
+    labels = tuple(Label(span=span, message="and here") for span in spans[:_PLACES])
+    fix = first.fix and first.fix.replace(also=tuple(spans))
+    return first.replace(labels=labels, fix=fix)
 
 
 def error(  # noqa: PLR0913 - one keyword for each part of a diagnostic
@@ -139,11 +143,22 @@ def warning(
     *,
     labels: tuple[Label, ...] = (),
     help: str | None = None,  # noqa: A002 - the word the diagnostic uses
+    fix: Fix | None = None,
 ) -> Diagnostic:
     """Return a warning to add to a sink."""
     return Diagnostic(
-        code=code, severity="warning", message=message, span=span, labels=labels, help=help
+        code=code, severity="warning", message=message, span=span, labels=labels, help=help, fix=fix
     )
+
+
+def removal(span: Span, lines: Sequence[str], *, sure: bool = True) -> Fix:
+    """Return the fix that takes a statement out of a text: its lines, where it stands alone on them."""
+    before = lines[span.line - 1][: span.column - 1]
+    after = lines[span.end_line - 1][span.end_column - 1 :].strip()
+    alone = not before.strip() and (not after or after.startswith("#"))
+    if alone and span.end_line < len(lines):
+        span = span.replace(column=1, end_line=span.end_line + 1, end_column=1)
+    return Fix(span=span, replacement="", sure=sure)
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
@@ -176,7 +191,7 @@ def unknown(
             message,
             span,
             help=f"did you mean `{guess}`?",
-            fix=Fix(span=span, replacement=guess),
+            fix=Fix(span=span, replacement=guess, sure=False),
         )
     if not known:
         return error(code, message, span)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from hawqlang.base import Span
+from hawqlang.diagnostics import Fix
 from hawqlang.ir import spec, syntax
 from hawqlang.stages.resolve.constants import evaluate, kind_of, ungroup
 from hawqlang.stages.resolve.read import whole
@@ -98,7 +99,9 @@ def _word(name: syntax.Name, ctx: Context) -> spec.Selector:
         return _glob(name, ctx)
     message = f"`{name.text}` is not a selector"
     if "." in name.text:
-        raise error("HQ249", message, name.span, help=f'layer names are quoted: `"{name.text}"`')
+        fix = Fix(span=name.span, replacement=f'"{name.text}"')
+        help_ = f'layer names are quoted: `"{name.text}"`'
+        raise error("HQ249", message, name.span, help=help_, fix=fix)
     if ctx.sink.partial:
         raise RejectedError
     rejection = unknown("HQ249", message, name.text, name.span, SELECTOR_WORDS)

@@ -11,7 +11,7 @@ from hawqlang.stages.resolve.constants import kind_of, ungroup
 from hawqlang.stages.resolve.device_block import device_block
 from hawqlang.stages.resolve.devices import device, device_names
 from hawqlang.stages.resolve.read import path, text, whole
-from hawqlang.stages.resolve.report import RejectedError, error, unknown
+from hawqlang.stages.resolve.report import RejectedError, error, removal, unknown
 from hawqlang.stages.resolve.scope import Context
 
 Latency: TypeAlias = Literal["modelled", "measured"] | spec.ProfileLatency
@@ -45,9 +45,8 @@ def target(node: syntax.Declaration, ctx: Context, catalogue: str | None) -> spe
     setting = body.settings.get("threads")
     if setting is not None and found is not None and found.family == "nvidia":
         message = f"`threads` is for CPUs, `{name}` is {_shown(found)}"
-        ctx.sink.reject(error("HQ260", message, setting.span, help="leave it out"))
-    elif setting is not None and threads > 1:
-        ctx.defer(f"threads = {threads}", setting.span)
+        fix = removal(setting.span, ctx.lines, sure=False)
+        ctx.sink.reject(error("HQ260", message, setting.span, help="leave it out", fix=fix))
     latency: Latency = body.read("latency", _latency, _MODELLED)
     if ctx.sink.errors > before or found is None:
         raise RejectedError

@@ -27,11 +27,11 @@ from hawqlang.stages.tune.replay import held_out
 from hawqlang.stages.tune.sequential import apply, untouched
 
 
-def trainable(settings: LayerSettings) -> bool:
-    """Return whether gradients may change a layer: they know symmetric weights without groups."""
+def trainable(settings: LayerSettings, wbits: int) -> bool:
+    """Return whether gradients may change a layer; a narrow accumulator's bound is kept for symmetric weights only."""
     weights = settings.weights
     plain = weights.scheme == "symmetric" and isinstance(weights.granularity, str)
-    return plain and adaptive(settings)
+    return wbits > 1 and adaptive(settings) and (plain or settings.accumulator == "int32")
 
 
 def descend(chosen: Chosen, memory: Memory, seed: int, feedback: Feedback) -> Chosen:
@@ -43,9 +43,13 @@ def descend(chosen: Chosen, memory: Memory, seed: int, feedback: Feedback) -> Ch
         seed: Draws batches, views and dropped elements.
         feedback: Gets blocks and steps done, and a note where nothing came of it (HQ432).
     """
-    settings = chosen.bench.deployment.settings
-    free = [node.name for node in layer_nodes(chosen.bench.model.graph)]
-    free = [name for name in free if trainable(settings[name])]
+    deployment = chosen.bench.deployment
+    names = [node.name for node in layer_nodes(chosen.bench.model.graph)]
+    free = [
+        name
+        for name in names
+        if trainable(deployment.settings[name], deployment.precision[name].wbits)
+    ]
     if not free:
         return chosen
     with torch.inference_mode(mode=False), torch.enable_grad():

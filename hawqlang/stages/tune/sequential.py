@@ -179,6 +179,8 @@ def fit_layer(
 ) -> FittedLayer:
     """Return a layer with every allowed correction that held-out samples confirm."""
     simulation = replay.simulation
+    if simulation.deployment.precision[node.name].wbits == 1:
+        allowed &= {"bias"}  # signs are not rounded
     if not allowed:
         return untouched(node.name)
     problem = _Problem(node, simulation, allowed, *observe(replay, reference, node))

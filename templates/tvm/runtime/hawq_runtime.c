@@ -1,246 +1,228 @@
-/* Run time of one compiled network: instruction set, weights, activations. Linux on x86-64, libc only.
+/* Run time of one compiled network: weights, activations, threads. Linux on x86-64, libc only.
  * model_table.h (generated) holds the kernels' declarations, the steps and the tensors.
  * Built for baseline x86-64: nothing here may execute before the CPU was asked. */
 #define _GNU_SOURCE
 #include "hawq_runtime.h"
 
-#include <cpuid.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
-/* ---- memory of one context ---- */
-
-typedef struct {
-    const char *name;
-    int32_t step;              /* complete after this step; -1 for the input */
-    int32_t rank;
-    int64_t shape[4];
-    size_t buffer;             /* bytes into the arena */
-    int32_t element;           /* bytes */
-    int32_t bias;              /* added to every value to store it */
-    int32_t zero;              /* zero point as stored */
-    int32_t height, width, channels, pixel; /* element (y, x, c) at origin + (y * row + x) * pixel + c, row in pixels */
-    int32_t top, left, bottom, right;       /* halo in rows and pixels */
-} hawq_place;
-
-typedef struct {
-    uint8_t *arena;
-    uint8_t *scratch;
-    const uint8_t *blob;
-} hawq_memory;
-
-static size_t place_row(const hawq_place *t) { return (size_t)(t->left + t->width + t->right) * (size_t)t->pixel; }
-static size_t place_origin(const hawq_place *t) { return (size_t)t->top * place_row(t) + (size_t)t->left * (size_t)t->pixel; }
-
-/* Set elements of a tensor to its zero point; one of four bytes has zero point 0. */
-static void place_fill(const hawq_memory *m, const hawq_place *t, size_t first, size_t count)
-{
-    uint8_t *p = m->arena + t->buffer + first * (size_t)t->element;
-    if (t->element != 2) {
-        memset(p, t->zero, count * (size_t)t->element);
-        return;
-    }
-    int16_t zero = (int16_t)t->zero;
-    for (size_t i = 0; i < count; i++) memcpy(p + 2 * i, &zero, 2);
-}
-
-/* Set a tensor's whole buffer, halo included, to its zero point. */
-static void hawq_fill(const hawq_memory *m, const hawq_place *t)
-{
-    place_fill(m, t, 0, (size_t)(t->top + t->height + t->bottom) * place_row(t));
-}
-
-/* Set a tensor's halo to its zero point; the gap right of one row and left of the next is one run. */
-static void hawq_border(const hawq_memory *m, const hawq_place *t)
-{
-    size_t row = place_row(t), inner = (size_t)t->width * (size_t)t->pixel, gap = row - inner;
-    size_t first = place_origin(t), last = first + (size_t)(t->height - 1) * row + inner;
-    place_fill(m, t, 0, first);
-    if (gap)
-        for (int y = 0; y < t->height - 1; y++) place_fill(m, t, first + (size_t)y * row + inner, gap);
-    place_fill(m, t, last, (size_t)(t->top + t->height + t->bottom) * row - last);
-}
-
+#include "hawq_cpu.h"
+#include "hawq_memory.h"
+#include "hawq_threads.h"
 #include "model_table.h"
 
-/* ---- instruction sets ---- */
+/* ---- errors ---- */
 
-#define HAS(r, m) (((r) & (m)) == (m))
+static _Thread_local char last_error[512];
 
-static int cpu_has_avx2(unsigned *leaf7b, unsigned *leaf7c, unsigned *state)
+__attribute__((format(printf, 2, 3))) static int fail(int code, const char *format, ...)
 {
-    unsigned a, b, c, d, high;
-    if (!__get_cpuid(1, &a, &b, &c, &d)) return 0;
-    /* x86-64-v3: sse3 ssse3 fma cx16 sse4.1 sse4.2 movbe popcnt osxsave avx f16c */
-    if (!HAS(c, 1u | 1u << 9 | 1u << 12 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 22 | 1u << 23 | 1u << 27 | 1u << 28 | 1u << 29)) return 0;
-    __asm__ volatile("xgetbv" : "=a"(*state), "=d"(high) : "c"(0));
-    if (!HAS(*state, 6u)) return 0; /* the system keeps xmm and ymm */
-    if (!__get_cpuid_count(7, 0, &a, leaf7b, leaf7c, &d) || !HAS(*leaf7b, 1u << 3 | 1u << 5 | 1u << 8)) return 0; /* bmi1 avx2 bmi2 */
-    return __get_cpuid(0x80000001u, &a, &b, &c, &d) && HAS(c, 1u << 5); /* lzcnt */
+    va_list values;
+    va_start(values, format);
+    vsnprintf(last_error, sizeof last_error, format, values);
+    va_end(values);
+    return code;
 }
 
-static int cpu_has(const char *isa)
+const char *hawq_last_error(void) { return last_error; }
+
+const char *hawq_error(int e)
 {
-    unsigned a = 0, b = 0, c = 0, d = 0, e = 0, state = 0;
-    if (!cpu_has_avx2(&b, &c, &state)) return 0;
-    if (!strcmp(isa, "avx2")) return 1;
-    if (!strcmp(isa, "avxvnni")) return __get_cpuid_count(7, 1, &a, &d, &e, &e) && HAS(a, 1u << 4);
-    if (strcmp(isa, "vnni")) return 0;
-    /* x86-64-v4 (f dq cd bw vl) and vnni; opmask and both zmm states kept by the system */
-    return HAS(b, 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31) && HAS(c, 1u << 11) && HAS(state, 0xe6u);
+    static const char *const text[] = {
+        "ok", "bad argument", "out of memory", "this CPU (or HAWQ_ISA) has no kernels in this library",
+        "the weight file is missing, damaged, or of another model", "the context is already running in another thread",
+        "the system does not start another thread"};
+    return e <= 0 && e >= -6 ? text[-e] : "unknown error";
 }
 
-const char *hawq_isa(int i)
-{
-    for (size_t k = 0; k < HAWQ_ISAS; k++)
-        if (cpu_has(hawq_isa_names[k]) && i-- == 0) return hawq_isa_names[k];
-    return NULL;
-}
+/* ---- one open network ---- */
 
-static int isa_choose(const char *want)
-{
-    if (!want) want = getenv("HAWQ_ISA");
-    for (size_t k = 0; k < HAWQ_ISAS; k++)
-        if ((!want || !*want || !strcmp(want, hawq_isa_names[k])) && cpu_has(hawq_isa_names[k])) return (int)k;
-    return -1;
-}
+/* What the threads work on. */
+typedef struct {
+    const uint8_t *images;
+    uint8_t *logits;
+    size_t count;
+    int32_t *const *tensors;
+    uint64_t *times;
+} hawq_job;
+
+struct hawq_model {
+    uint8_t *arena;        /* one per image that is in work, then one scratch per thread */
+    const uint8_t *blob;
+    const hawq_kernels *kernels;
+    const char *isa;
+    hawq_team *team;
+    hawq_job job;
+    atomic_int owner;      /* the process that runs it, 0 while idle: a child does not inherit a parent's call */
+};
+
+static size_t memory_bytes(int threads) { return (size_t)threads * ((size_t)HAWQ_ARENA * HAWQ_BATCH + HAWQ_SCRATCH); }
 
 /* ---- weights ---- */
 
-struct hawq_model {
-    hawq_memory memory;
-    const hawq_kernels *kernels;
-    int isa;
-    void *mapped;
-    atomic_flag busy;
-};
-
-static int weights_path(const char *given, char path[PATH_MAX])
+static int weights_path(const char *given, char *path, size_t size)
 {
     Dl_info info;
     if (given) {
-        if (strlen(given) >= PATH_MAX) return 0;
-        strcpy(path, given);
-        return 1;
+        if ((size_t)snprintf(path, size, "%s", given) < size) return HAWQ_OK;
+        return fail(HAWQ_EWEIGHTS, "the path of the weight file is too long");
     }
-    if (!dladdr((void *)(uintptr_t)&hawq_model_open, &info) || !info.dli_fname) return 0;
+    if (!dladdr((void *)(uintptr_t)&hawq_model_open, &info) || !info.dli_fname)
+        return fail(HAWQ_EWEIGHTS, "the library's folder is unknown: name the weight file in the options");
     const char *slash = strrchr(info.dli_fname, '/');
-    size_t folder = slash ? (size_t)(slash - info.dli_fname) + 1 : 0;
-    if (folder + sizeof "weights.bin" > PATH_MAX) return 0;
-    memcpy(path, info.dli_fname, folder);
-    strcpy(path + folder, "weights.bin");
-    return 1;
+    int folder = slash ? (int)(slash - info.dli_fname) + 1 : 0;
+    if ((size_t)snprintf(path, size, "%.*sweights.bin", folder, info.dli_fname) < size) return HAWQ_OK;
+    return fail(HAWQ_EWEIGHTS, "the path of the weight file is too long");
+}
+
+static void hexadecimal(char *text, const uint8_t *bytes)
+{
+    for (int i = 0; i < 16; i++) snprintf(text + 2 * i, 3, "%02x", bytes[i]);
 }
 
 /* The identity says whose weights they are, the checksum that every word is as it was written. */
-static int weights_check(const uint8_t *p)
+static int weights_check(const uint8_t *p, const char *path)
 {
     const uint8_t *footer = p + HAWQ_BLOB_SIZE - 64;
+    char found[33], wanted[33];
     uint64_t sum = 0, word;
+    if (memcmp(footer, hawq_blob_identity, 16)) {
+        hexadecimal(found, footer);
+        hexadecimal(wanted, hawq_blob_identity);
+        return fail(HAWQ_EWEIGHTS, "the weight file %s is of another model: digest %s, not %s", path, found, wanted);
+    }
     for (uint64_t i = 0; i < (HAWQ_BLOB_SIZE - 64) / 8; i++) {
         memcpy(&word, p + 8 * i, 8);
         sum += word * (2 * i + 1);
     }
-    return !memcmp(footer, hawq_blob_identity, 16) && sum == HAWQ_BLOB_CHECKSUM;
+    if (sum == HAWQ_BLOB_CHECKSUM) return HAWQ_OK;
+    return fail(HAWQ_EWEIGHTS, "the weight file %s is damaged: its checksum is wrong", path);
 }
 
 static int weights_open(hawq_model *m, const char *given)
 {
     char path[PATH_MAX];
     struct stat st;
-    if (!weights_path(given, path)) return HAWQ_EWEIGHTS;
+    int rc = weights_path(given, path, sizeof path);
+    if (rc != HAWQ_OK) return rc;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return HAWQ_EWEIGHTS;
+    if (fd < 0) return fail(HAWQ_EWEIGHTS, "the weight file %s cannot be opened: %s", path, strerror(errno));
     if (fstat(fd, &st) || st.st_size != (off_t)HAWQ_BLOB_SIZE) {
         close(fd);
-        return HAWQ_EWEIGHTS;
+        return fail(HAWQ_EWEIGHTS, "the weight file %s is truncated or of another model: %lld bytes, not %lld", path,
+                    (long long)st.st_size, (long long)HAWQ_BLOB_SIZE);
     }
     void *p = mmap(NULL, HAWQ_BLOB_SIZE, PROT_READ, MAP_PRIVATE, fd, 0);
     close(fd);
-    if (p == MAP_FAILED) return HAWQ_ENOMEM;
-    m->mapped = p;
-    m->memory.blob = p;
-    return weights_check(p) ? HAWQ_OK : HAWQ_EWEIGHTS;
+    if (p == MAP_FAILED) return fail(HAWQ_ENOMEM, "the weight file %s cannot be mapped: %s", path, strerror(errno));
+    m->blob = p;
+    return weights_check(p, path);
 }
 
 /* ---- running ---- */
 
-static void load_image(const hawq_model *m, const uint8_t *image)
+static void trace_step(const hawq_memory *at, int step, int32_t *const *tensors)
 {
-    const hawq_place *t = &hawq_places[0];
-    uint8_t *p = m->memory.arena + t->buffer;
-    size_t line = (size_t)t->width * (size_t)t->channels;
-    if (t->pixel == t->channels && place_row(t) == line) {
-        memcpy(p, image, line * (size_t)t->height);
-        return;
+    for (int i = 0; i < HAWQ_TENSORS && at->part == 0; i++)
+        if (hawq_places[i].step == step && tensors[i]) place_read(at, &hawq_places[i], tensors[i]);
+    hawq_meet(at);
+}
+
+static void run_step(const hawq_model *m, const hawq_job *job, const hawq_memory *at, int step)
+{
+    uint64_t start = job->times && at->part == 0 ? nanoseconds_now() : 0;
+    hawq_step_table[step].run(m->kernels, at);
+    if (start) job->times[step] = nanoseconds_now() - start;
+    if (job->tensors) trace_step(at, step, job->tensors);
+}
+
+static void load_image(const hawq_job *job, const hawq_memory *at, size_t image)
+{
+    place_write(at, &hawq_places[0], job->images + image * HAWQ_INPUT_BYTES);
+    hawq_meet(at);
+    if (job->tensors) trace_step(at, -1, job->tensors);
+}
+
+static void read_logits(const hawq_job *job, const hawq_memory *at, size_t image)
+{
+    place_read(at, &hawq_places[HAWQ_OUTPUT], job->logits + image * HAWQ_LOGITS * sizeof(int32_t));
+}
+
+static hawq_memory memory_of(const hawq_model *m, int thread, size_t slot, int part, int parts)
+{
+    uint8_t *scratch = m->arena + (size_t)m->team->parts * HAWQ_BATCH * HAWQ_ARENA + (size_t)thread * HAWQ_SCRATCH;
+    return (hawq_memory){m->arena + slot * HAWQ_ARENA, scratch, m->blob, m->team, part, parts};
+}
+
+/* Images that one thread computes alone, up to HAWQ_BATCH: stage by stage, so that a stage's weights are read once. */
+static void run_alone(const hawq_model *m, const hawq_job *job, int thread, size_t first, size_t count)
+{
+    hawq_memory at[HAWQ_BATCH];
+    for (size_t i = 0; i < count; i++) {
+        at[i] = memory_of(m, thread, (size_t)thread * HAWQ_BATCH + i, 0, 1);
+        load_image(job, &at[i], first + i);
     }
-    p += place_origin(t);
-    for (int y = 0; y < t->height; y++)
-        for (int x = 0; x < t->width; x++)
-            memcpy(p + (size_t)y * place_row(t) + (size_t)x * (size_t)t->pixel, image + (size_t)y * line + (size_t)x * (size_t)t->channels, (size_t)t->channels);
-    hawq_border(&m->memory, t);
+    for (size_t stage = 0; stage < HAWQ_STAGES; stage++)
+        for (size_t i = 0; i < count; i++)
+            for (int step = hawq_stages[stage]; step < hawq_stages[stage + 1]; step++) run_step(m, job, &at[i], step);
+    for (size_t i = 0; i < count; i++) read_logits(job, &at[i], first + i);
 }
 
-static int32_t read_element(const uint8_t *bytes, int32_t size, size_t at)
+/* One image that all threads compute together; the last barrier is that of the last step. */
+static void run_together(const hawq_model *m, const hawq_job *job, int part, size_t image)
 {
-    int32_t wide;
-    int16_t half;
-    if (size == 1) return bytes[at];
-    if (size == 4) return memcpy(&wide, bytes + 4 * at, 4), wide;
-    return memcpy(&half, bytes + 2 * at, 2), half;
+    hawq_memory at = memory_of(m, part, 0, part, m->team->parts);
+    load_image(job, &at, image);
+    for (int step = 0; step < HAWQ_STEPS; step++) run_step(m, job, &at, step);
+    if (part == 0) read_logits(job, &at, image);
 }
 
-static void read_place(const hawq_model *m, const hawq_place *t, int32_t *out)
+/* One thread's share of a job: as many whole images as there are for every thread, then the rest together. The job is
+ * copied: past the last barrier the caller may write the next one. */
+static void work(void *context, int part)
 {
-    const uint8_t *bytes = m->memory.arena + t->buffer;
-    for (int y = 0; y < t->height; y++)
-        for (int x = 0; x < t->width; x++) {
-            size_t at = place_origin(t) + (size_t)y * place_row(t) + (size_t)x * (size_t)t->pixel;
-            for (int c = 0; c < t->channels; c++) *out++ = read_element(bytes, t->element, at + (size_t)c) - t->bias;
-        }
-}
-
-static void trace_step(const hawq_model *m, int step, int32_t *const *tensors)
-{
-    for (int i = 0; i < HAWQ_TENSORS; i++)
-        if (hawq_places[i].step == step && tensors[i]) read_place(m, &hawq_places[i], tensors[i]);
-}
-
-static uint64_t nanoseconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void run_one(const hawq_model *m, const uint8_t *image, int32_t *logits, int32_t *const *tensors, uint64_t *times)
-{
-    load_image(m, image);
-    if (tensors) trace_step(m, -1, tensors);
-    for (int i = 0; i < HAWQ_STEPS; i++) {
-        uint64_t start = times ? nanoseconds_now() : 0;
-        hawq_step_table[i].run(m->kernels, &m->memory);
-        if (times) times[i] = nanoseconds_now() - start;
-        if (tensors) trace_step(m, i, tensors);
+    const hawq_model *m = context;
+    const hawq_job job = m->job;
+    int parts = m->team->parts;
+    size_t count = job.count, each = count / (size_t)parts, done = each * (size_t)parts;
+    thread_start(m->isa);
+    for (size_t i = 0; i < each; i += HAWQ_BATCH)
+        run_alone(m, &job, part, each * (size_t)part + i, each - i < HAWQ_BATCH ? each - i : HAWQ_BATCH);
+    if (each && parts > 1) team_meet(m->team);
+    for (size_t i = done; i < count; i++) {
+        run_together(m, &job, part, i);
+        if (i + 1 < count) team_meet(m->team);
     }
-    read_place(m, &hawq_places[HAWQ_OUTPUT], logits);
+    thread_stop(m->isa);
 }
 
-static int run_checked(hawq_model *m, const uint8_t *images, int32_t *logits, size_t count, int32_t *const *tensors, uint64_t *times)
+/* Mark the context as this process's; another thread of it may not have it now. */
+static int model_take(hawq_model *m)
 {
-    if (!m || (count && (!images || !logits))) return HAWQ_EARG;
-    if (atomic_flag_test_and_set_explicit(&m->busy, memory_order_acquire)) return HAWQ_EBUSY;
-    for (size_t i = 0; i < count; i++) run_one(m, images + i * HAWQ_INPUT_BYTES, logits + i * HAWQ_LOGITS, tensors, times);
-    atomic_flag_clear_explicit(&m->busy, memory_order_release);
-    return HAWQ_OK;
+    int idle = atomic_load(&m->owner), own = (int)getpid();
+    if (idle != own && atomic_compare_exchange_strong(&m->owner, &idle, own)) return HAWQ_OK;
+    return fail(HAWQ_EBUSY, "%s", hawq_error(HAWQ_EBUSY));
+}
+
+static int run_checked(hawq_model *m, hawq_job job)
+{
+    if (!m) return fail(HAWQ_EARG, "the model is a null pointer");
+    if (job.count && (!job.images || !job.logits)) return fail(HAWQ_EARG, "the %s are a null pointer", job.images ? "logits" : "images");
+    if (job.count > SIZE_MAX / HAWQ_INPUT_BYTES || job.count > SIZE_MAX / (HAWQ_LOGITS * sizeof(int32_t)))
+        return fail(HAWQ_EARG, "%zu images are more than memory can hold", job.count);
+    int rc = model_take(m);
+    if (rc != HAWQ_OK) return rc;
+    m->job = job;
+    int error = job.count ? team_work(m->team) : 0;
+    if (error) rc = fail(HAWQ_ETHREAD, "%d threads cannot be started: %s", m->team->parts, strerror(error));
+    atomic_store(&m->owner, 0);
+    return rc;
 }
 
 /* ---- interface ---- */
@@ -251,58 +233,98 @@ int hawq_steps(void) { return HAWQ_STEPS; }
 int hawq_tensors(void) { return HAWQ_TENSORS; }
 int hawq_input(hawq_io *out) { return hawq_tensor(0, out); }
 int hawq_output(hawq_io *out) { return hawq_tensor(HAWQ_OUTPUT, out); }
+size_t hawq_input_bytes(void) { return HAWQ_INPUT_BYTES; }
+size_t hawq_output_values(void) { return HAWQ_LOGITS; }
 const char *hawq_step_name(int i) { return i >= 0 && i < HAWQ_STEPS ? hawq_step_table[i].name : ""; }
-const char *hawq_model_isa(const hawq_model *m) { return m ? hawq_isa_names[m->isa] : ""; }
+const char *hawq_model_isa(const hawq_model *m) { return m ? m->isa : ""; }
+int hawq_model_threads(const hawq_model *m) { return m ? m->team->parts : 0; }
 
 int hawq_tensor(int i, hawq_io *out)
 {
-    if (i < 0 || i >= HAWQ_TENSORS || !out) return HAWQ_EARG;
+    if (i < 0 || i >= HAWQ_TENSORS || !out) return fail(HAWQ_EARG, "there is no tensor %d, or nowhere to describe it", i);
     const hawq_place *t = &hawq_places[i];
     *out = (hawq_io){t->name, t->element, t->rank, {t->shape[0], t->shape[1], t->shape[2], t->shape[3]}};
     return HAWQ_OK;
 }
 
-const char *hawq_error(int e)
+const char *hawq_isa(int i)
 {
-    static const char *const text[] = {
-        "ok", "bad argument", "out of memory", "this CPU (or HAWQ_ISA) has no kernels in this library",
-        "the weight file is missing, damaged, or of another model", "the context is already running in another thread"};
-    return e <= 0 && e >= -5 ? text[-e] : "unknown error";
+    for (size_t k = 0; k < HAWQ_ISAS; k++)
+        if (cpu_has(hawq_isa_names[k]) && i-- == 0) return hawq_isa_names[k];
+    return NULL;
+}
+
+static int isa_choose(hawq_model *m, const char *want)
+{
+    if (!want) want = getenv("HAWQ_ISA");
+    int any = !want || !*want;
+    for (size_t k = 0; k < HAWQ_ISAS; k++)
+        if ((any || !strcmp(want, hawq_isa_names[k])) && cpu_has(hawq_isa_names[k])) {
+            m->isa = hawq_isa_names[k];
+            m->kernels = hawq_isa_kernels[k];
+            return HAWQ_OK;
+        }
+    return fail(HAWQ_EISA, "%s: %s", any ? "AVX2 is the least" : want, hawq_error(HAWQ_EISA));
+}
+
+/* Threads asked for by the options, the environment, or the library's build; 0 where the number is none. */
+static int threads_choose(int32_t wanted)
+{
+    const char *text = getenv("HAWQ_THREADS");
+    char *end;
+    if (wanted || !text || !*text) return wanted ? (wanted > 0 && wanted <= HAWQ_MAX_THREADS ? wanted : 0) : HAWQ_THREADS;
+    long number = strtol(text, &end, 10);
+    return *end || number < 1 || number > HAWQ_MAX_THREADS ? 0 : (int)number;
+}
+
+static int options_read(const hawq_options *given, hawq_options *out)
+{
+    *out = (hawq_options){sizeof *out, 0, NULL, NULL};
+    if (!given) return HAWQ_OK;
+    if (given->size < sizeof given->size || given->size > 4096)
+        return fail(HAWQ_EARG, "options.size is %u, not sizeof(hawq_options)", (unsigned)given->size);
+    for (size_t i = sizeof *out; i < given->size; i++)
+        if (((const uint8_t *)given)[i]) return fail(HAWQ_EARG, "the options hold one that this library does not know: it is older than the header");
+    memcpy(out, given, given->size < sizeof *out ? given->size : sizeof *out);
+    return HAWQ_OK;
 }
 
 void hawq_model_close(hawq_model *m)
 {
     if (!m) return;
-    if (m->mapped) munmap(m->mapped, HAWQ_BLOB_SIZE);
-    if (m->memory.arena) munmap(m->memory.arena, HAWQ_ARENA + HAWQ_SCRATCH);
+    int threads = m->team ? m->team->parts : 0;
+    team_free(m->team);
+    if (m->blob) munmap((void *)(uintptr_t)m->blob, HAWQ_BLOB_SIZE);
+    if (m->arena) munmap(m->arena, memory_bytes(threads));
     free(m);
+}
+
+static int model_fill(hawq_model *m, const hawq_options *o)
+{
+    int threads = threads_choose(o->threads), rc = isa_choose(m, o->isa);
+    if (rc != HAWQ_OK) return rc;
+    if (!threads) return fail(HAWQ_EARG, "the number of threads (options, HAWQ_THREADS) is not from 1 to %d", HAWQ_MAX_THREADS);
+    m->team = team_new(threads, work, m);
+    if (!m->team) return fail(HAWQ_ENOMEM, "%s", hawq_error(HAWQ_ENOMEM));
+    /* Pages that no kernel touches cost nothing. */
+    size_t size = memory_bytes(threads);
+    void *arena = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (arena == MAP_FAILED) return fail(HAWQ_ENOMEM, "%zu bytes for activations: %s", size, strerror(errno));
+    m->arena = arena;
+    madvise(arena, size, MADV_HUGEPAGE);
+    return weights_open(m, o->weights);
 }
 
 int hawq_model_open(const hawq_options *options, hawq_model **out)
 {
-    hawq_options o = {sizeof o, NULL, NULL};
-    if (!out) return HAWQ_EARG;
+    hawq_options o;
+    if (!out) return fail(HAWQ_EARG, "there is nowhere to put the model: a null pointer");
     *out = NULL;
-    if (options) {
-        if (options->size < sizeof o.size || options->size > 4096) return HAWQ_EARG;
-        memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
-    }
-    int isa = isa_choose(o.isa);
-    if (isa < 0) return HAWQ_EISA;
+    int rc = options_read(options, &o);
+    if (rc != HAWQ_OK) return rc;
     hawq_model *m = calloc(1, sizeof *m);
-    if (!m) return HAWQ_ENOMEM;
-    atomic_flag_clear(&m->busy);
-    m->isa = isa;
-    m->kernels = hawq_isa_kernels[isa];
-    /* Scratch lies behind the arena; pages that no kernel touches cost nothing. */
-    void *arena = mmap(NULL, HAWQ_ARENA + HAWQ_SCRATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    int rc = arena == MAP_FAILED ? HAWQ_ENOMEM : HAWQ_OK;
-    if (rc == HAWQ_OK) {
-        m->memory.arena = arena;
-        m->memory.scratch = m->memory.arena + HAWQ_ARENA;
-        madvise(arena, HAWQ_ARENA + HAWQ_SCRATCH, MADV_HUGEPAGE);
-        rc = weights_open(m, o.weights);
-    }
+    if (!m) return fail(HAWQ_ENOMEM, "%s", hawq_error(HAWQ_ENOMEM));
+    rc = model_fill(m, &o);
     if (rc != HAWQ_OK) {
         hawq_model_close(m);
         return rc;
@@ -311,17 +333,19 @@ int hawq_model_open(const hawq_options *options, hawq_model **out)
     return HAWQ_OK;
 }
 
-int hawq_model_run(hawq_model *m, const uint8_t *images, int32_t *logits, size_t count)
+int hawq_model_run(hawq_model *m, const void *images, int32_t *logits, size_t count)
 {
-    return run_checked(m, images, logits, count, NULL, NULL);
+    return run_checked(m, (hawq_job){images, (uint8_t *)logits, count, NULL, NULL});
 }
 
-int hawq_model_trace(hawq_model *m, const uint8_t *image, int32_t *logits, int32_t *const *tensors)
+int hawq_model_trace(hawq_model *m, const void *image, int32_t *logits, int32_t *const *tensors)
 {
-    return tensors ? run_checked(m, image, logits, 1, tensors, NULL) : HAWQ_EARG;
+    if (!tensors) return fail(HAWQ_EARG, "the tensors are a null pointer");
+    return run_checked(m, (hawq_job){image, (uint8_t *)logits, 1, tensors, NULL});
 }
 
-int hawq_model_profile(hawq_model *m, const uint8_t *image, int32_t *logits, uint64_t *nanoseconds)
+int hawq_model_profile(hawq_model *m, const void *image, int32_t *logits, uint64_t *nanoseconds)
 {
-    return nanoseconds ? run_checked(m, image, logits, 1, NULL, nanoseconds) : HAWQ_EARG;
+    if (!nanoseconds) return fail(HAWQ_EARG, "the times are a null pointer");
+    return run_checked(m, (hawq_job){image, (uint8_t *)logits, 1, NULL, nanoseconds});
 }

@@ -53,7 +53,7 @@ def test_json_has_the_stable_keys_and_nothing_else() -> None:
                 ],
                 "notes": ["a note"],
                 "help": ["do this"],
-                "fix": {"replacement": "model", **PLACE},
+                "fix": {"replacement": "model", "sure": True, **PLACE, "also": []},
             },
             {
                 "code": "HQ100",

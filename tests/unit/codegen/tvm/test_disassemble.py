@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from hawqlang_codegen.tvm.build import parse_kernels
 from hawqlang_codegen.tvm.disassemble import float_instructions, instructions, is_float
 from hawqlang_codegen.tvm.isa import ISAS, Isa
+from hawqlang_codegen.tvm.worker import compile_one
 
 PLANTED = """
 from tvm.script import ir as I
@@ -86,14 +85,7 @@ def test_moves_logic_and_integers_are_not_floating_point(mnemonic: str) -> None:
 def test_a_planted_float_kernel_is_found(
     tmp_path: Path, isa: Isa, dtype: str, planted: bool
 ) -> None:
-    import tvm
-
-    source = tmp_path / "kernels.py"
-    source.write_text(PLANTED.format(dtype=dtype))
-    target: Any = isa.target
-    tvm.compile(parse_kernels(source), target=target).mod.write_to_file(
-        str(tmp_path / "kernels.o"), "o"
-    )
+    compile_one(PLANTED.format(dtype=dtype), isa.target, tmp_path / "kernels.o")
     count, found = float_instructions(tmp_path / "kernels.o")
     assert count > 3
     assert bool(found) is planted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from hawqlang.backend.registry import BACKENDS
 from hawqlang.diagnostics import HawqError
 from hawqlang.runtime import Model, RuntimeFailure, supported
-from hawqlang_codegen.tvm.build import build
+from hawqlang_codegen.tvm.build import baseline, build, c_compiler, link
 from hawqlang_codegen.tvm.generate import generate
 from hawqlang_codegen.tvm.plan import plan_program
 from hawqlang_codegen.tvm.run import TvmRunner, variants
@@ -139,11 +140,42 @@ def test_a_missing_compiler_is_a_diagnostic(
     assert "no-such-compiler" in caught.value.diagnostics[0].notes[0]
 
 
+def test_without_a_compiler_the_package_ziglang_serves_or_is_advised(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == "ziglang" else found(name)
+    )
+    with pytest.raises(HawqError) as caught:
+        c_compiler()
+    assert "pip install ziglang" in (caught.value.diagnostics[0].help or "")
+    assert "the Python package ziglang" in caught.value.diagnostics[0].notes[0]
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    assert c_compiler()[:4] == [sys.executable, "-m", "ziglang", "cc"]
+    assert baseline(c_compiler()) == "-march=x86_64"
+
+
+@pytest.mark.slow
+def test_the_compiler_of_ziglang_links_the_same_library(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if importlib.util.find_spec("ziglang") is None:
+        pytest.skip("the package ziglang is not installed")
+    folder = damaged(built, tmp_path)
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    link(c_compiler(), folder)
+    for threads in (1, 3):
+        with Model(folder, threads=threads) as model:
+            np.testing.assert_array_equal(model.run(built.images), built.logits)
+
+
 def test_a_failing_compiler_is_a_diagnostic_with_its_words(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hawqlang_codegen.tvm.build import c_compiler, link
-
     folder = damaged(built, tmp_path)
     (folder / "model_table.h").write_text('#error "out of order"\n')
     monkeypatch.delenv("CC", raising=False)

@@ -1,4 +1,4 @@
-"""Layouts, arena, tiles and packed constants."""
+"""Layouts, tiles and packed constants."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from hawqlang.arith import dyadic
 from hawqlang.arith.width import INT32_MAX
 from hawqlang.certificate import certificate
 from hawqlang.diagnostics import HawqError
-from hawqlang_codegen.tvm.arena import Lifetime, plan_arena
 from hawqlang_codegen.tvm.blob import BlobBuilder, checksum
-from hawqlang_codegen.tvm.layout import choose_layouts
 from hawqlang_codegen.tvm.packing import (
     dense_weights,
     depthwise_weights,
@@ -22,29 +20,8 @@ from hawqlang_codegen.tvm.packing import (
     rescale,
 )
 from hawqlang_codegen.tvm.plan import plan_program
-from hawqlang_codegen.tvm.select import REGISTERS, choose_tile
+from hawqlang_codegen.tvm.sharing import choose_layouts
 from tests.semantics.programs import Builder
-
-lifetimes = st.lists(
-    st.tuples(st.integers(1, 40), st.integers(0, 9), st.integers(0, 5)), min_size=1, max_size=12
-)
-
-
-@given(lifetimes)
-def test_buffers_alive_together_do_not_overlap(drawn: list[tuple[int, int, int]]) -> None:
-    buffers = [
-        Lifetime(name=str(i), size=64 * size, first=first, last=first + length)
-        for i, (size, first, length) in enumerate(drawn)
-    ]
-    arena = plan_arena(buffers)
-    assert arena.lower_bound <= arena.size <= sum(b.size for b in buffers)
-    for i, a in enumerate(buffers):
-        assert arena.offset[a.name] % 64 == 0
-        assert arena.offset[a.name] + a.size <= arena.size
-        for b in buffers[:i]:
-            if a.meets(b):
-                start, other = arena.offset[a.name], arena.offset[b.name]
-                assert start + a.size <= other or other + b.size <= start
 
 
 def test_a_halo_is_as_wide_as_the_padded_reader_needs() -> None:
@@ -86,21 +63,8 @@ def test_a_signed_tensor_is_stored_shifted_up() -> None:
 def test_a_tensor_beyond_32_bit_indices_is_refused() -> None:
     b = Builder(np.random.default_rng(0))
     x = b.affine(b.image(30000, 30000, 3))
-    y = b.tensor((10,), 32)
     with pytest.raises(HawqError, match="HQ701"):
-        plan_program(b.program(y), b.store)
-    assert x
-
-
-@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 600), st.booleans())
-def test_a_tile_fits_the_registers_and_the_map(
-    height: int, width: int, channels: int, half: bool
-) -> None:
-    tile = choose_tile(height, width, channels, 9, nibbles=half)
-    used = tile.pixels * tile.vectors + tile.vectors * (2 if half else 1) + 1
-    assert used <= REGISTERS
-    assert tile.rows <= height
-    assert tile.columns <= width
+        plan_program(b.program(x), b.store)
 
 
 @given(st.integers(-(2**31) + 1, 2**31 - 1), st.integers(0, 2**31 - 1), st.integers(1, 62))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from hawqlang.base import Precision
 from hawqlang.cache import digest
 from hawqlang.diagnostics import HawqError
 from hawqlang.ir.candidates import LayerSettings
 from hawqlang.ir.layers import LayerTable
-from hawqlang.ir.spec import Finetune, LayerRule, Mse
+from hawqlang.ir.spec import Finetune, GroupSize, LayerRule, Mse, WeightSettings
 from hawqlang.stages.candidates import settings
 from tests.support.allocation import W4, W8, W48, build, glob, layer, span, word
 
@@ -67,6 +68,30 @@ def test_a_layer_that_no_precision_reaches_is_an_error() -> None:
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.code == "HQ503"
     assert "'b', 'c'" in diagnostic.message
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (WeightSettings(scheme="affine"), "no zero points"),
+        (WeightSettings(granularity=GroupSize(size=8)), "no groups"),
+    ],
+)
+def test_levels_take_neither_zero_points_nor_groups(weights: WeightSettings, said: str) -> None:
+    levels = Finetune(method="mean_field", epochs=1, levels=(-1, 0, 1))
+    w2, at = Precision(wbits=2, abits=8), span(9)
+    plain = LayerRule(selector=glob("a"), precision=(w2,), weight_scheme="symmetric", span=at)
+    asked = build(precision=(W4, W8), weights=weights, finetune=levels)
+    assert settings(asked, TABLE)[0].finetune == levels  # on uniform grids it is fine
+    rules = (plain.replace(granularity="per_channel"),)
+    assert settings(asked.replace(layer_rules=rules), TABLE)[0].precision == (w2,)
+    with pytest.raises(HawqError) as caught:
+        settings(asked.replace(precision=(w2, W8)), TABLE)
+
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.code == "HQ454"
+    assert "'a' and 2 more" in diagnostic.message
+    assert said in diagnostic.message
 
 
 def test_every_rule_that_selects_nothing_is_reported() -> None:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from hawqlang.base import Precision
 from hawqlang.cache import Cache
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.spec import Finetune
 from hawqlang.ir.tuning import Tuning
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.finetune import Pupil
@@ -19,7 +21,15 @@ from hawqlang.stages.float_model import preprocess
 from hawqlang.stages.memory import Memory
 from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Simulation
-from tests.unit.stages.finetune.lesson_nets import KIND, drawn, method, network, pupil, train
+from tests.unit.stages.finetune.lesson_nets import (
+    KIND,
+    W2A3,
+    drawn,
+    method,
+    network,
+    pupil,
+    train,
+)
 
 MODEL, _ = network()
 SAMPLES = drawn(MODEL, 192)
@@ -72,8 +82,24 @@ def test_the_same_seed_gives_the_same_network() -> None:
     assert first == second
 
 
-def test_a_killed_training_goes_on_after_its_last_epoch(tmp_path: Path) -> None:
-    who = pupil(MODEL, SAMPLES, method(epochs=3, lr=FAST))
+W1A8, W8A8 = Precision(wbits=1, abits=8), Precision(wbits=8, abits=8)
+
+
+@pytest.mark.parametrize(
+    ("asked", "inner", "settings"),
+    [
+        (method(epochs=3, lr=FAST), W2A3, {}),
+        (method(epochs=3, lr=FAST), W2A3, {"weights": {"scheme": "affine"}}),
+        (method("mean_field", epochs=3, levels=(-1, 1), distill=True), W1A8, {}),
+        (method(epochs=3, levels=(-1, 1), distill=True), W1A8, {}),
+        (method("overflow_aware", epochs=3), W8A8, {"accumulator": "int16"}),
+    ],
+    ids=["qat", "affine", "mean-field", "straight", "narrow"],
+)
+def test_a_killed_training_goes_on_after_its_last_epoch(
+    tmp_path: Path, asked: Finetune, inner: Precision, settings: dict[str, object]
+) -> None:
+    who = pupil(MODEL, SAMPLES, asked, inner, residual=8, **settings)
     straight, _ = train(who, SAMPLES)
     memory = Memory(Cache(tmp_path), "test")
     steps: list[int] = []

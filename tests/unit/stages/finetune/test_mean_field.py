@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from hawqlang.arith.width import level_bits
 from hawqlang.base import Precision
 from hawqlang.diagnostics import HawqError
 from hawqlang.interpret import logits as integer_logits
 from hawqlang.ops import Conv2d
-from hawqlang.stages.finetune.mean_field import MeanField, level_bits
+from hawqlang.stages.finetune import begins_afresh, network_of
+from hawqlang.stages.finetune.levels import NearestLevel
+from hawqlang.stages.finetune.mean_field import MeanField
 from hawqlang.stages.float_model import preprocess
 from hawqlang.stages.lower import LowerSettings, Tuned, lower
 from hawqlang.stages.quantize import QuantizedWeight, quantize_weight
@@ -41,13 +44,35 @@ def test_a_certain_weight_is_the_deployed_one(levels: tuple[int, ...]) -> None:
     np.testing.assert_allclose(own.real().detach().numpy(), found.real(), atol=1e-6)
 
 
-def test_binary_weights_begin_as_signs_with_the_mean_magnitude() -> None:
+def test_binary_weights_begin_as_signs_as_large_as_the_float_weights() -> None:
     weight = RNG.normal(size=(4, 9))
-    own, plain = MeanField(torch.from_numpy(weight), (-1, 1)).exported(), quantize_weight(weight, 1)
-    np.testing.assert_array_equal(own.q, plain.q)
-    np.testing.assert_array_equal(plain.q, np.where(weight < 0, -1, 1))
-    np.testing.assert_allclose(own.scale, np.abs(weight).mean(1), rtol=1e-6)
-    np.testing.assert_allclose(plain.scale, own.scale, rtol=1e-6)
+    for kind in (MeanField, NearestLevel):
+        own = kind(torch.from_numpy(weight), (-1, 1)).exported()
+        np.testing.assert_array_equal(own.q, np.where(weight < 0, -1, 1))
+        np.testing.assert_allclose(own.scale, np.sqrt((weight**2).mean(1)), rtol=1e-6)
+    plain = quantize_weight(weight, 1)
+    np.testing.assert_array_equal(plain.q, own.q)
+    np.testing.assert_allclose(plain.scale, np.abs(weight).mean(1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("levels", [(-1, 1), (-1, 0, 1), (-4, -1, 0, 1, 4)])
+def test_levels_emerge_from_the_float_weight(levels: tuple[int, ...]) -> None:
+    weight = torch.from_numpy(RNG.uniform(-1, 1, size=(5, 3, 3, 3)))
+    own = MeanField(weight, levels)
+    off = (own.real().detach() - weight).square().sum() / weight.square().sum()
+    hard = torch.from_numpy(own.exported().real()) - weight
+    assert float(off) < 0.02 < float(hard.square().sum() / weight.square().sum())
+
+
+@pytest.mark.parametrize("levels", [(-1, 1), (-1, 0, 1), (-4, -1, 0, 1, 4)])
+def test_straight_through_weights_are_always_the_deployed_ones(levels: tuple[int, ...]) -> None:
+    weight = torch.from_numpy(RNG.normal(size=(5, 3, 2, 2)))
+    own = NearestLevel(weight, levels)
+    found = own.exported()
+    assert set(np.unique(found.q)) <= set(levels)
+    np.testing.assert_allclose(own.real().detach().numpy(), found.real(), rtol=1e-12)
+    own.real().square().sum().backward()
+    assert all(leaf.grad is not None and bool(leaf.grad.any()) for leaf in own.steps())
 
 
 def test_gradients_move_a_weight_to_another_level() -> None:
@@ -135,3 +160,22 @@ def test_levels_that_do_not_belong_to_the_bits_are_refused(
     with pytest.raises(HawqError, match="HQ453") as error:
         train(who, samples)
     assert said in error.value.diagnostics[0].message
+
+
+def test_layers_beside_levels_that_do_not_learn_are_trained_as_they_are_deployed() -> None:
+    model, _ = network()
+    samples = drawn(model, 64)
+    asked = method("mean_field", epochs=1, levels=(-1, 1), lr=RATE)
+    who = pupil(model, samples, asked, Precision(wbits=1, abits=8))
+    settings = dict(who.deployment.settings)
+    settings["fc"] = settings["fc"].replace(finetune=None)
+    fitted = quantize_weight(model.parameters["fc.weight"].numpy() * 1.5, 8)
+    deployment = replace(
+        who.deployment, settings=settings, weights={"fc": fitted}, biases={"c2": np.ones(6)}
+    )
+    learner = network_of(replace(who, deployment=deployment), asked)
+    assert learner.weights["fc"] is fitted
+    own = model.parameters["c2.bias"].numpy()
+    np.testing.assert_allclose(learner.biases["c2"].detach().numpy(), own, atol=0.05)
+    assert begins_afresh(who.deployment.settings.values())
+    assert not begins_afresh(settings.values())

@@ -10,7 +10,8 @@ import torch
 
 from hawqlang.base import Precision
 from hawqlang.interpret import logits as integer_logits
-from hawqlang.stages.finetune import Pupil
+from hawqlang.ir.spec import Finetune
+from hawqlang.stages.finetune import Pupil, network_of
 from hawqlang.stages.finetune.quantizers import LearnedStep
 from hawqlang.stages.finetune.trainable import Trainable
 from hawqlang.stages.float_model import preprocess
@@ -160,3 +161,33 @@ def test_layers_that_do_not_learn_keep_their_integers() -> None:
     with torch.no_grad():
         trained, simulated = learner.run(x), deployed(who, learner, torch.float32).run(x)
     torch.testing.assert_close(trained, simulated, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("asked", "inner", "settings"),
+    [
+        (method(levels=(-1, 1)), Precision(wbits=1, abits=8), {}),
+        (method("overflow_aware"), W8A8, {"accumulator": "int16"}),
+    ],
+    ids=["levels", "narrow"],
+)
+def test_layers_that_change_at_once_are_given_outputs_like_the_float_networks(
+    asked: Finetune, inner: Precision, settings: dict[str, str]
+) -> None:
+    model, _ = network()
+    samples = drawn(model, 64)
+    learner = network_of(pupil(model, samples, asked, inner, residual=8, **settings), asked)
+    x = preprocess(samples.images, KIND)
+    wanted = model.run(x, keep=[node.output for node in layer_nodes(model.graph)])
+    integers = {name: own.q for name, own in learner.exported_weights().items()}
+
+    def error() -> float:
+        with torch.no_grad():
+            return float((learner.run(x) - wanted.output).square().mean())
+
+    before = error()
+    assert {"c2", "c3"} <= set(learner.unsettled())
+    learner.settle(x, {name: wanted.kept[name] for name in learner.unsettled()})
+    assert error() < 0.7 * before
+    for name, own in learner.exported_weights().items():
+        np.testing.assert_array_equal(own.q, integers[name])

@@ -194,6 +194,11 @@ def test_a_target_has_the_documented_defaults(project: Project) -> None:
     assert (found.device.name, found.device.family) == ("cpu.x86_64", "cpu")
 
 
+def test_a_cpu_takes_any_number_of_threads_and_images(project: Project) -> None:
+    found = target(project, "device = cpu.x86_64\nthreads = 4\nbatch = 8")
+    assert (found.batch, found.threads) == (8, 4)
+
+
 def test_a_device_is_described_in_place_with_rates_of_native_precisions_first(
     project: Project,
 ) -> None:

@@ -1,0 +1,186 @@
+"""One program of a comparison as a process: it loads, says so, and then times runs when it is told to.
+
+    python benchmarks/rivals.py JOB.json [prepare]
+
+The job names an engine and its files; ``prepare`` quantizes the network into files of its own and
+ends. Lines on the standard input are answered by one line of JSON: ``time N`` by N durations in
+milliseconds, ``logits`` by the logits of the job's images. Nothing spins in between, so that
+processes which share a core do not disturb each other. This file needs what
+``requirements-rivals.txt`` lists, and for ``hawqc`` NumPy alone: it loads the run time that lies
+beside the artifact's library.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Run = Callable[[], Array]
+Engine = Callable[[dict[str, Any]], tuple[Run, Callable[[Array], Array]]]
+"""A job to a run of its prepared batch, and a function from any such batch to logits."""
+
+
+def hawqc(job: dict[str, Any]) -> tuple[Run, Callable[[Array], Array]]:
+    """Return the artifact: uint8 pixels in, normalization included."""
+    folder = Path(job["library"])
+    spec = importlib.util.spec_from_file_location("hawq_runtime", folder / "hawq_runtime.py")
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(folder / "hawq_runtime.py")
+    runtime = importlib.util.module_from_spec(spec)
+    sys.modules["hawq_runtime"] = runtime
+    spec.loader.exec_module(runtime)
+    options = {"threads": job["threads"]} if job["threads"] > 1 else {}
+    model = runtime.Model(folder, isa=job["isa"] or None, **options)
+    pixels = np.load(job["pixels"])
+    return lambda: model.run(pixels), model.run
+
+
+def onnxruntime(job: dict[str, Any]) -> tuple[Run, Callable[[Array], Array]]:
+    """Return an ONNX Runtime session that does not spin between runs; int8 is QDQ with uint8 activations."""
+    import onnxruntime as ort
+
+    path = _onnxruntime_int8(job) if job["precision"] == "int8" else Path(job["onnx"])
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = job["threads"]
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    image = np.load(job["floats"])
+    return (
+        lambda: session.run(None, {"image": image})[0],
+        lambda x: session.run(None, {"image": x})[0],
+    )
+
+
+def _onnxruntime_int8(job: dict[str, Any]) -> Path:
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    source = Path(job["onnx"])
+    path = source.with_suffix(".ort-int8.onnx")
+    if path.exists():
+        return path
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self._batches: Iterator[Array] = iter(_calibration(job))
+
+        def get_next(self) -> dict[str, Array] | None:
+            batch = next(self._batches, None)
+            return None if batch is None else {"image": batch}
+
+    prepared = source.with_suffix(".prepared.onnx")
+    quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+    quantize_static(
+        str(prepared),
+        str(path),
+        Reader(),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+    return path
+
+
+def openvino(job: dict[str, Any]) -> tuple[Run, Callable[[Array], Array]]:
+    """Return an OpenVINO request tuned for latency: default precision, or int8 by NNCF."""
+    import openvino as ov
+
+    core = ov.Core()
+    path = _openvino_int8(job) if job["precision"] == "int8" else Path(job["onnx"])
+    hints = {"INFERENCE_NUM_THREADS": job["threads"], "PERFORMANCE_HINT": "LATENCY"}
+    request = core.compile_model(core.read_model(path), "CPU", hints).create_infer_request()
+    output = request.model_outputs[0]
+    image = np.load(job["floats"])
+    return (
+        lambda: request.infer({0: image}, share_inputs=True)[output],
+        lambda x: request.infer({0: x}, share_inputs=True)[output].copy(),
+    )
+
+
+def _openvino_int8(job: dict[str, Any]) -> Path:
+    import nncf
+    import openvino as ov
+
+    source = Path(job["onnx"])
+    path = source.with_suffix(".nncf.xml")
+    if not path.exists():
+        batches = _calibration(job)
+        model = ov.Core().read_model(source)
+        quantized = nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches))
+        ov.save_model(quantized, path, compress_to_fp16=False)
+    return path
+
+
+def _calibration(job: dict[str, Any]) -> list[Array]:
+    """Return the calibration images in batches of the job's size."""
+    images, count = np.load(job["calibration"]), job["batch"]
+    return [images[i : i + count] for i in range(0, len(images), count)]
+
+
+ENGINES: dict[str, Engine] = {"hawqc": hawqc, "onnxruntime": onnxruntime, "openvino": openvino}
+
+INT8: dict[str, Callable[[dict[str, Any]], Path]] = {
+    "onnxruntime": _onnxruntime_int8,
+    "openvino": _openvino_int8,
+}
+"""How an engine's int8 network is made."""
+
+
+def times(run: Run, count: int) -> list[float]:
+    """Return milliseconds of ``count`` runs, after one that brings the program's data back into the caches."""
+    run()
+    found: list[float] = []
+    for _ in range(count):
+        begin = time.perf_counter()
+        run()
+        found.append(1e3 * (time.perf_counter() - begin))
+    return found
+
+
+def main() -> None:
+    """Serve one job."""
+    warnings.simplefilter("ignore")
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    if "prepare" in sys.argv[2:]:
+        if job["precision"] == "int8" and job["engine"] in INT8:
+            INT8[job["engine"]](job)
+        return
+    run, logits = ENGINES[job["engine"]](job)
+    images = np.load(job["images"])
+    run()
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        match line.split():
+            case ["time", count]:
+                answer: Any = times(run, int(count))
+            case ["logits"]:
+                rows = [
+                    logits(images[i : i + job["batch"]])
+                    for i in range(0, len(images), job["batch"])
+                ]
+                answer = np.concatenate(rows).astype(float).tolist()
+            case other:
+                sys.exit(f"not understood: {other}")
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Generated text as two libraries with one interface: the emulation by a C++ compiler, the device's by nvcc.
+
+The emulation is always built, since it proves the kernels. Without nvcc the folder holds complete sources, and the
+diagnostics say what to install.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+from hawqlang import runtime
+from hawqlang.cache import TensorStore, write_atomic
+from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.kernels import KernelSet
+from hawqlang_codegen.cuda.generate import CHOICES, MODEL, architectures_of
+
+LIBRARY = runtime.LIBRARY
+EMULATED = "emulated"
+"""Folder of the emulation's library."""
+PTX = "model.ptx"
+LOADER = "hawq_runtime.py"
+OLDEST_NVCC = (12, 0)
+CXX_FLAGS = ("-std=c++20", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-unknown-pragmas")
+NVCC_FLAGS = ("-std=c++20", "-O3", "-Xcompiler", "-fPIC,-fvisibility=hidden", "-Xptxas", "-v")
+TOOLKIT = Path("/usr/local/cuda/bin/nvcc")
+
+
+def build(kernels: KernelSet, folder: Path, store: TensorStore) -> tuple[Diagnostic, ...]:
+    """Write sources, blobs, loader and libraries into ``folder``; return what could not be built, as warnings.
+
+    Raises:
+        HawqError: no C++ compiler (HQ804), or a compiler failed (HQ805).
+    """
+    (folder / EMULATED).mkdir(parents=True, exist_ok=True)
+    files = {source.path: source.text.encode() for source in kernels.sources}
+    files |= {blob.path: store.get(blob.data).tobytes() for blob in kernels.blobs}
+    files[LOADER] = Path(runtime.__file__).read_bytes()
+    for name, data in files.items():
+        write_atomic(folder / name, data)
+        (folder / name).chmod(0o644)
+    emulate(folder)
+    return compile_device(folder)
+
+
+def emulate(folder: Path) -> None:
+    """Compile the emulation.
+
+    Raises:
+        HawqError: no C++ compiler (HQ804), or it failed (HQ805).
+    """
+    output = f"{EMULATED}/{LIBRARY}"
+    _run([*cxx_compiler(), *CXX_FLAGS, "-x", "c++", MODEL, "-o", output, "-ldl"], folder)
+
+
+def compile_device(folder: Path) -> tuple[Diagnostic, ...]:
+    """Compile the device's library and its PTX where there is an nvcc that can; else return why not.
+
+    Raises:
+        HawqError: nvcc failed (HQ805).
+    """
+    nvcc = find_nvcc()
+    if nvcc is None:
+        return (_no_nvcc("nvcc was not found"),)
+    release = nvcc_release(nvcc)
+    if release is None or release < OLDEST_NVCC:
+        shown = "unknown" if release is None else ".".join(map(str, release))
+        return (_no_nvcc(f"{nvcc} is too old or unreadable (release {shown})"),)
+    numbers = [arch.number for arch in architectures_of((folder / CHOICES).read_text("utf-8"))]
+    targets = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in numbers]
+    targets.append(f"-gencode=arch=compute_{numbers[-1]},code=compute_{numbers[-1]}")
+    _run([nvcc, *NVCC_FLAGS, *targets, "-shared", "-cudart", "static", MODEL, "-o", LIBRARY], folder)
+    _run([nvcc, "-std=c++20", "-O3", "-ptx", f"-arch=compute_{numbers[-1]}", MODEL, "-o", PTX], folder)
+    return ()
+
+
+def cxx_compiler() -> list[str]:
+    """Return the command of the C++ compiler: ``$CXX``, else the first of c++, g++, clang++.
+
+    Raises:
+        HawqError: there is none (HQ804).
+    """
+    chosen = os.environ.get("CXX")
+    candidates = [shlex.split(chosen)] if chosen else [["c++"], ["g++"], ["clang++"]]
+    for command in candidates:
+        if command and shutil.which(command[0]):
+            return command
+    tried = ", ".join(" ".join(command) for command in candidates)
+    raise HawqError(
+        Diagnostic(
+            code="HQ804",
+            severity="error",
+            message="no C++ compiler was found to build the emulation of the CUDA kernels",
+            notes=(f"tried: {tried}",),
+            help="install g++ or clang++, or name a compiler in the environment variable CXX",
+        )
+    )
+
+
+def find_nvcc() -> str | None:
+    """Return the path of nvcc: ``$NVCC``, else on the PATH, else in the toolkit's usual place."""
+    named = os.environ.get("NVCC")
+    if named is not None:
+        return shutil.which(named)
+    return shutil.which("nvcc") or (str(TOOLKIT) if TOOLKIT.is_file() else None)
+
+
+def nvcc_release(nvcc: str) -> tuple[int, int] | None:
+    """Return the release of nvcc, ``None`` where it does not say."""
+    try:
+        result = subprocess.run(  # noqa: S603 - the command is the compiler's
+            [nvcc, "--version"], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    found = re.search(r"release (\d+)\.(\d+)", result.stdout)
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+def _no_nvcc(why: str) -> Diagnostic:
+    oldest = ".".join(map(str, OLDEST_NVCC))
+    return Diagnostic(
+        code="HQ806",
+        severity="warning",
+        message=f"the device's library is not built: {why}",
+        notes=("the kernels were verified in emulation, and the sources are complete",),
+        help=f"install the CUDA toolkit {oldest} or newer and build again, or run cmake in the folder there",
+    )
+
+
+def _run(command: list[str], folder: Path) -> None:
+    result = subprocess.run(  # noqa: S603 - the command is the compiler's, the names are ours
+        command, cwd=folder, capture_output=True, text=True, check=False
+    )
+    if result.returncode != 0:
+        raise HawqError(
+            Diagnostic(
+                code="HQ805",
+                severity="error",
+                message=f"{Path(command[0]).name} failed with exit status {result.returncode}",
+                notes=(shlex.join(command), result.stderr.strip()[:4000]),
+                help="the compiler must accept C++20 and link shared libraries; nvcc must know every architecture asked for",
+            )
+        )

@@ -1,0 +1,95 @@
+"""A built folder as a runner: the device's library where there is a device, and the emulation everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.runtime import Model, RuntimeFailure, supported
+from hawqlang_codegen.cuda.build import EMULATED, LIBRARY
+from hawqlang_codegen.cuda.generate import WEIGHTS
+
+Array = npt.NDArray[Any]
+KERNEL_FAILED = -16
+"""``HAWQ_EKERNEL`` of hawq_cuda.h."""
+
+
+class CudaRunner:
+    """A loaded library: of the device, or the emulation of one architecture."""
+
+    def __init__(self, folder: Path, variant: str | None) -> None:
+        variant = variant or next(iter(variants(folder)), None)
+        emulated = variant is None or variant.startswith(EMULATED)
+        place = folder / EMULATED if emulated else folder
+        try:
+            self._model = Model(place, isa=variant, weights=folder / WEIGHTS)
+        except RuntimeFailure as error:
+            raise load_error(folder, error) from None
+        self.variant = self._model.isa
+        self.slow = emulated
+
+    def run(self, images: Array) -> Array:
+        """Return int32 logits ``(N, F)`` of uint8 inputs ``(N, H, W, C)``."""
+        with self._faults():
+            return self._model.run(images)
+
+    def trace(self, image: Array) -> Mapping[str, Array]:
+        """Return every stored tensor of one input ``(H, W, C)`` by name, as int32 values."""
+        with self._faults():
+            return self._model.trace(image)
+
+    def profile(self, image: Array) -> Mapping[str, int]:
+        """Return the nanoseconds of every step for one input."""
+        with self._faults():
+            return self._model.profile(image)
+
+    def close(self) -> None:
+        """Release the library's memory."""
+        self._model.close()
+
+    @contextmanager
+    def _faults(self) -> Generator[None]:
+        """Turn what a kernel did wrong into a diagnostic (HQ902)."""
+        try:
+            yield
+        except RuntimeFailure as error:
+            if error.code != KERNEL_FAILED:
+                raise
+            raise HawqError(
+                Diagnostic(
+                    code="HQ902",
+                    severity="error",
+                    message=f"a kernel failed on {self.variant}: {error}",
+                    help="this is a defect of hawqc. Please report it with the spec",
+                )
+            ) from None
+
+
+def variants(folder: Path) -> tuple[str, ...]:
+    """Return what can run of a built folder on this machine: a device first, then the emulations."""
+    found: list[str] = []
+    for place in (folder, folder / EMULATED):
+        if not (place / LIBRARY).is_file():
+            continue
+        try:
+            found += supported(place)
+        except RuntimeFailure as error:
+            raise load_error(folder, error) from None
+    return tuple(found)
+
+
+def load_error(folder: Path, error: RuntimeFailure) -> HawqError:
+    """Return the diagnostic of a library that does not open (HQ803)."""
+    return HawqError(
+        Diagnostic(
+            code="HQ803",
+            severity="error",
+            message=f"the artifact in {folder} does not load: {error}",
+            help="build it again, for an architecture that the device can run",
+        )
+    )

@@ -1,0 +1,111 @@
+"""Checks specs for `hawqc check`: several at once, and each only when something it depends on has changed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hawqlang.cli import remembered
+from hawqlang.diagnostics import Diagnostic, HawqError, ToolError
+
+if TYPE_CHECKING:
+    from hawqlang.ir.spec import Spec
+
+ALONE = 8
+"""So many specs are checked sooner by one process than others are started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A spec to check, and how."""
+
+    path: str
+    name: str | None
+    """The build of it that is meant; all where there is none."""
+    overrides: tuple[tuple[str, str], ...] = ()
+    trust: bool = False
+    root: str | None = None
+    locked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What checking a spec found."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    misuse: bool = False
+    """Whether nothing could be checked, because of how the command was called."""
+
+
+def check_all(requests: Sequence[Request]) -> list[Outcome]:
+    """Return what checking each spec found, in their order."""
+    outcomes = [None if one.locked else remembered.recall(one) for one in requests]
+    left = [one for one, outcome in zip(requests, outcomes, strict=True) if outcome is None]
+    found = iter(_check_each(left))
+    return [
+        Outcome(diagnostics) if diagnostics is not None else next(found) for diagnostics in outcomes
+    ]
+
+
+def _check_each(requests: Sequence[Request]) -> list[Outcome]:
+    workers = min(len(os.sched_getaffinity(0)), len(requests) // ALONE)
+    if workers < 2 or not sys.platform.startswith("linux"):
+        return [check_one(one) for one in requests]
+    import hawqlang.stages.feasibility
+    import hawqlang.stages.resolve  # once, before the process is copied  # noqa: F401
+
+    with ProcessPoolExecutor(workers, get_context("fork")) as pool:
+        return list(pool.map(check_one, requests, chunksize=ALONE // 2))
+
+
+def check_one(request: Request) -> Outcome:
+    """Return what checking a spec found; what was found is remembered."""
+    from hawqlang.stages.resolve import resolve
+
+    moment = remembered.moment()
+    try:
+        resolution = resolve(
+            Path(request.path),
+            overrides=dict(request.overrides),
+            root=None if request.root is None else Path(request.root),
+            trust=request.trust,
+        )
+        found = [*resolution.diagnostics]
+        if resolution.spec is not None:
+            found += _of_builds(resolution.spec, request)
+    except ToolError as error:
+        return Outcome(error.diagnostics, misuse=True)
+    except HawqError as error:
+        return Outcome(error.diagnostics)
+    outcome = Outcome(tuple(dict.fromkeys(found)))
+    if resolution.spec is not None and not request.locked:
+        remembered.keep(request, resolution.spec, resolution.files, outcome.diagnostics, moment)
+    return outcome
+
+
+def _of_builds(spec: Spec, request: Request) -> Iterator[Diagnostic]:
+    from hawqlang.diagnostics.ignore import apply_ignores
+
+    yield from apply_ignores(_feasibility(spec, request.name), spec.ignores, judge="5")
+    if request.locked and (spec.builds or request.name is not None):
+        from hawqlang.cli.locks import locked_findings
+        from hawqlang.cli.specs import chosen_builds
+
+        yield from locked_findings(spec, chosen_builds(spec, request.name))
+
+
+def _feasibility(spec: Spec, name: str | None) -> Iterator[Diagnostic]:
+    from hawqlang.cli.specs import chosen_builds
+    from hawqlang.stages.deferred import deferred
+    from hawqlang.stages.feasibility import feasibility
+
+    if spec.builds or name is not None:
+        for build in chosen_builds(spec, name):
+            yield from deferred(spec, build, "note")
+            yield from feasibility(build)
