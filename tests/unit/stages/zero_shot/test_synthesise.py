@@ -87,7 +87,11 @@ def test_a_killed_synthesis_goes_on_with_what_is_missing(
     until: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = importlib.import_module("hawqlang.stages.zero_shot.synthesise")
-    monkeypatch.setattr(module, "gradient_batch", lambda *_: 4)
+
+    def four(*_: object) -> int:
+        return 4
+
+    monkeypatch.setattr(module, "gradient_batch", four)
     whole, _ = made(steps=3)
     assert whole.method == "direct"
     memory, own, steps = fresh(), Matching.loss, [0]
