@@ -197,7 +197,9 @@ def _outputs(
 
     for node in block.nodes:
         state.update(simulation.compute(node, lookup))
-    return [found for key, found in state.items() if key.value == block.y]
+    outputs = [found for key, found in state.items() if key.value == block.y]
+    state.clear()  # `lookup` refers to itself: what it holds would live until garbage is collected
+    return outputs
 
 
 def _error(walk: Walk, task: _Task, which: torch.Tensor) -> float:
