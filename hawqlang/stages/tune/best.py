@@ -19,7 +19,7 @@ from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.memory import Memory
 from hawqlang.stages.structure import layer_nodes
-from hawqlang.stages.tune.distil import distil
+from hawqlang.stages.tune.distil import RATES, distil
 from hawqlang.stages.tune.learner import Learner, deployed
 from hawqlang.stages.tune.recipe import Bench, Chosen, adaptive, dropped
 from hawqlang.stages.tune.reconstruct import Walk, most_samples, reconstruct
@@ -54,7 +54,9 @@ def descend(chosen: Chosen, memory: Memory, seed: int, feedback: Feedback) -> Ch
         return chosen
     with torch.inference_mode(mode=False), torch.enable_grad():
         found = _by_blocks(chosen, free, memory, seed, feedback)
-        return _as_a_whole(found, free, memory, seed, feedback)
+        for number, rate in enumerate(RATES):
+            found = _as_a_whole(found, free, (rate, len(RATES) * seed + number), memory, feedback)
+        return found
 
 
 def _by_blocks(
@@ -78,7 +80,7 @@ def _by_blocks(
 
 
 def _as_a_whole(
-    chosen: Chosen, free: list[str], memory: Memory, seed: int, feedback: Feedback
+    chosen: Chosen, free: list[str], how: tuple[float, int], memory: Memory, feedback: Feedback
 ) -> Chosen:
     """Return the choice after training against the float network's answers, where that is better."""
     bench, start = chosen.bench, _start(chosen)
@@ -91,13 +93,15 @@ def _as_a_whole(
         return layers, chosen.table.with_rows(learner.exported_ranges())
 
     feedback.doing("all layers")
-    own = memory.of("distilled", chosen.table, *(row.model_dump_json() for row in start.values()))
+    own = memory.of(
+        "distilled", how, chosen.table, *(row.model_dump_json() for row in start.values())
+    )
     judge = lambda: _divergence(bench, *found(), memory)  # noqa: E731 - named by what it is
-    distil(learner, x[~held_out(len(x))], judge, seed, own, feedback)
+    distil(learner, x[~held_out(len(x))], judge, how, own, feedback)
     layers, table = found()
     free_rows = set(free)
     layers = tuple(
-        row.replace(kept=(*row.kept, "distilled")) if row.layer in free_rows else row
+        row.replace(kept=_with(row.kept, "distilled")) if row.layer in free_rows else row
         for row in layers
     )
     return _judged(chosen, layers, table, "distilled", memory, feedback)
@@ -113,11 +117,16 @@ def _judged(
 ) -> Chosen:
     """Return a new choice where its divergence on held-out samples is the least so far."""
     bench = chosen.bench
-    steps: tuple[Correction, ...] = (*chosen.corrections, step)
+    steps = _with(chosen.corrections, step)
     if bench.try_out(steps, _divergence(bench, layers, table, memory)):
         return replace(chosen, layers=layers, table=table)
     feedback.report(dropped(bench.trials))
     return chosen
+
+
+def _with(kept: tuple[Correction, ...], step: Correction) -> tuple[Correction, ...]:
+    """Return corrections with one more, which may be among them already."""
+    return kept if step in kept else (*kept, step)
 
 
 def _divergence(

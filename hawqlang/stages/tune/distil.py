@@ -26,8 +26,9 @@ from hawqlang.stages.memory import Memory
 from hawqlang.stages.tune.learner import Learner
 from hawqlang.stages.tune.replay import macs
 
-RATE = 1e-3
-"""Of steps, in their logarithm, and of all else as ``learner`` says."""
+RATES = (1e-3, 1e-4)
+"""Of steps, in their logarithm, and of all else as ``learner`` says: one training after the other. The first is for
+networks that are far from the float one, the second for those that are close or have come close."""
 
 PARTS = 10
 """How often the network is judged, and a checkpoint written."""
@@ -104,7 +105,7 @@ def distil(
     learner: Learner,
     x: torch.Tensor,
     judge: Callable[[], float],
-    seed: int,
+    how: tuple[float, int],
     memory: Memory,
     feedback: Feedback,
 ) -> None:
@@ -114,14 +115,15 @@ def distil(
         learner: The network.
         x: Fitted samples as the network sees them.
         judge: Gives its divergence on held-out samples as it would be deployed now.
-        seed: Draws samples and views.
+        how: The rate at the beginning, and the seed that draws samples and views.
         memory: Keeps a checkpoint of every part.
         feedback: Gets steps done.
     """
     graph = learner.graph
     batch = min(LARGEST_BATCH, gradient_batch(graph, len(x), KEPT))
     count = max(1, steps_of(graph, batch) // PARTS)
-    schedule = Schedule(epochs=PARTS, rate=RATE, batch=batch, seed=seed)
+    rate, seed = how
+    schedule = Schedule(epochs=PARTS, rate=rate, batch=batch, seed=seed)
     teacher = Teacher(learner.model, torch.device("cpu"))
     training = Training(learner, teacher, Views(x, count), Likeness(), schedule)
     training.train(judge, memory, feedback)

@@ -261,7 +261,7 @@ def test_the_same_samples_give_the_same_bytes(best: bool, monkeypatch: pytest.Mo
     first = fit(own, fresh(), QUIET, effort)
     again = fit(subject(fire_net(), images(32)), fresh(), QUIET, effort)
     assert first == again
-    assert len(first.trials) == (7 if best else 4)
+    assert len(first.trials) == (8 if best else 4)
 
 
 def test_a_killed_fit_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

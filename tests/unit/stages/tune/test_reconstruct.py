@@ -184,7 +184,7 @@ def test_a_killed_best_goes_on_at_the_block_or_part_where_it_stopped(
     resumed = fit(subject(residual_net(), images(32)), memory, QUIET, hard(own))
     assert resumed == whole
     count = len(blocks(own.model.graph))
-    assert kept == ["FittedBlock"] * count + ["Checkpoint"] * distil.PARTS
+    assert kept == ["FittedBlock"] * count + ["Checkpoint"] * (distil.PARTS * len(distil.RATES))
 
 
 def test_training_keeps_to_a_narrow_accumulator(monkeypatch: pytest.MonkeyPatch) -> None:
