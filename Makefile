@@ -50,6 +50,7 @@ golden: .venv/.installed-dev ## rewrite tests/golden; the diff is what changed
 bench: .venv/.installed-dev ## measure on this machine; writes benchmarks/results
 	$(BIN)/python benchmarks/build_steps.py
 	$(BIN)/python benchmarks/cpu.py --layers
+	$(BIN)/python benchmarks/start_up.py
 
 docs: .venv/.installed-dev ## rewrite the recorded outputs in README.md and docs/, then test every code block
 	$(BIN)/python docs/record.py

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     Logits = npt.NDArray[np.int32]
 
 ABI = 2
-BUSY, WEIGHTS, ISA = -5, -4, -3
+ARGUMENT, MEMORY, ISA, WEIGHTS, BUSY, THREADS = range(-1, -7, -1)
 """Codes of ``hawq_runtime.h``."""
+MAX_THREADS = 256
 LIBRARY, WEIGHT_FILE = "model.so", "weights.bin"
 ELF, X86_64 = b"\x7fELF\x02\x01", 62
 SECTIONS = ((40, 48), (58, 60), (60, 62))

@@ -33,6 +33,7 @@ NO_CASE: Mapping[str, str] = {
     "HQ219": "an override stands on the command line; tests/unit/stages/resolve/test_params.py",
     "HQ220": "a file that cannot be read is no spec; tests/unit/stages/resolve/test_imports.py",
     "HQ225": "it takes 65 files; tests/unit/stages/resolve/test_imports.py",
+    "HQ226": "`--root` stands on the command line; tests/unit/cli/test_check.py",
 }
 """Codes of these groups without a spec case, and where they are tested."""
 

@@ -85,7 +85,8 @@ def check_one(request: Request) -> Outcome:
         return Outcome(error.diagnostics)
     outcome = Outcome(tuple(dict.fromkeys(found)))
     if resolution.spec is not None and not request.locked:
-        remembered.keep(request, resolution.spec, resolution.files, outcome.diagnostics, moment)
+        read = (*resolution.sources, *map(str, resolution.files))
+        remembered.keep(request, resolution.spec, read, outcome.diagnostics, moment)
     return outcome
 
 

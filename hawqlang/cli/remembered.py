@@ -59,7 +59,7 @@ def recall(request: Request) -> tuple[Diagnostic, ...] | None:
 def keep(
     request: Request,
     spec: Spec,
-    sources: Iterable[Path],
+    sources: Iterable[str],
     diagnostics: tuple[Diagnostic, ...],
     before: int,
 ) -> None:
@@ -68,7 +68,7 @@ def keep(
     Args:
         request: What was checked.
         spec: The resolved spec.
-        sources: Every file it was read from.
+        sources: Every file it was read from, by the name that leads there and with links followed.
         diagnostics: What was found.
         before: What ``moment`` said when the check began.
     """
@@ -77,7 +77,7 @@ def keep(
     paths = dict.fromkeys(
         [
             request.path,
-            *map(str, sources),
+            *sources,
             *(str(folder / ".git") for folder in _folders(Path(request.path), spec)),
             *_named(spec),
         ]

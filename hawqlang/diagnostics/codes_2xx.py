@@ -282,6 +282,15 @@ _FILES = (
 
 _PARTS_OF_A_BUILD = (
     Entry(
+        code="HQ226",
+        title="path leaves the folder of `--root`",
+        cause="`--root` confines a spec to a folder: its imports, and every file and folder that it names. "
+        "This path lies outside of it, or a link leads there. It is made for specs of strangers: "
+        "without it a spec could tell by the findings which files a machine has.",
+        example='hawqc check --root . spec.hawq      # source = onnx("/srv/models/net.onnx")',
+        mended="hawqc check --root /srv spec.hawq",
+    ),
+    Entry(
         code="HQ230",
         title="unknown device",
         cause="The catalogue has no device of that name; `hawqc targets` lists it. Other "

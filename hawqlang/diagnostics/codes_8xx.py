@@ -32,6 +32,14 @@ ENTRIES: tuple[Entry, ...] = (
         example="HAWQ_ISA=vnni hawqc verify build/digits      # on a CPU without AVX-512",
         mended="hawqc verify build/digits",
     ),
+    Entry(
+        code="HQ809",
+        title="the library does not run",
+        cause="The library was loaded and then refused: the system gave it no thread or no memory, or the input is not"
+        " of the type and shape that the message names.",
+        example="(ulimit -u 10; HAWQ_THREADS=64 hawqc run build/digits image.npy)",
+        mended="HAWQ_THREADS=2 hawqc run build/digits image.npy",
+    ),
     *codes_81x.ENTRIES,
     *codes_86x.ENTRIES,
     *codes_88x.ENTRIES,

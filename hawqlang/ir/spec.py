@@ -481,7 +481,7 @@ class Ema(Frozen):
 
 
 class Automatic(Frozen):
-    """What ``effort = balanced`` and ``best`` take for activations where no range is written; it has no word."""
+    """What activations take where no range is written; it has no word."""
 
     kind: Literal["automatic"] = "automatic"
 

@@ -113,6 +113,8 @@ class Tuning(Frozen):
     """Samples that the corrections were fitted on."""
     held_out: int = 0
     """Samples that both errors were measured on."""
+    pooled: bool = False
+    """Whether the network is deployed with a last fit on the held-out samples as well; errors are of the one before."""
     layers: tuple[FittedLayer, ...] = ()
     """What became of each layer in the attempt that was kept; empty where biases alone were corrected."""
     trials: tuple[Trial, ...] = ()

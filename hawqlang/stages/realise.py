@@ -151,7 +151,7 @@ def _tuned(
     own, build = tuple(analysis.settings.items()), analysis.build
     best = build.seed if build.effort == "best" else None
     allocation = tuple(plan.allocation().items())
-    key = digest("tune", network.digest(), allocation, own, build.residual, best)
+    key = digest("tune", __version__, network.digest(), allocation, own, build.residual, best)
 
     def again(model: FloatModel) -> RangeTable:
         return recalibrated(analysis, model)

@@ -267,7 +267,7 @@ class Simulation:
 
     def _add(self, node: Add, form: Form, lookup: Lookup) -> torch.Tensor:
         """Return the sum on the grid of its form, each addend rounded there."""
-        keys = [self._addend(node, name) for name in (node.a, node.b)]
+        keys = [self.addend(node, name) for name in (node.a, node.b)]
         if form.bits == LOGITS_BITS:
             return lookup(keys[0]) + lookup(keys[1])
         params = self.params[form]
@@ -285,7 +285,8 @@ class Simulation:
         own = self.params[key.form].scale
         return x.div(own).round_().mul_(own / scale).add_(0.5).floor_()
 
-    def _addend(self, node: Add, name: str) -> Key:
+    def addend(self, node: Add, name: str) -> Key:
+        """Return what an addition takes for its operand ``name``."""
         if (node.name, name) in self.unrounded:
             return Key(name, None)
         return Key(name, Form(self.root[name], self.deployment.residual))

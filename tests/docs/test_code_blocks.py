@@ -85,7 +85,7 @@ def hawqc_commands() -> list[tuple[Block, str]]:
 @pytest.mark.parametrize(("block", "line"), hawqc_commands(), ids=str)
 def test_command_in_a_document_is_one_the_program_takes(block: Block, line: str) -> None:
     del block
-    name, *arguments = shlex.split(line)[1:]
+    name, *arguments = shlex.split(line, comments=True)[1:]
     if name.startswith("-"):
         assert CliRunner().invoke(make_app(), [name, *arguments]).exit_code == 0
     else:

@@ -92,6 +92,23 @@ def tiles(seed: int) -> Case:
     return finish(b, x, "tiles")
 
 
+def windows(seed: int) -> Case:
+    """3x3 convolutions of stride 1 on maps of odd and even sizes, one of them too large to be transformed at once."""
+    rng = np.random.default_rng(seed)
+    b, image = start(seed, (int(rng.integers(17, 20)), int(rng.integers(17, 20)), 3))
+    (x,) = maps(b, image, (112,))
+    b.conv(x, 20, bits=(8, 4))
+    small = b.max_pool(x, (2, 2), stride=(2, 2), padding=(0, 0, 0, 0))
+    for depth in some(b, 2, (16, 20, 33)):
+        y = b.conv(small, depth, (1, 1), padding=(0, 0, 0, 0))
+        b.conv(y, depth, padding=pads(b, (3, 3)), bits=(8, 32))
+        b.conv(y, depth, addend=y, wide=True)
+    b.constant = -127
+    b.conv(small, 16, bits=(32,))
+    b.constant = None
+    return finish(b, small, "windows")
+
+
 def grouped(seed: int) -> Case:
     """Grouped convolutions, depthwise included."""
     b, image = start(seed)
@@ -397,6 +414,7 @@ def extremes(seed: int) -> Case:
 FAMILIES: dict[str, Callable[[int], Case]] = {
     "dense": dense,
     "tiles": tiles,
+    "windows": windows,
     "grouped": grouped,
     "depthwise": depthwise,
     "residual": residual,

@@ -8,24 +8,17 @@ import numpy as np
 import pytest
 
 from hawqlang.interpret import interpret
-from hawqlang_codegen.tvm import build as building
-from hawqlang_codegen.tvm import generate as generating
 from hawqlang_codegen.tvm.build import build
 from hawqlang_codegen.tvm.disassemble import code_sections, instructions
-from hawqlang_codegen.tvm.generate import generate, has_kernel
+from hawqlang_codegen.tvm.generate import generate, has_kernel, kernels_text
 from hawqlang_codegen.tvm.isa import ISAS
 from hawqlang_codegen.tvm.plan import Plan, plan_program
 from hawqlang_codegen.tvm.run import TvmRunner, variants
+from hawqlang_codegen.tvm.worker import compile_one
 from tests.semantics.families import FAMILIES, Case
 from tests.support.tiles import emulated
 
 AMX, VNNI = (next(isa for isa in ISAS if isa.name == name) for name in ("amx", "vnni"))
-
-
-@pytest.fixture(autouse=True)
-def two_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (generating, building):
-        monkeypatch.setattr(module, "ISAS", (AMX, VNNI))
 
 
 def tiled(plan: Plan) -> list[str]:
@@ -36,7 +29,7 @@ def assert_exact(case: Case, folder: Path) -> Plan:
     """Compare every stored tensor of the emulated library with the interpreter's."""
     program, store = case
     plan = plan_program(program, store)
-    build(emulated(generate(plan, store)), folder, store)
+    build(emulated(generate(plan, store, isas=(AMX, VNNI))), folder, store)
     if "amx" not in variants(folder):
         pytest.skip("emulated tiles need AVX-512 with VNNI beside them")
     rng = np.random.default_rng(0)
@@ -71,11 +64,10 @@ def test_tile_kernels_equal_the_interpreter_on_more_seeds(
 def test_the_object_uses_tiles_and_nothing_else_new(tmp_path: Path) -> None:
     program, store = FAMILIES["tiles"](7)
     plan = plan_program(program, store)
-    source = tmp_path / "kernels_amx.py"
-    source.write_text(generating.kernels_text(plan, AMX), encoding="utf-8")
-    building.compile_kernels(source, AMX)
+    library = tmp_path / "kernels.o"
+    compile_one(kernels_text(plan, AMX), AMX.target, library)
     found: list[str] = []
-    for _, address, code in code_sections(source.with_suffix(".o").read_bytes()):
+    for _, address, code in code_sections(library.read_bytes()):
         found += [name for _, name, _ in instructions(code, address)]
     assert found.count("ldtilecfg") == len(tiled(plan))
     for name in ("tileloadd", "tdpbusd", "tilestored"):

@@ -7,10 +7,10 @@ through pointers. Offsets and strides are in elements of the buffer they index.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from hawqlang_codegen.tvm.layout import LANES, SLACK, Layout
+from hawqlang_codegen.tvm.layout import ALIGNMENT, LANES, SLACK, WORD, Layout, round_up
 from hawqlang_codegen.tvm.select import Tile
 
 LEAST_ROWS = 8
@@ -24,6 +24,12 @@ LEAST_DEPTH = 4
 """Tiles of fewer words gain nothing over vectors."""
 LEAST_COLUMNS = 4
 """Nor do tiles of fewer pixels."""
+NEAR = 256 * 1024
+"""Bytes of transformed pixels, and of weights, that lie near a core."""
+LEAST_PIXELS = 8
+"""Fewer pixels than this do not pay for widening the weights."""
+LEAST_WINDOWS = 4
+"""Fewer windows than this do not pay for the transformation of the weights."""
 AddendKind = Literal["none", "stored", "int32", "scaled", "scaled64"]
 """A second addend: of at most 8 bits; a partial sum at the result's scale; a wider one, scaled by 32-bit operations on
 the high half of the product, or by 64-bit ones."""
@@ -109,6 +115,70 @@ class Tiles:
 
 
 @dataclass(frozen=True, slots=True)
+class Winograd:
+    """A 3x3 convolution as products of transformed windows of 4x4 pixels, and its working memory."""
+
+    rows: int
+    """Of windows, two pixels apart."""
+    columns: int
+    depth: int
+    """Words of four channels."""
+    strip: int
+    """Rows of windows that are transformed together."""
+    vectors: int
+    """Vectors of 16 output channels whose transformed weights lie in memory together."""
+
+    tile: ClassVar[Tile] = Tile(2, 2, 1)
+    """Pixels of a window's result."""
+
+    @property
+    def strips(self) -> int:
+        """Return how many strips there are; the last overlaps the one before it."""
+        return -(-self.rows // self.strip)
+
+    @property
+    def channels(self) -> int:
+        """Return the input channels, in whole vectors."""
+        return round_up(self.depth * WORD, LANES)
+
+    @property
+    def group(self) -> int:
+        """Return how many windows are multiplied together: at most six, which 16 registers hold."""
+        count = self.strip * self.columns
+        return min(range(1, min(6, count) + 1), key=lambda n: -(-count // n) * (n + 1))
+
+    @property
+    def weights_at(self) -> int:
+        """Return where transformed weights stand, in bytes."""
+        return 16 * self.pixels_step * 2
+
+    @property
+    def sums_at(self) -> int:
+        """Return where the sums of products stand."""
+        return self.weights_at + self.vectors * self.vector_bytes
+
+    @property
+    def pixels_step(self) -> int:
+        """Return the int16 elements from one of the 16 transformed pixels to the next, in another cache set."""
+        return self.strip * self.columns * self.channels + ALIGNMENT // 2
+
+    @property
+    def weights_step(self) -> int:
+        """Return the 32-bit words from one of the 16 transformed weights to the next."""
+        return self.depth * 2 * LANES + ALIGNMENT // 4
+
+    @property
+    def vector_bytes(self) -> int:
+        """Return the bytes of transformed weights of 16 output channels."""
+        return 16 * self.weights_step * 4
+
+    @property
+    def scratch(self) -> int:
+        """Return the bytes of working memory."""
+        return self.sums_at + 16 * self.group * LANES * 4
+
+
+@dataclass(frozen=True, slots=True)
 class Conv:
     """A convolution, a word of four or two input channels a step; a linear layer's window is the whole input."""
 
@@ -150,6 +220,8 @@ class Conv:
     """``conv16``: words are two channels of 16 bits."""
     widened: bool = False
     """Whether the input is bytes that are widened to 16 bits first."""
+    roomy: bool = False
+    """Whether four times every sum fits int32."""
     sums_at: int = 0
     """Where the sums of windows stand in working memory; 0 where they are not needed."""
 
@@ -181,7 +253,53 @@ class Conv:
         if self.kind == "conv16":
             return self.input_bytes if self.widened else 0
         tiles = 0 if self.tiles is None else self.tiles.scratch
-        return tiles if self.nibbles or self.short else max(2 * self.input_bytes, tiles)
+        if self.nibbles or self.short:
+            return tiles
+        if self.winograd is not None:
+            return max(self.winograd.scratch, tiles)
+        slots = self.vectors if self.pixels_outside else 1
+        weights = slots * self.steps * 2 * WORD * LANES if self.paired else 0
+        return max(self.paired_at + weights, tiles)
+
+    @property
+    def steps(self) -> int:
+        """Return the steps of four channels of a whole window."""
+        return self.kernel[0] * self.taps * self.words
+
+    @property
+    def paired(self) -> bool:
+        """Return whether AVX2 widens weights to pairs of int16 first: enough pixels use them."""
+        return self.height * self.width >= LEAST_PIXELS
+
+    @property
+    def paired_at(self) -> int:
+        """Return where they stand in working memory, behind the widened input."""
+        return round_up(2 * self.input_bytes, ALIGNMENT)
+
+    @property
+    def winograd(self) -> Winograd | None:
+        """Return how AVX2 computes it with fewer products, ``None`` where it cannot or need not."""
+        dense = (self.x.row, self.x.pixel)
+        odd = self.nibbles or self.windowed or self.short or self.sums_at or self.kind != "conv"
+        if (
+            odd
+            or not self.roomy
+            or (self.step, self.dilation, self.kernel) != (dense, dense, (3, 3))
+        ):
+            return None
+        depth = self.words * self.taps // 3
+        rows, columns = -(-self.height // 2), -(-self.width // 2)
+        if (
+            depth < LANES // WORD
+            or min(self.height, self.width) < 2
+            or rows * columns < LEAST_WINDOWS
+        ):
+            return None
+        whole = Winograd(rows, columns, depth, rows, 1)
+        if whole.vector_bytes * self.vectors > NEAR or whole.weights_at <= NEAR:
+            return whole
+        strip = max(1, NEAR * rows // whole.weights_at)
+        return replace(whole, strip=-(-rows // -(-rows // strip)), vectors=self.vectors)
 
     @property
     def tiles(self) -> Tiles | None:

@@ -270,7 +270,7 @@ def _dense(layer: _Layer, word: int, *, half: bool) -> Call:
     site, op, weights = layer.site, layer.op, layer.weights
     geometry = _Geometry(layer, word)
     channels, tall, wide, depth = weights.shape
-    height, breadth = layer.size
+    height, breadth = (1, layer.size[0] * layer.size[1]) if _one_row(layer) else layer.size
     steps = tall * wide * -(-depth // word)
     work = Work(
         height=height,
@@ -321,6 +321,7 @@ def _dense(layer: _Layer, word: int, *, half: bool) -> Call:
         madd_tile=choice.madd_tile,
         pixels_outside=(packed.size <= RESIDENT) != choice.exchanged,
         short=word == WORD and _fits_short(layer),
+        roomy=4 * layer.largest <= width.INT32_MAX,
         prefetch=0 if packed.size <= RESIDENT else choice.ahead,
         stores=tuple(b.form for b in built),
         kind="conv" if word == WORD else "conv16",
@@ -331,6 +332,16 @@ def _dense(layer: _Layer, word: int, *, half: bool) -> Call:
         slope = padded_bias(layer.slope << scaled, padded)
         table = (*table, site.data(slope), SUMS)
     return Call(kernel, (site.tensor(op.x), *constants, *table, *_flat(built)))
+
+
+def _one_row(layer: _Layer) -> bool:
+    """Return whether output pixel n reads input pixel n alone and no tensor has a gap between rows: one long row."""
+    if layer.weights.shape[1:3] != (1, 1) or layer.stride != (1, 1):
+        return False
+    names = [layer.op.x, *(store.output for store in layer.op.stores)]
+    names += [store.addend.x for store in layer.op.stores if store.addend is not None]
+    layouts = [layer.site.layout(name) for name in names]
+    return all((x.height, x.width) == layer.size and x.row == x.width * x.pixel for x in layouts)
 
 
 def _prove(layer: _Layer) -> None:

@@ -2,6 +2,8 @@
 
 Moves, logic, shuffles, blends and broadcasts with a float mnemonic (``vmovaps``, ``vxorps``, ``vunpcklps``) do not
 compute with floats; arithmetic, comparisons and conversions do, and so does all of x87.
+
+The innermost loops of products are also looked at for vectors that registers had no room for.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ FLOAT = re.compile(
 X87 = re.compile(r"^f(?!ence|xsave|xrstor)\w+$")
 EXECUTABLE = 0x4
 UNREADABLE = ".byte"
+PRODUCTS = ("vpdp", "vpmadd", "tdp")
+STACKED = re.compile(r"^[a-z ]*\[rsp[^,]*, [xyz]mm\d+")
+"""A vector register that is written to the stack."""
 LONGEST = 15
 """Bytes of the longest instruction."""
 INTEGER = {
@@ -63,6 +68,42 @@ def float_instructions(library: Path) -> tuple[int, tuple[str, ...]]:
             if mnemonic == UNREADABLE or is_float(mnemonic.split()[-1]):
                 found.append(f"{section}+{at - address:#x}: {mnemonic} {operands}".rstrip())
     return count, tuple(found)
+
+
+def spills(library: Path) -> tuple[int, tuple[str, ...]]:
+    """Return how many innermost loops compute products, and every instruction in them that saves a vector on the stack.
+
+    Reading one from there costs what reading it from anywhere else does.
+    """
+    count = 0
+    found: list[str] = []
+    for section, address, code in code_sections(library.read_bytes()):
+        listing = list(instructions(code, address))
+        for first, last in innermost_loops(listing):
+            body = listing[first : last + 1]
+            if any(mnemonic.startswith(PRODUCTS) for _, mnemonic, _ in body):
+                count += 1
+                found += [
+                    f"{section}+{at - address:#x}: {mnemonic} {operands}"
+                    for at, mnemonic, operands in body
+                    if STACKED.search(operands)
+                ]
+    return count, tuple(found)
+
+
+def innermost_loops(listing: list[tuple[int, str, str]]) -> Iterator[tuple[int, int]]:
+    """Yield first and last index of every backward jump's range that has no other such range in it."""
+    places = {at: i for i, (at, _, _) in enumerate(listing)}
+    newest = -1
+    for last, (at, mnemonic, operands) in enumerate(listing):
+        if not mnemonic.startswith("j") or not operands.startswith("0x"):
+            continue
+        target = int(operands, 16)
+        first = places.get(target)
+        if target <= at and first is not None:
+            if first > newest:
+                yield first, last
+            newest = max(newest, first)
 
 
 def instructions(code: bytes, address: int) -> Iterator[tuple[int, str, str]]:

@@ -148,11 +148,15 @@ def generate(
 def kernels_text(plan: Plan, isa: Isa) -> str:
     """Return the TVMScript module of one instruction set."""
     kernels = [
-        (f"{k.name}_{isa.name}", k.context, comment(", ".join(k.users)))
+        (
+            f"{k.name}_{isa.name}",
+            k.context,
+            comment(", ".join(k.users)),
+            template_of(isa, k.context),
+        )
         for k in plan.kernels
         if has_kernel(isa, k.context)
     ]
-    products = "amx" if isa.base else isa.products
     return render(
         "tvm/module.py.j2",
         program=comment(plan.program.name),
@@ -160,8 +164,17 @@ def kernels_text(plan: Plan, isa: Isa) -> str:
         isa=isa,
         kernels=kernels,
         halves=any(k.context.kind == "conv16" for k in plan.kernels),
-        templates={kind: name.format(products=products) for kind, name in TEMPLATES.items()},
     )
+
+
+def template_of(isa: Isa, kernel: Kernel) -> str:
+    """Return the template of a kernel, by its kind and by what the instruction set multiplies with."""
+    products = isa.products
+    if isa.base:
+        products = "amx"
+    elif isinstance(kernel, Conv) and products == "madd" and kernel.winograd is not None:
+        products = "winograd"
+    return TEMPLATES[kernel.kind].format(products=products)
 
 
 def instruction_sets(plan: Plan, isas: tuple[Isa, ...] = ISAS) -> tuple[Isa, ...]:

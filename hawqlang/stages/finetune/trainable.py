@@ -230,7 +230,7 @@ class Trainable(Simulation):
 
     def _add(self, node: Add, form: Form, lookup: Lookup) -> torch.Tensor:
         """Return the sum on the grid of its form, each addend rounded there."""
-        keys = [self._addend(node, name) for name in (node.a, node.b)]
+        keys = [self.addend(node, name) for name in (node.a, node.b)]
         if form.bits == LOGITS_BITS:
             return lookup(keys[0]) + lookup(keys[1])
         return self._rounded([(lookup(key), self._grid(key)) for key in keys], form)

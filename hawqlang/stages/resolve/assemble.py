@@ -17,7 +17,7 @@ from hawqlang.stages.resolve.existence import (
     missing_of_model,
     missing_of_target,
 )
-from hawqlang.stages.resolve.files import SourceFile
+from hawqlang.stages.resolve.files import Home, SourceFile
 from hawqlang.stages.resolve.models import model
 from hawqlang.stages.resolve.namespace import Namespace, namespace, warn_unused
 from hawqlang.stages.resolve.params import Resolved, check_overrides, param
@@ -49,7 +49,7 @@ class _Run:
 
 
 def assemble(
-    main: SourceFile, home: Path, overrides: Mapping[str, str], trust: bool, sink: Sink
+    main: SourceFile, home: Home, overrides: Mapping[str, str], trust: bool, sink: Sink
 ) -> spec.Spec:
     """Return the spec of a main file; it is meaningless where the sink has errors.
 
@@ -70,6 +70,7 @@ def assemble(
             elsewhere=spaces.names,
             params=constants,
             trust=trust,
+            fence=home.folder if home.closed else None,
         )
     for file in files:
         for item in file.tree.items:
@@ -84,7 +85,7 @@ def assemble(
     return spec.Spec(
         version=1,
         file=main.shown,
-        root=str(home),
+        root=str(home.folder),
         sources=tuple((file.recorded, file.digest) for file in files),
         params=tuple(resolved.value for resolved in run.params.values()),
         builds=tuple(run.builds),

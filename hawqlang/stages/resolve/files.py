@@ -21,6 +21,15 @@ MAX_DEPTH = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Home:
+    """The project's folder, which imports may not leave."""
+
+    folder: Path
+    closed: bool
+    """Whether it was named by ``--root``: then no other path may leave it either."""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceFile:
     """One parsed file with the files it imports."""
 
@@ -67,7 +76,7 @@ def project_root(path: Path) -> Path:
     return folder
 
 
-def load(path: Path, root: Path | None, sink: Sink) -> tuple[SourceFile, Path]:
+def load(path: Path, root: Path | None, sink: Sink) -> tuple[SourceFile, Home]:
     """Return the main file with its imports, and the project's folder.
 
     Raises:
@@ -85,7 +94,7 @@ def load(path: Path, root: Path | None, sink: Sink) -> tuple[SourceFile, Path]:
         raise _unreadable(f"`{path}` is not a `.hawq` file", "specs end in `.hawq`")
     if not real.is_file():
         raise _unreadable(f"`{path}` is not a file", None)
-    return loader.parse(real, str(path), ()), home
+    return loader.parse(real, str(path), ()), Home(home, closed=root is not None)
 
 
 def _unreadable(message: str, help_: str | None) -> ToolError:

@@ -183,9 +183,7 @@ def _blocks(
     body: Fields, ctx: Context, level: Effort
 ) -> tuple[spec.WeightSettings, spec.ActivationSettings]:
     """Return the settings of the build; `effort` decides what is not written."""
-    weights, activations = spec.WeightSettings(), spec.ActivationSettings()
-    if level != "fast":
-        activations = activations.replace(range=spec.Automatic())
+    weights, activations = spec.WeightSettings(), spec.ActivationSettings(range=spec.Automatic())
     changes = WeightChanges()
     if "weights" in body.blocks:
         changes = weight_block(body.blocks["weights"], ctx)

@@ -86,6 +86,8 @@ class Context:
     params: Mapping[str, Constant | None]
     """The value of every param; ``None`` where it is broken and reported."""
     trust: bool
+    fence: Path | None = None
+    """The folder that no path may lead out of; ``None`` where only imports are confined."""
     used: set[str] = field(default_factory=set[str])
     """Names that this file has looked up."""
     deferrals: list[tuple[str, Span]] = field(default_factory=list[tuple[str, Span]])
@@ -118,7 +120,23 @@ class Context:
             raise error("HQ209", "the path is empty", span)
         if not text.isprintable():
             raise error("HQ209", "the path holds an invisible character", span)
-        return str(Path(self.folder) / text)
+        path = Path(self.folder) / text
+        if self.fence is not None and not _inside(path, self.fence):
+            help_ = (
+                "after following links nothing may lie outside of the folder that `--root` names"
+            )
+            raise error(
+                "HQ226", f"`{self.quote(span)}` leads outside of `--root`", span, help=help_
+            )
+        return str(path)
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    """Return whether a path, its links followed, lies in a folder; one that cannot be followed does not."""
+    try:
+        return path.resolve().is_relative_to(folder)
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def precision_word(text: str, span: Span) -> Precision | None:

@@ -22,7 +22,7 @@ from hawqlang.stages.tune.bias_correction import (
     correct_biases,
     wants_correction,
 )
-from hawqlang.stages.tune.recipe import Chosen, adaptive, bench, close_form, equalize
+from hawqlang.stages.tune.recipe import Chosen, adaptive, bench, close_form, equalize, pool
 from hawqlang.stages.tune.replay import LEAST_SAMPLES
 
 __all__ = ["BiasCorrection", "Effort", "Memory", "Subject", "correct_biases", "fit", "tune"]
@@ -120,7 +120,7 @@ def fit(subject: Subject, memory: Memory, feedback: Feedback, effort: Effort) ->
         if effort.ranges_of is not None:
             chosen = equalize(chosen, effort.ranges_of, memory, feedback)
             chosen = descend(chosen, memory, effort.seed, feedback)
-        return _tuning(chosen, table)
+        return _tuning(pool(chosen, memory, feedback), table)
 
 
 def _tuning(chosen: Chosen, table: RangeTable) -> Tuning:
@@ -137,6 +137,7 @@ def _tuning(chosen: Chosen, table: RangeTable) -> Tuning:
         error_after=min(t.error for t in (trials if layers else trials[1:])),
         fitted=chosen.bench.replay.count - held,
         held_out=held,
+        pooled=chosen.pooled,
         layers=layers,
         trials=tuple(trials),
     )

@@ -56,6 +56,21 @@ class Moments:
         return float((spread.clamp_min(0) + shift.square()).sum())
 
 
+def pooled(a: Moments, b: Moments) -> Moments:
+    """Return the moments of two sets of columns taken together; at least one of them is not empty."""
+    count = a.count + b.count
+    u, v = a.count / count, b.count / count
+    dx, dy = a.x - b.x, a.y - b.y
+    return Moments(
+        count=count,
+        xx=u * a.xx + v * b.xx + u * v * dx[:, :, None] * dx[:, None, :],
+        yx=u * a.yx + v * b.yx + u * v * dy[:, :, None] * dx[:, None, :],
+        yy=u * a.yy + v * b.yy + u * v * dy.square(),
+        x=u * a.x + v * b.x,
+        y=u * a.y + v * b.y,
+    )
+
+
 class Sums:
     """Moments in the making."""
 

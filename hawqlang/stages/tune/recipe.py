@@ -32,7 +32,7 @@ from hawqlang.stages.tune.replay import (
     held_out,
     sample_limit,
 )
-from hawqlang.stages.tune.sequential import complete, fit_layers
+from hawqlang.stages.tune.sequential import complete, fit_layers, pool_layers
 
 ATTEMPTS: tuple[tuple[Correction, ...], ...] = (
     ("bias",),
@@ -95,6 +95,8 @@ class Chosen:
     """The network they belong to: the given one, or the same function with equalized weights."""
     table: RangeTable
     """Ranges of everything that is stored."""
+    pooled: bool = False
+    """Whether held-out samples, having decided, were fitted on too."""
 
     @property
     def corrections(self) -> tuple[Correction, ...]:
@@ -159,6 +161,31 @@ def close_form(bench: Bench, memory: Memory, feedback: Feedback) -> Chosen:
         else:
             feedback.report(dropped(bench.trials))
     return Chosen(best, bench, bench.table)
+
+
+def pool(chosen: Chosen, memory: Memory, feedback: Feedback) -> Chosen:
+    """Return a choice of the closed form fitted once more, on all samples: those held out have done their part.
+
+    Nothing is decided anew: every layer takes the steps that it kept. The choice itself comes back where the
+    held-out samples, now fitted on, are further from the float network than before.
+
+    Args:
+        chosen: Where the closed form ended, on equalized weights or not.
+        memory: Remembers settled layers.
+        feedback: Gets layers done.
+    """
+    bench = chosen.bench
+    if not chosen.layers or {"reconstructed", "distilled"} & set(chosen.corrections):
+        return chosen
+    replay = bench.replay.again(bench.simulation(chosen.table))
+    own = memory.of("all samples", *(row.model_dump_json() for row in chosen.layers))
+    rows = {row.layer: row for row in chosen.layers}
+    asked = allowed(chosen.corrections, bench.deployment.settings)
+    found = pool_layers(replay, bench.reference, asked, rows, own, feedback)
+    error = bench.judge(replay.codes[replay.simulation.logits][bench.held])
+    if error > min(trial.error for trial in bench.trials):
+        return chosen
+    return replace(chosen, layers=found, pooled=True)
 
 
 def equalize(

@@ -1,5 +1,8 @@
 """What the float network gives at every layer: the targets of a fit, a bounded part of them at a time.
 
+A layer whose result enters a sum that waits for nothing else is to give the *sum*: what the quantized network adds to
+it is taken off where the layer is fitted, so that the layer makes up for errors on the other path.
+
 Outputs are kept at a fixed random choice of positions, for as many layers as :data:`BYTES` allows. When the fit comes
 to a layer beyond those, the float network runs again for the next ones.
 """
@@ -7,20 +10,46 @@ to a layer beyond those, the float network runs again for the next ones.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from hawqlang.ir.graph import Add, Graph
 from hawqlang.stages.batches import Stream, chunk_size
 from hawqlang.stages.float_model import FloatModel
-from hawqlang.stages.structure import LayerNode, layer_nodes
+from hawqlang.stages.structure import LayerNode, layer_nodes, readers
 
 COLUMNS = 32_768
 """Output positions of a layer that are looked at, over all samples together."""
 
 BYTES = 512 * 2**20
 """Bound of the float outputs kept at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A sum that is complete once a certain layer has run."""
+
+    add: Add
+    other: str
+    """The operand that was there before."""
+
+
+def joined(graph: Graph) -> dict[str, Joined]:
+    """Return, by layer, the sum it completes: the sum alone reads the layer, and its other operand runs before it."""
+    at = {node.output: number for number, node in enumerate(graph.nodes)}
+    reading = readers(graph)
+    found: dict[str, Joined] = {}
+    for layer in layer_nodes(graph):
+        who = reading[layer.output]
+        if len(who) != 1 or not isinstance(who[0], Add) or layer.output == graph.output:
+            continue
+        other = who[0].b if who[0].a == layer.output else who[0].a
+        if at.get(other, -1) < at[layer.output]:
+            found[layer.name] = Joined(who[0], other)
+    return found
 
 
 @dataclass(slots=True)
@@ -34,7 +63,13 @@ class Reference:
     passes: int = 0
     """How often the float network ran."""
     kept: dict[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
-    """Float outputs of some consecutive layers, by name."""
+    """Float outputs of some consecutive layers, by name; of a layer in :attr:`sums`, of its sum."""
+    sums: Mapping[str, Joined] = field(init=False)
+    """The layers that answer for a sum, by name."""
+
+    def __post_init__(self) -> None:
+        """Find the sums."""
+        self.sums = joined(self.model.graph)
 
     def positions(self, node: LayerNode) -> torch.Tensor:
         """Return the output positions of a layer that are looked at, ascending; ``(P,)``."""
@@ -46,7 +81,7 @@ class Reference:
         return torch.from_numpy(np.sort(drawn))
 
     def outputs(self, node: LayerNode) -> torch.Tensor:
-        """Return a layer's float outputs at its positions, ``(N, OC, P)`` or ``(N, OF)``."""
+        """Return a layer's float outputs, or its sum's, at its positions; ``(N, OC, P)`` or ``(N, OF)``."""
         if node.name not in self.kept:
             self._collect(node)
         return self.kept[node.name]
@@ -64,7 +99,8 @@ class Reference:
             )
             if wanted and room < 0:
                 break
-            wanted[layer.output] = layer
+            own = self.sums.get(layer.name)
+            wanted[layer.output if own is None else own.add.output] = layer
         parts: dict[str, list[torch.Tensor]] = {layer.name: [] for layer in wanted.values()}
         where = {layer.name: self.positions(layer) for layer in wanted.values()}
 

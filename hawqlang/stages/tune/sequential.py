@@ -1,15 +1,17 @@
 """The sequential closed form: layer by layer in execution order, each fitted on what the layers before it really give.
 
-A layer reads the *quantized* input that everything fixed so far produces, and is to give the *float* network's output
-(the asymmetric calibration of Nagel et al., "Up or Down?", equation 25, solved in closed form). Its weight is refitted
-by ridge regression, its scales chosen and its integers rounded by the error of its output, its bias set to the float
-mean. Each of these steps is kept for a layer only where it lowers the layer's output error on samples held out.
+A layer reads the *quantized* input that everything fixed so far produces, and is to give the *float* network's output,
+or that of the sum which it completes (the asymmetric calibration of Nagel et al., "Up or Down?", equation 25, solved in
+closed form). Its weight is refitted by ridge regression, its scales chosen and its integers rounded by the error of its
+output, its bias set to the float mean. Each of these steps is kept for a layer only where it lowers the layer's output
+error on samples held out; those have a last fit to themselves once all is decided (:func:`pool_layers`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,7 +24,15 @@ from hawqlang.stages.quantize import Float64, least_weight_scale
 from hawqlang.stages.simulate import Key, Simulation
 from hawqlang.stages.structure import LayerNode, layer_nodes
 from hawqlang.stages.tune.grid import Codes, Rounded, codes_of
-from hawqlang.stages.tune.moments import Moments, Sums, columns, groups_of, rows_of, wanted
+from hawqlang.stages.tune.moments import (
+    Moments,
+    Sums,
+    columns,
+    groups_of,
+    pooled,
+    rows_of,
+    wanted,
+)
 from hawqlang.stages.tune.reference import Reference
 from hawqlang.stages.tune.replay import Replay, held_out
 from hawqlang.stages.tune.rounding import choose, metric, refit, round_at
@@ -102,17 +112,54 @@ def fit_layers(
         memory: What was found before; takes each layer once it is settled.
         feedback: Gets layers done and their names.
     """
+
+    def fit(node: LayerNode) -> FittedLayer:
+        return fit_layer(replay, reference, node, allowed[node.name], memory)
+
+    return _settled(replay, fit, memory, feedback)
+
+
+def pool_layers(
+    replay: Replay,
+    reference: Reference,
+    allowed: Mapping[str, frozenset[Correction]],
+    chosen: Mapping[str, FittedLayer],
+    memory: Memory,
+    feedback: Feedback,
+) -> tuple[FittedLayer, ...]:
+    """Return every layer fitted on all samples, held-out ones included, in the steps that those have confirmed.
+
+    Args:
+        replay: The samples at the input.
+        reference: The float network on the same samples.
+        allowed: The corrections that were tried on each layer.
+        chosen: What :func:`fit_layers` made of each layer; its errors stand.
+        memory: What was found before; takes each layer once it is settled.
+        feedback: Gets layers done and their names.
+    """
+
+    def fit(node: LayerNode) -> FittedLayer:
+        own = chosen[node.name]
+        steps: list[Correction] = [step for step in ORDER if step in own.kept]
+        if not steps:
+            return own
+        problem = _problem(replay, reference, node, allowed[node.name])
+        return _pooled(problem, steps[-1], own, memory)
+
+    return _settled(replay, fit, memory, feedback)
+
+
+def _settled(
+    replay: Replay, fit: Callable[[LayerNode], FittedLayer], memory: Memory, feedback: Feedback
+) -> tuple[FittedLayer, ...]:
+    """Return what ``fit`` makes of every layer in turn, each on what the layers before it give by then."""
     simulation = replay.simulation
     layers = layer_nodes(simulation.graph)
     found: list[FittedLayer] = []
     for node in simulation.graph.nodes:
         if node in layers:
             feedback.doing(node.name)
-
-            def fit(node: LayerNode = node) -> FittedLayer:
-                return fit_layer(replay, reference, node, allowed[node.name], memory)
-
-            fitted = memory.layer(node.name, fit)
+            fitted = memory.layer(node.name, partial(fit, node))
             apply(simulation, fitted, memory)
             found.append(fitted)
             feedback.progress(len(found), len(layers))
@@ -152,17 +199,23 @@ def complete(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> Fit
 
 
 def observe(replay: Replay, reference: Reference, node: LayerNode) -> tuple[Moments, Moments]:
-    """Return the moments of a layer's quantized input and float output: samples to fit on, and held-out ones."""
+    """Return the moments of a layer's quantized input and wanted output: samples to fit on, and held-out ones.
+
+    Wanted is the float output; of a layer that completes a sum, the float sum less what the quantized network adds.
+    """
     simulation = replay.simulation
     weight = simulation.weight(node.name)
     kernel = (1, 1) if weight.ndim == 2 else (weight.shape[2], weight.shape[3])
     where, outputs = reference.positions(node), reference.outputs(node)
     key = Key(node.x, simulation.input_form(node))
-    held = held_out(replay.count)
+    held, sum_ = held_out(replay.count), reference.sums.get(node.name)
     rows = rows_of(node, weight)
     sums = [Sums(groups_of(node), rows.shape[1], rows.shape[2]) for _ in range(2)]
     for at in replay.spans():
         x, y = replay.stored(key, at), outputs[at]
+        if sum_ is not None:
+            other = replay.stored(simulation.addend(sum_.add, sum_.other), at)
+            y = y - (other if other.ndim == 2 else other.flatten(2)[:, :, where])
         for own, chosen in zip(sums, (~held[at], held[at]), strict=True):
             if bool(chosen.any()):
                 own.add(columns(node, x[chosen], kernel, where), wanted(node, y[chosen]))
@@ -178,19 +231,13 @@ def fit_layer(
     memory: Memory,
 ) -> FittedLayer:
     """Return a layer with every allowed correction that held-out samples confirm."""
-    simulation = replay.simulation
-    if simulation.deployment.precision[node.name].wbits == 1:
+    if replay.simulation.deployment.precision[node.name].wbits == 1:
         allowed &= {"bias"}  # signs are not rounded
     if not allowed:
         return untouched(node.name)
-    problem = _Problem(node, simulation, allowed, *observe(replay, reference, node))
+    problem = _problem(replay, reference, node, allowed)
     judged = problem.judged
-    start = _State(
-        rows_of(node, simulation.weight(node.name)).double(),
-        torch.from_numpy(simulation.bias(node.name)).reshape(judged.y.shape),
-        None,
-        (),
-    )
+    start = _start(problem)
     current, before = start, judged.error(start.weight, start.bias)
     error = before
     for step in ORDER:
@@ -200,20 +247,52 @@ def fit_layer(
             if got < error and _fits(problem, tried):
                 current, error = tried, got
     spread = float(judged.yy.sum()) or 1.0
-    put = memory.store.put
-    weight = None
-    if current.rounded is not None:
-        own = problem.codes.quantized(current.rounded, simulation.weights[node.name])
-        weight = kept_weight(memory.store, node.name, own)
-    bias = LayerBias(layer=node.name, bias=put(current.bias.reshape(-1).numpy()))
-    return FittedLayer(
-        layer=node.name,
-        weight=weight,
-        bias=bias if current.kept else None,
-        kept=current.kept,
-        error_before=before / spread,
-        error_after=error / spread,
+    found = untouched(node.name).replace(error_before=before / spread, error_after=error / spread)
+    return _fitted(problem, current, found, memory)
+
+
+def _pooled(
+    problem: _Problem, step: Correction, chosen: FittedLayer, memory: Memory
+) -> FittedLayer:
+    """Return a layer fitted on all samples; as it was chosen where its sums would overflow.
+
+    Args:
+        problem: The layer.
+        step: The last one that it kept: each after the bias replaces what those before it rounded.
+        chosen: What the samples without the held-out ones gave.
+        memory: Takes what is found.
+    """
+    problem = replace(problem, fitted=pooled(problem.fitted, problem.judged))
+    found = replace(_with(step, problem, _start(problem)), kept=chosen.kept)
+    return _fitted(problem, found, chosen, memory) if _fits(problem, found) else chosen
+
+
+def _problem(
+    replay: Replay, reference: Reference, node: LayerNode, allowed: frozenset[Correction]
+) -> _Problem:
+    """Return what there is to know of a layer."""
+    return _Problem(node, replay.simulation, allowed, *observe(replay, reference, node))
+
+
+def _start(problem: _Problem) -> _State:
+    """Return the layer as it is."""
+    node, simulation = problem.node, problem.simulation
+    return _State(
+        rows_of(node, simulation.weight(node.name)).double(),
+        torch.from_numpy(simulation.bias(node.name)).reshape(problem.judged.y.shape),
+        None,
+        (),
     )
+
+
+def _fitted(problem: _Problem, state: _State, found: FittedLayer, memory: Memory) -> FittedLayer:
+    """Return ``found`` with the weight and bias of a state."""
+    name, put, weight = found.layer, memory.store.put, found.weight
+    if state.rounded is not None:
+        own = problem.codes.quantized(state.rounded, problem.simulation.weights[name])
+        weight = kept_weight(memory.store, name, own)
+    bias = LayerBias(layer=name, bias=put(state.bias.reshape(-1).numpy()))
+    return found.replace(weight=weight, bias=bias if state.kept else None, kept=state.kept)
 
 
 def _with(step: Correction, problem: _Problem, current: _State) -> _State:

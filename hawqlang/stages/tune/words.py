@@ -33,9 +33,10 @@ def rounding_words(tuning: Tuning, plain: str = NEAREST) -> str:
     counts: Counter[Correction] = Counter(step for row in tuning.layers for step in row.kept)
     kept = ", ".join(f"{WORDS[step]} in {count}" for step, count in counts.items())
     found = f"kept, of {len(tuning.layers)} layers: {kept}" if kept else plain
+    last = ". At last fitted on all samples, in the same steps" if tuning.pooled else ""
     return (
         f"{found}. Fitted on {tuning.fitted} samples; divergence from the float network on"
-        f" {tuning.held_out} held-out samples: {errors}"
+        f" {tuning.held_out} held-out samples: {errors}{last}"
     )
 
 

@@ -39,7 +39,7 @@ typedef struct {
 typedef struct {
     uint32_t size;       /* sizeof(hawq_options): lets the structure grow */
     int32_t threads;     /* 0: $HAWQ_THREADS, else what the library was built for; the caller's own thread counts */
-    const char *isa;     /* NULL: $HAWQ_ISA, else the best this CPU has; or "vnni", "avxvnni", "avx2" */
+    const char *isa;     /* NULL: $HAWQ_ISA, else the best this CPU has; or "amx", "vnni", "avxvnni", "avx2" */
     const char *weights; /* NULL: weights.bin beside the library */
 } hawq_options;
 

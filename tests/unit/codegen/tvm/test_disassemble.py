@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from hawqlang_codegen.tvm.disassemble import float_instructions, instructions, is_float
+from hawqlang_codegen.tvm.disassemble import float_instructions, instructions, is_float, spills
+from hawqlang_codegen.tvm.generate import kernels_text
 from hawqlang_codegen.tvm.isa import ISAS, Isa
+from hawqlang_codegen.tvm.plan import plan_program
 from hawqlang_codegen.tvm.worker import compile_one
+from tests.semantics.programs import Builder
 
 PLANTED = """
 from tvm.script import ir as I
@@ -102,3 +106,54 @@ def test_avx_vnni_is_read_although_the_disassembler_does_not_know_it() -> None:
 def test_bytes_that_are_no_instruction_are_reported() -> None:
     names = [name for _, name, _ in instructions(bytes.fromhex("06 90"), 0)]
     assert names == [".byte", "nop"]
+
+
+CROWDED = """
+from tvm.script import ir as I
+from tvm.script import tirx as T
+
+
+@I.ir_module(s_tir=True)
+class Kernels:
+    @T.prim_func(s_tir=True)
+    def crowded(a: T.handle("int16"), b: T.handle("int16"), o: T.handle("int32"), n: T.int32):
+        T.func_attr({{"tirx.noalias": True, "calling_conv": 1}})
+        A = T.decl_buffer((4096,), "int16", data=a)
+        B = T.decl_buffer((4096,), "int16", data=b)
+        O = T.decl_buffer((256,), "int32", data=o)
+        acc = T.alloc_buffer(({sums} * 8,), "int32")
+        for p in T.unroll({sums}):
+            acc[T.ramp(p * 8, 1, 8)] = T.broadcast(0, 8)
+        for k in range(n):
+            for p in T.unroll({sums}):
+                acc[T.ramp(p * 8, 1, 8)] = acc[T.ramp(p * 8, 1, 8)] + T.call_llvm_pure_intrin(
+                    "int32x8", "llvm.x86.avx2.pmadd.wd", A[T.ramp(k * 16, 1, 16)], B[T.ramp(p * 16 + k, 1, 16)]
+                )
+        for p in T.unroll({sums}):
+            O[T.ramp(p * 8, 1, 8)] = acc[T.ramp(p * 8, 1, 8)]
+"""
+
+
+@pytest.mark.parametrize(("sums", "crowded"), [(20, True), (10, False)])
+def test_sums_that_registers_have_no_room_for_are_found(
+    tmp_path: Path, sums: int, crowded: bool
+) -> None:
+    compile_one(CROWDED.format(sums=sums), ISAS[-1].target, tmp_path / "kernels.o")
+    loops, found = spills(tmp_path / "kernels.o")
+    assert loops >= 1
+    assert bool(found) is crowded
+
+
+@pytest.mark.parametrize("isa", ISAS, ids=lambda isa: isa.name)
+def test_no_loop_of_products_spills(tmp_path: Path, isa: Isa) -> None:
+    b = Builder(np.random.default_rng(3))
+    x = b.conv(b.affine(b.image(14, 14, 3)), 64, signed=False)
+    y = b.conv(x, 96, addend=None)
+    b.conv(x, 64, addend=x)
+    b.conv(y, 64, (1, 1), padding=(0, 0, 0, 0))
+    b.conv(y, 33, stride=(2, 2))
+    plan = plan_program(b.program(b.linear(b.flatten(y), 40, bits=(32,))), b.store)
+    compile_one(kernels_text(plan, isa), isa.target, tmp_path / "kernels.o")
+    loops, found = spills(tmp_path / "kernels.o")
+    assert loops >= (1 if isa.base else 3)
+    assert found == ()

@@ -79,6 +79,30 @@ def test_the_loader_imports_nothing_but_the_standard_library(built: Built, tmp_p
     assert result.stdout.strip() == str(built.logits.tolist())
 
 
+def test_what_a_loaded_library_refuses_is_a_diagnostic(built: Built) -> None:
+    runner = TvmRunner(built.folder, None)
+    calls = (
+        (runner.run, built.images[:, 1:]),
+        (runner.trace, built.images),
+        (runner.profile, built.images[0, 0]),
+    )
+    for call, images in calls:
+        with pytest.raises(HawqError, match="HQ809") as caught:
+            call(images)
+        assert "not uint8" in caught.value.diagnostics[0].message
+    runner.close()
+    with pytest.raises(HawqError, match="the model is closed"):
+        runner.run(built.images)
+
+
+@pytest.mark.parametrize("threads", ["0", "many"])
+def test_a_wrong_number_of_threads_is_a_diagnostic_that_names_the_variable(
+    built: Built, monkeypatch: pytest.MonkeyPatch, threads: str
+) -> None:
+    monkeypatch.setenv("HAWQ_THREADS", threads)
+    assert "HAWQ_THREADS, where set, is a number from 1 to 256" in refused(built.folder)
+
+
 def copy(built: Built, folder: Path) -> Path:
     """The three files that are deployed."""
     for name in ("model.so", "weights.bin"):

@@ -55,13 +55,18 @@ def test_binary_weights_begin_as_signs_as_large_as_the_float_weights() -> None:
     np.testing.assert_allclose(plain.scale, np.abs(weight).mean(1), rtol=1e-6)
 
 
-@pytest.mark.parametrize("levels", [(-1, 1), (-1, 0, 1), (-4, -1, 0, 1, 4)])
-def test_levels_emerge_from_the_float_weight(levels: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("levels", "most"),
+    [((-1, 1), 0.02), ((-1, 0, 1), 0.02), ((-4, -1, 0, 1, 4), 0.02), ((-2, -1, 0, 1), 0.3)],
+)
+def test_levels_emerge_from_the_float_weight(levels: tuple[int, ...], most: float) -> None:
     weight = torch.from_numpy(RNG.uniform(-1, 1, size=(5, 3, 3, 3)))
     own = MeanField(weight, levels)
     off = (own.real().detach() - weight).square().sum() / weight.square().sum()
-    hard = torch.from_numpy(own.exported().real()) - weight
-    assert float(off) < 0.02 < float(hard.square().sum() / weight.square().sum())
+    assert float(off) < most
+    if levels[0] == -levels[-1]:
+        hard = torch.from_numpy(own.exported().real()) - weight
+        assert float(off) < float(hard.square().sum() / weight.square().sum())
 
 
 @pytest.mark.parametrize("levels", [(-1, 1), (-1, 0, 1), (-4, -1, 0, 1, 4)])

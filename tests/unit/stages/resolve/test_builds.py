@@ -31,7 +31,7 @@ def test_every_default_is_the_documented_one(project: Project) -> None:
     assert found.name == "net"
     assert found.weights == spec.WeightSettings()
     assert found.weights.range == spec.MinMax()
-    assert found.activations.range == spec.Percentile(p=Fraction(9999, 10000))
+    assert found.activations.range == spec.Automatic()
     assert found.activations.scheme == "affine"
     assert (found.residual, found.accumulator, found.bias_correction) == (8, "int32", True)
     assert found.sensitivity == spec.NamedSensitivity(kind="kl", samples=None)
@@ -339,7 +339,7 @@ def test_no_back_end_is_implied_for_a_table_of_layers(
 @pytest.mark.parametrize(
     ("body", "effort", "rounding", "range_"),
     [
-        ("precision = w8a8", "fast", "nearest", "percentile"),
+        ("precision = w8a8", "fast", "nearest", "automatic"),
         ("precision = [w4a8, w8a8]", "balanced", "adaptive", "automatic"),
         ("precision = [w8a4, w8a8]", "balanced", "adaptive", "automatic"),
         (
@@ -350,9 +350,9 @@ def test_no_back_end_is_implied_for_a_table_of_layers(
         ),
         ("precision = w8a8\neffort = best", "best", "adaptive", "automatic"),
         ("precision = w4a4\nweights { scheme = affine }", "balanced", "adaptive", "automatic"),
-        ("precision = w4a4\neffort = fast", "fast", "nearest", "percentile"),
+        ("precision = w4a4\neffort = fast", "fast", "nearest", "automatic"),
         ("precision = w4a4\nweights { rounding = nearest }", "balanced", "nearest", "automatic"),
-        ("precision = w8a8\nweights { rounding = adaptive }", "fast", "adaptive", "percentile"),
+        ("precision = w8a8\nweights { rounding = adaptive }", "fast", "adaptive", "automatic"),
         ("precision = w4a4\nactivations { range = minmax }", "balanced", "adaptive", "minmax"),
     ],
 )

@@ -12,7 +12,7 @@ from hawqlang.diagnostics.entry import Entry
 from hawqlang.stages.resolve import resolve_file
 from tests.projects import Project
 
-ON_THE_COMMAND_LINE = ("HQ219", "HQ220")
+ON_THE_COMMAND_LINE = ("HQ219", "HQ220", "HQ226")
 OVER_SEVERAL_FILES = ("HQ224", "HQ225")
 
 

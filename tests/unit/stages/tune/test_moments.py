@@ -11,7 +11,7 @@ import torch
 from hawqlang.ir.graph import Conv2d, Linear
 from hawqlang.stages.float_model import evaluate
 from hawqlang.stages.tune import moments
-from hawqlang.stages.tune.moments import Sums, columns, rows_of, wanted
+from hawqlang.stages.tune.moments import Moments, Sums, columns, pooled, rows_of, wanted
 
 
 def conv(kernel: int, stride: int, groups: int, padding: Any, dilation: int) -> Conv2d:
@@ -115,3 +115,19 @@ def test_a_linear_layer_is_one_group_of_its_inputs() -> None:
     node = Linear(name="l", x="x", output="l", weight="w", bias=None)
     x = drawn(4, 6)
     np.testing.assert_array_equal(columns(node, x, (1, 1), torch.zeros(1)), x[None])
+
+
+def test_pooled_moments_are_those_of_all_columns_together() -> None:
+    x, y = drawn(2, 90, 5) + 4, drawn(2, 90, 3, seed=1) - 2
+
+    def summed(part: slice) -> Moments:
+        sums = Sums(2, 3, 5)
+        sums.add(x[:, part], y[:, part])
+        return sums.moments()
+
+    got, whole = pooled(summed(slice(0, 20)), summed(slice(20, 90))), summed(slice(0, 90))
+    assert got.count == whole.count == 90
+    for name in ("xx", "yx", "yy", "x", "y"):
+        np.testing.assert_allclose(getattr(got, name), getattr(whole, name), rtol=1e-5, atol=1e-5)
+    one, none = summed(slice(0, 20)), Sums(2, 3, 5).moments()
+    np.testing.assert_allclose(pooled(one, none).xx, one.xx)
