@@ -105,7 +105,9 @@ def verify(folder: Path, manifest: Manifest, inputs: RealInputs, progress: Progr
     program, store = read_reference(folder)
     most = max(1, SLOW_WORK // max(_work(program, store), 1))
     subjects = [s for entry in manifest.backends for s in _load(folder, entry, most)]
-    adversarial = tuple(adversarial_inputs(program.tensor(program.input).shape, manifest.seed))[::-1]
+    adversarial = tuple(adversarial_inputs(program.tensor(program.input).shape, manifest.seed))[
+        ::-1
+    ]
     total = len(adversarial) + inputs.count
     try:
         with progress.step(f"compare {total} inputs bit for bit") as advance:

@@ -134,7 +134,7 @@ def _tuning(chosen: Chosen, table: RangeTable) -> Tuning:
         ranges=tuple(row for row in chosen.table.ranges if row not in calibrated),
         kept=bool(layers),
         error_before=trials[0].error,
-        error_after=min(t.error for t in (trials if layers else trials[1:])),
+        error_after=chosen.bench.least if layers else min(t.error for t in trials[1:]),
         fitted=chosen.bench.replay.count - held,
         held_out=held,
         pooled=chosen.pooled,

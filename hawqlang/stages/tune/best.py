@@ -1,12 +1,14 @@
 """``effort = best``: what gradients make of the closed form, block by block and then as a whole.
 
 Each of the two is an attempt like those of ``recipe``: the network keeps it only if its classes come closer to the
-float network's on samples that nothing was fitted on.
+float network's on samples that nothing was fitted on, and by more than the standard error of that. Many states are
+judged on the same samples here, so that a little better by chance is not enough.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -23,7 +25,7 @@ from hawqlang.stages.tune.distil import RATES, distil
 from hawqlang.stages.tune.learner import Learner, deployed
 from hawqlang.stages.tune.recipe import Bench, Chosen, adaptive, dropped
 from hawqlang.stages.tune.reconstruct import Walk, most_samples, reconstruct
-from hawqlang.stages.tune.replay import held_out
+from hawqlang.stages.tune.replay import divergences, held_out
 from hawqlang.stages.tune.sequential import apply, untouched
 
 
@@ -96,7 +98,10 @@ def _as_a_whole(
     own = memory.of(
         "distilled", how, chosen.table, *(row.model_dump_json() for row in start.values())
     )
-    judge = lambda: _divergence(bench, *found(), memory)  # noqa: E731 - named by what it is
+
+    def judge() -> float:
+        return float(_divergences(bench, *found(), memory).mean())
+
     distil(learner, x[~held_out(len(x))], judge, how, own, feedback)
     layers, table = found()
     free_rows = set(free)
@@ -118,7 +123,9 @@ def _judged(
     """Return a new choice where its divergence on held-out samples is the least so far."""
     bench = chosen.bench
     steps = _with(chosen.corrections, step)
-    if bench.try_out(steps, _divergence(bench, layers, table, memory)):
+    before = _divergences(bench, chosen.layers, chosen.table, memory)
+    after = _divergences(bench, layers, table, memory)
+    if bench.try_out(steps, float(after.mean()), sure=surely_less(after, before)):
         return replace(chosen, layers=layers, table=table)
     feedback.report(dropped(bench.trials))
     return chosen
@@ -129,15 +136,21 @@ def _with(kept: tuple[Correction, ...], step: Correction) -> tuple[Correction, .
     return kept if step in kept else (*kept, step)
 
 
-def _divergence(
+def surely_less(after: torch.Tensor, before: torch.Tensor) -> bool:
+    """Return whether samples ``(N,)`` are less on average by more than the standard error of their differences."""
+    gain = before - after
+    return float(gain.mean()) > float(gain.std()) / math.sqrt(len(gain))
+
+
+def _divergences(
     bench: Bench, layers: tuple[FittedLayer, ...], table: RangeTable, memory: Memory
-) -> float:
-    """Return the divergence of held-out samples' classes, everything rounded as it is deployed."""
+) -> torch.Tensor:
+    """Return the divergence of held-out samples' classes, each; everything is rounded as it is deployed."""
     with torch.inference_mode():
         final = bench.replay.again(bench.simulation(table), bench.held)
         for row in layers:
             apply(final.simulation, row, memory)
-        return bench.judge(final.finish())
+        return divergences(final.finish(), bench.reference.logits[bench.held])
 
 
 def _start(chosen: Chosen) -> dict[str, FittedLayer]:

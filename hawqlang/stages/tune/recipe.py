@@ -78,9 +78,16 @@ class Bench:
         """Return the error of held-out samples' logits."""
         return divergence(logits, self.reference.logits[self.held])
 
-    def try_out(self, corrections: tuple[Correction, ...], error: float) -> bool:
-        """Note an attempt and return whether it is the best so far."""
-        kept = not self.trials or error < min(trial.error for trial in self.trials)
+    @property
+    def least(self) -> float:
+        """Return the error of the best attempt that was kept."""
+        return min(trial.error for trial in self.trials if trial.kept)
+
+    def try_out(
+        self, corrections: tuple[Correction, ...], error: float, *, sure: bool = True
+    ) -> bool:
+        """Note an attempt and return whether it is the best so far; one that is not ``sure`` to be better is not."""
+        kept = not self.trials or (sure and error < self.least)
         self.trials.append(Trial(corrections=corrections, error=error, kept=kept))
         return kept
 
@@ -183,7 +190,7 @@ def pool(chosen: Chosen, memory: Memory, feedback: Feedback) -> Chosen:
     asked = allowed(chosen.corrections, bench.deployment.settings)
     found = pool_layers(replay, bench.reference, asked, rows, own, feedback)
     error = bench.judge(replay.codes[replay.simulation.logits][bench.held])
-    if error > min(trial.error for trial in bench.trials):
+    if error > bench.least:
         return chosen
     return replace(chosen, layers=found, pooled=True)
 
@@ -223,11 +230,11 @@ def equalize(
 
 def dropped(trials: list[Trial]) -> Diagnostic:
     """Return the note on the last attempt, which did no good."""
-    best = min(trial.error for trial in trials)
+    best = min(trial.error for trial in trials if trial.kept)
     words = ", ".join(WORDS[c] for c in trials[-1].corrections)
     return Diagnostic(
         code="HQ432",
         severity="note",
-        message=f"dropped: {words}; held-out samples do not come closer to the float network "
+        message=f"dropped: {words}; held-out samples do not clearly come closer to the float network "
         f"(divergence {best:.2g} without, {trials[-1].error:.2g} with it)",
     )

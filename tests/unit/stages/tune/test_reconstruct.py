@@ -18,6 +18,7 @@ from hawqlang.stages.float_model import evaluate
 from hawqlang.stages.simulate import Simulation
 from hawqlang.stages.structure import layer_nodes
 from hawqlang.stages.tune import Subject, distil, fit, replay
+from hawqlang.stages.tune.best import surely_less
 from hawqlang.stages.tune.blocks import blocks
 from hawqlang.stages.tune.distil import Views, sample_work, steps_of
 from hawqlang.stages.tune.learner import Learner
@@ -215,3 +216,13 @@ def test_float_maps_bound_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = residual_net()[0]
     monkeypatch.setattr("hawqlang.stages.tune.reconstruct.BYTES", 10 * 4 * 256)
     assert most_samples(graph) == 10
+
+
+def test_a_gain_within_its_standard_error_is_none() -> None:
+    before = torch.tensor([1.0, 1.0, 1.0, 9.0], dtype=torch.float64)
+    one_sample = torch.tensor([1.0, 1.0, 1.0, 5.0], dtype=torch.float64)
+    all_of_them = before - torch.tensor([0.1, 0.2, 0.1, 0.2], dtype=torch.float64)
+    assert not surely_less(one_sample, before)
+    assert surely_less(all_of_them, before)
+    assert not surely_less(before, before)
+    assert not surely_less(before, all_of_them)
