@@ -33,6 +33,7 @@ from tests.unit.stages.tune.test_recipe import (
     FAST,
     QUIET,
     W3A4,
+    as_chosen,
     error_on,
     fresh,
     hard,
@@ -40,6 +41,7 @@ from tests.unit.stages.tune.test_recipe import (
     simulated,
     subject,
 )
+from tests.unit.stages.tune.test_reconstruct import lower
 from tests.unit.stages.tune.test_rounding import drawn, second_moment
 
 KINDS: list[dict[str, Any]] = [
@@ -259,6 +261,8 @@ def test_gradients_keep_weights_of_every_kind_on_their_grid(
     kind: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hawqlang.stages.tune.distil.STEPS", 10)
+    monkeypatch.setattr("hawqlang.stages.tune.best.surely_less", lower)
+    monkeypatch.setattr("hawqlang.stages.tune.pool", as_chosen)
     own, memory = subject(net(), images(32), weights=kind), fresh()
     tuning = fit(own, memory, QUIET, hard(own))
     held = images(32)[held_out(32)]
