@@ -37,6 +37,11 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "show": (_SPECS, "show:show", "Print the resolved spec."),
     "plan": (_SPECS, "plan:plan", "Choose every layer's precision, and prove the choice."),
     "pareto": (_SPECS, "pareto:pareto", "Everything that can be had of two metrics, proven."),
+    "profile": (
+        _SPECS,
+        "profile:profile",
+        "Time every layer on this machine, for `plan` and `build`.",
+    ),
     "build": (_SPECS, "build:build", "Build the integer library: the main job."),
     "diff": (_SPECS, "diff:diff", "Compare specs, locks, plans, artifacts or revisions."),
     "verify": (

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from hawqlang.backend.protocol import Runner
+from hawqlang.backend.protocol import Array, Runner
 from hawqlang.backend.registry import BACKENDS
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.interpret import logits
 from hawqlang.ir.bundle import Manifest
 from hawqlang.ir.spec import ArraysData, Data, Dataset, ImagesData
-from hawqlang.stages.bundle import read_manifest, relocate
+from hawqlang.stages.bundle import read_manifest, read_reference, relocate
 
 
 def open_artifact(folder: Path) -> Manifest:
@@ -25,7 +28,7 @@ def open_artifact(folder: Path) -> Manifest:
 
 
 def open_library(folder: Path, manifest: Manifest) -> Runner:
-    """Return the artifact's first back end, loaded in its best variant for this machine."""
+    """Return the artifact's first library that this machine runs itself, else the first emulation."""
     if not manifest.backends:
         raise HawqError(
             Diagnostic(
@@ -35,8 +38,42 @@ def open_library(folder: Path, manifest: Manifest) -> Runner:
                 help="its spec emits no code; add `emit tvm`",
             )
         )
-    entry = manifest.backends[0]
-    return BACKENDS[entry.name]().load(folder / entry.folder)
+    runners = [BACKENDS[entry.name]().load(folder / entry.folder) for entry in manifest.backends]
+    chosen = next((runner for runner in runners if not runner.slow), runners[0])
+    for runner in runners:
+        if runner is not chosen:
+            runner.close()
+    return chosen
+
+
+def open_timed(folder: Path, manifest: Manifest) -> Runner:
+    """Return the artifact's library, one whose time says something.
+
+    Raises:
+        HawqError: there are emulations only (HQ816).
+    """
+    runner = open_library(folder, manifest)
+    if runner.slow:
+        runner.close()
+        raise HawqError(
+            Diagnostic(
+                code="HQ816",
+                severity="error",
+                message=f"'{folder}' holds no library that this machine could time: {runner.variant} is an emulation",
+                help="run it on a machine with the device, or add `emit tvm` for the CPU",
+            )
+        )
+    return runner
+
+
+def open_answers(folder: Path, manifest: Manifest) -> Callable[[Array], Array]:
+    """Return what gives logits of a batch: a library, or the interpreter, which is faster than an emulation."""
+    runner = open_library(folder, manifest)
+    if not runner.slow:
+        return runner.run
+    runner.close()
+    program, store = read_reference(folder)
+    return partial(logits, program, store)
 
 
 def evaluation_data(manifest: Manifest, data: Path | None, labels: Path | None) -> Data:

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from hawqlang.cli.artifacts import open_artifact, open_library
+from hawqlang.cli.artifacts import open_artifact, open_timed
 from hawqlang.cli.common import (
     ArtifactArgument,
     Format,
@@ -37,7 +37,7 @@ def bench(
 ) -> None:
     """Measure latency on this machine: the whole network, each step, and the float baselines at hand."""
     manifest = open_artifact(folder)
-    runner = open_library(folder, manifest)
+    runner = open_timed(folder, manifest)
     progress = Terminal(stderr)
     rng = np.random.default_rng(manifest.seed)
     batch, threads = manifest.target.batch, manifest.target.threads

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hawqlang.cli.artifacts import evaluation_data, open_artifact, open_library
+from hawqlang.cli.artifacts import evaluation_data, open_answers, open_artifact
 from hawqlang.cli.common import (
     ArtifactArgument,
     Format,
@@ -43,8 +43,8 @@ def evaluate(
     manifest = open_artifact(folder)
     progress = Terminal(stderr)
     samples = open_samples(evaluation_data(manifest, data, labels), manifest.network_input)
-    runner = open_library(folder, manifest)
-    classes = integer_top1(runner.run, samples, manifest.network_input, progress)
+    answers = open_answers(folder, manifest)
+    classes = integer_top1(answers, samples, manifest.network_input, progress)
     cache = Cache(cache_dir())
     try:
         graph = import_model(manifest.model, cache.tensors)

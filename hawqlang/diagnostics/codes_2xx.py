@@ -548,7 +548,7 @@ _CONSTRAINTS = (
         "the ranges of activations, which needs some.",
         example=_NETWORK
         + "\nquantize net on box {\n  precision = [w4a8, w8a8]\n  minimize size\n}",
-        mended=_network(_CALIBRATION, "precision = [w4a8, w8a8]\nminimize size"),
+        mended=_network(_CALIBRATION, "precision = [w4a4, w8a8]\nminimize size"),
     ),
     Entry(
         code="HQ260",
@@ -579,8 +579,8 @@ _CONSTRAINTS = (
         "the device computes natively. Its operands are widened to the next native precision and "
         "run at that rate: the layer takes less memory and moves fewer bytes, but its sums take as "
         "long. That may be what is wanted; where speed is, it is not there to be had.",
-        example=_network(_CALIBRATION, "precision = [w4a8, w8a8]\nminimize latency"),
-        mended=_network(_CALIBRATION, "precision = [w4a8, w8a8]\nminimize size"),
+        example=_network(_CALIBRATION, "precision = [w4a4, w8a8]\nminimize latency"),
+        mended=_network(_CALIBRATION, "precision = [w4a4, w8a8]\nminimize size"),
     ),
 )
 

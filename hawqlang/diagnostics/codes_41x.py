@@ -110,6 +110,31 @@ ENTRIES: tuple[Entry, ...] = (
         mended='sensitivity = file("s.json")   # {"fc": {"w4a4": 0.5, "w8a8": 0.01}}',
     ),
     Entry(
+        code="HQ427",
+        title="a profile is not of the expected form",
+        cause="The file of measured latencies cannot be read, is not what `hawqc profile` writes, or holds times that "
+        "are negative or not finite.",
+        example='latency = profile("notes.txt")',
+        mended='latency = profile("resnet18.profile.json")   # hawqc profile resnet18.hawq',
+    ),
+    Entry(
+        code="HQ428",
+        title="a profile was measured with other settings",
+        cause="Latencies are for a batch and a number of threads. Those of others would decide the allocation for a "
+        "machine that is used otherwise.",
+        example='batch   = 8\nlatency = profile("batch1.json")',
+        mended='batch   = 1\nlatency = profile("batch1.json")',
+    ),
+    Entry(
+        code="HQ429",
+        title="a profile times layers that the model does not have",
+        cause="Names are module paths, as the plan prints them. The profile is of another network, or of one whose "
+        "layers were called otherwise when it was measured. The names are not shown, since a diagnostic never quotes "
+        "a data file.",
+        example='latency = profile("resnet50.json")   # the model is a resnet18',
+        mended='latency = profile("resnet18.json")',
+    ),
+    Entry(
         code="HQ430",
         title="the bias correction was dropped",
         cause="Each layer's mean output was brought back to what it is in float, but on calibration samples held out "

@@ -52,6 +52,15 @@ ENTRIES: tuple[Entry, ...] = (
         mended="hawqc run build/digits image.npy -o logits.npy",
     ),
     Entry(
+        code="HQ816",
+        title="nothing that could be timed",
+        cause="`bench` measures a library on the machine that runs it. The artifact holds CUDA kernels alone, and this"
+        " machine has no device for them, or their library was not built. Emulation proves kernels; its time says"
+        " nothing about a GPU.",
+        example="hawqc bench build/net      # `emit cuda`, on a machine without a GPU",
+        mended="hawqc bench build/net      # on a machine with one",
+    ),
+    Entry(
         code="HQ820",
         title="a setting is not NAME=VALUE",
         cause="`--set` gives a param of the spec a value and needs both.",

@@ -114,4 +114,12 @@ ENTRIES: tuple[Entry, ...] = (
         example="hawqc plan digits.hawq        # after a number in digits.hawq.lock was changed",
         mended="hawqc build digits.hawq --no-cache        # measures them again and writes the lock",
     ),
+    Entry(
+        code="HQ875",
+        title="only CPUs can be profiled",
+        cause="`hawqc profile` builds libraries and runs them on this machine, which has to be a CPU of the target's"
+        " kind. For other devices latency is modelled from the catalogue.",
+        example="target box { device = nvidia.t4 }      # hawqc profile",
+        mended="target box { device = cpu.native }",
+    ),
 )

@@ -14,4 +14,14 @@ ENTRIES: tuple[Entry, ...] = (
         example="",
         mended="",
     ),
+    Entry(
+        code="HQ902",
+        title="a CUDA kernel failed",
+        cause="On a device the CUDA run time reported an error. In emulation a kernel did what it must not: it touched"
+        " memory that its step was not given, read shared memory before it was written or without a barrier, or its"
+        " threads parted where all have to meet. The message names step, block and thread. This is never the spec's"
+        " fault: please report it.",
+        example="",
+        mended="",
+    ),
 )

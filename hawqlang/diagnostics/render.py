@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from hawqlang.base import NOWHERE, Span
@@ -61,7 +61,21 @@ def render_text(
         color: Whether to use the colours of a terminal.
     """
     paint = _Paint(color)
-    return "\n".join(_one(diagnostic, sources, paint) for diagnostic in diagnostics)
+    lines = _Lines(sources)
+    return "\n".join(_one(diagnostic, lines, paint) for diagnostic in diagnostics)
+
+
+class _Lines(dict[str, list[str] | None]):
+    """The lines of every file that may be quoted, split when one is first quoted."""
+
+    def __init__(self, sources: Mapping[str, str]) -> None:
+        super().__init__()
+        self._sources = sources
+
+    def __missing__(self, file: str) -> list[str] | None:
+        text = self._sources.get(file)
+        self[file] = None if text is None else text.split("\n")
+        return self[file]
 
 
 def printable(text: str) -> str:
@@ -69,14 +83,14 @@ def printable(text: str) -> str:
     return "".join(_shown(c) if c not in "\n\t" else " " for c in text)
 
 
-def _one(diagnostic: Diagnostic, sources: Mapping[str, str], paint: _Paint) -> str:
+def _one(diagnostic: Diagnostic, lines_of: _Lines, paint: _Paint) -> str:
     severity: Severity = diagnostic.severity
     title = f"{severity}[{diagnostic.code}]"
     lines = [paint(severity, title) + paint("strong", f": {printable(diagnostic.message)}")]
     marks = _marks(diagnostic)
     gutter = max((len(str(mark.span.end_line)) for mark in marks), default=1)
     for number, (file, group) in enumerate(_by_file(marks)):
-        lines += _excerpt(file, group, sources.get(file), gutter, paint, first=number == 0)
+        lines += _excerpt(file, group, lines_of[file], gutter, paint, first=number == 0)
     bar = " " * gutter
     if diagnostic.help is not None:
         lines.append(f"{bar} {paint('quiet', '=')} help: {printable(diagnostic.help)}")
@@ -101,7 +115,7 @@ def _by_file(marks: Sequence[_Mark]) -> list[tuple[str, list[_Mark]]]:
 def _excerpt(
     file: str,
     marks: list[_Mark],
-    source: str | None,
+    texts: list[str] | None,
     gutter: int,
     paint: _Paint,
     *,
@@ -112,11 +126,10 @@ def _excerpt(
     arrow = paint("quiet", f"{' ' * gutter}{'-->' if first else ':::'}")
     where = printable(file) if span.line == 0 else f"{printable(file)}:{span.line}:{span.column}"
     lines = [f"{arrow} {where}"]
-    if source is None or span.line == 0:
+    if texts is None or span.line == 0:
         said = [mark.message for mark in marks if mark.message]
         return lines + [f"{' ' * gutter} {paint('quiet', '=')} {printable(text)}" for text in said]
     lines.append(paint("quiet", f"{' ' * gutter} |"))
-    texts = source.split("\n")
     rows = sorted(
         (row for mark in marks for row in _rows(mark, texts)),
         key=lambda row: (row.line, row.start, not row.primary),
@@ -158,9 +171,10 @@ def _rows(mark: _Mark, texts: list[str]) -> list[_Row]:
 
 def _source_line(number: int, text: str, rows: list[_Row], gutter: int, paint: _Paint) -> list[str]:
     """Return a line of source and a line for each of its marks."""
+    text, rows, cut = _near(text, rows)
     cells = _cells(text)
     left, right = _window(cells, rows)
-    head = "…" if left else ""
+    head = "…" if left or cut else ""
     body = head + "".join(cells[left:right]) + ("…" if right < len(cells) else "")
     lines = [f"{paint('quiet', f'{number:>{gutter}} |')} {body}"]
     for row in rows:
@@ -173,6 +187,24 @@ def _source_line(number: int, text: str, rows: list[_Row], gutter: int, paint: _
         bar = paint("quiet", f"{' ' * gutter} |")
         lines.append(f"{bar} {' ' * blank}{paint('error' if row.primary else 'quiet', said)}")
     return lines
+
+
+def _near(text: str, rows: list[_Row]) -> tuple[str, list[_Row], bool]:
+    """Return of a very long line the part around its first mark, and whether something stands before it."""
+    if len(text) <= 8 * WIDTH:
+        return text, rows, False
+    main = next((row for row in rows if row.primary), rows[0])
+    start = max(0, min(main.start, len(text)) - 2 * WIDTH)
+    part = text[start : start + 8 * WIDTH]
+    moved = [
+        replace(
+            row,
+            start=min(max(0, row.start - start), len(part)),
+            end=min(max(0, row.end - start), len(part)),
+        )
+        for row in rows
+    ]
+    return part, moved, start > 0
 
 
 def _cells(text: str) -> list[str]:

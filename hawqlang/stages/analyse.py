@@ -106,12 +106,8 @@ def analyse(
         table = read_layer_table(Path(build.model.source.path))
         found = candidates(build, table, None)
         return Analysis(build, table, _settings(build, table), None, None, found)
-    with session.step("import_model", f"import {build.model.name}"):
-        graph = import_model(build.model, session.cache.tensors)
-        model = FloatModel(graph, session.cache.tensors)
-        table = layer_table(graph, residual=build.residual)
-    layers = _settings(build, table)
-    network = _calibrated(build, graph, model, layers, session, report)
+    known = examine(build, session, report)
+    table, layers, network = known.table, known.layers, known.network
     if recorded is not None and _covers(recorded, layers):
         sensitivities = recorded
     else:
@@ -124,6 +120,31 @@ def analyse(
         report(warning)
     keep(build, table, network.samples.digest, sensitivities, found, session.cache)
     return Analysis(build, table, layers, network, sensitivities, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A network imported and calibrated, nothing else measured."""
+
+    table: LayerTable
+    layers: dict[str, LayerSettings]
+    network: Network
+
+
+def examine(build: Build, session: Session, report: Report) -> Examined:
+    """Return a build's network with the ranges of everything that it may store.
+
+    Raises:
+        HawqError: the model, its weights or its data are at fault, or it is a table of layers (HQ833).
+    """
+    if isinstance(build.model.source, LayersSource):
+        raise HawqError(_no_network(build))
+    with session.step("import_model", f"import {build.model.name}"):
+        graph = import_model(build.model, session.cache.tensors)
+        model = FloatModel(graph, session.cache.tensors)
+        table = layer_table(graph, residual=build.residual)
+    layers = _settings(build, table)
+    return Examined(table, layers, _calibrated(build, graph, model, layers, session, report))
 
 
 def recalibrated(analysis: Analysis, model: FloatModel) -> RangeTable:

@@ -11,7 +11,7 @@ from hawqlang.cache import Cache, digest
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.candidates import CandidateTable
 from hawqlang.ir.layers import LayerTable
-from hawqlang.ir.spec import Build, LayersSource, OnnxSource, Pt2Source, PythonCall
+from hawqlang.ir.spec import Build, LayersSource, OnnxSource, ProfileLatency, Pt2Source, PythonCall
 from hawqlang.resources import cache_dir
 from hawqlang.stages.allocate.feasibility import AT_BUILD, feasible
 from hawqlang.stages.candidates import candidates
@@ -21,8 +21,11 @@ from hawqlang.stages.candidates.predicates import metrics_of
 def feasibility(build: Build) -> Iterator[Diagnostic]:
     """Yield what is wrong with a build's constraints, and one note of what could not be checked.
 
-    A model file that is not there has been reported by resolve; its build is skipped.
+    A model or a profile that is not there has been reported by resolve; its build is skipped.
     """
+    latency = build.target.latency
+    if isinstance(latency, ProfileLatency) and not Path(latency.path).exists():
+        return
     try:
         table = _table(build)
         if table is None:

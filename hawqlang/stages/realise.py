@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -328,9 +329,8 @@ def _answers(
                 return integer_top1(runner.run, samples, network_input, session.progress)
         finally:
             runner.close()
-    store = session.cache.tensors
     return integer_top1(
-        lambda images: logits(program, store, images), samples, network_input, session.progress
+        partial(logits, program, session.cache.tensors), samples, network_input, session.progress
     )
 
 

@@ -66,7 +66,7 @@ HAWQ_DEVICE void accumulate_tap(const DirectArgs& a, int64_t position, int tap, 
 }
 
 template <Reads kReads, bool kBytes>
-__global__ void __launch_bounds__(256) conv_direct(const __grid_constant__ DirectArgs a)
+__global__ void __launch_bounds__(256, 2) conv_direct(const __grid_constant__ DirectArgs a)
 {
     const int item = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), m = a.by_vectors.quotient(item);
     const int c = a.by_vectors.remainder(item, m) * kVector;

@@ -240,9 +240,7 @@ HAWQ_DEVICE void store_partial(const ConvArgs& a, const int32_t (&acc)[T::kFragm
             }
 }
 
-// gridDim.z blocks share the steps of one tile.
-template <class T, Operands kKind, Weights kWeights, bool kWords>
-__global__ void __launch_bounds__(T::kThreads, 2) conv_igemm(const __grid_constant__ ConvArgs a)
+template <class T, Operands kKind, Weights kWeights, bool kWords> HAWQ_DEVICE void compute_tile(const ConvArgs& a)
 {
     unsigned char* shared = shared_memory();
     const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
@@ -280,6 +278,13 @@ __global__ void __launch_bounds__(T::kThreads, 2) conv_igemm(const __grid_consta
     store_tile<T>(a, acc, shift, m0 + warp_m, n0 + warp_n, lane, staged);
 }
 
+// gridDim.z blocks share the steps of one tile.
+template <class T, Operands kKind, Weights kWeights, bool kWords>
+__global__ void __launch_bounds__(T::kThreads, 2) conv_igemm(const __grid_constant__ ConvArgs a)
+{
+    if constexpr (serves(T::kStages)) compute_tile<T, kKind, kWeights, kWords>(a);
+}
+
 struct ReduceArgs {
     const int32_t* partial;
     int32_t parts, rows, partial_row;
@@ -288,7 +293,7 @@ struct ReduceArgs {
 };
 
 // Adds what blocks that shared a sum left, and stores the result.
-__global__ void __launch_bounds__(256) reduce_parts(const __grid_constant__ ReduceArgs a)
+__global__ void __launch_bounds__(256, 2) reduce_parts(const __grid_constant__ ReduceArgs a)
 {
     const int item = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), m = a.by_chunks.quotient(item);
     const int c = a.by_chunks.remainder(item, m) * kVector;

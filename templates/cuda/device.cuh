@@ -145,6 +145,10 @@ HAWQ_DEVICE void multiply_tile(int32_t (&c)[kRows][kColumns][4], const uint32_t 
 HAWQ_DEVICE int32_t multiply_high(int32_t a, int32_t b) { return __mulhi(a, b); }
 HAWQ_DEVICE uint32_t multiply_high_unsigned(uint32_t a, uint32_t b) { return __umulhi(a, b); }
 
+// Rings of two buffers are for machines without asynchronous copies, longer ones for the others: neither is compiled for
+// the wrong machine.
+HAWQ_DEVICE constexpr bool serves(int stages) { return (stages == 2) == (kArch < 800); }
+
 // From sm_90 on there are no products of nibbles.
 HAWQ_DEVICE constexpr bool has_nibble_products() { return kArch < 900; }
 

@@ -536,6 +536,7 @@ HAWQ_DEVICE void multiply_tile(int32_t (&c)[kRows][kColumns][4], const uint32_t 
 }
 HAWQ_DEVICE int32_t multiply_high(int32_t a, int32_t b) { return static_cast<int32_t>((static_cast<int64_t>(a) * b) >> 32); }
 HAWQ_DEVICE uint32_t multiply_high_unsigned(uint32_t a, uint32_t b) { return static_cast<uint32_t>((static_cast<uint64_t>(a) * b) >> 32); }
+constexpr bool serves(int) { return true; }
 HAWQ_DEVICE bool has_nibble_products() { return emulation::machine().arch < 900; }
 
 }  // namespace hawq

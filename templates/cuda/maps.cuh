@@ -48,7 +48,7 @@ struct AffineArgs {
     int32_t zero, lo, hi;
 };
 
-__global__ void __launch_bounds__(256) affine(const __grid_constant__ AffineArgs a)
+__global__ void __launch_bounds__(256, 2) affine(const __grid_constant__ AffineArgs a)
 {
     const Item item = item_of(a.grid);
     if (!item.exists) return;
@@ -76,7 +76,7 @@ struct AddArgs {
     Sum of[kMaxStores];
 };
 
-__global__ void __launch_bounds__(256) add(const __grid_constant__ AddArgs a)
+__global__ void __launch_bounds__(256, 2) add(const __grid_constant__ AddArgs a)
 {
     const Item item = item_of(a.grid);
     if (!item.exists) return;
@@ -127,7 +127,7 @@ HAWQ_DEVICE int gathered(const GatherArgs& a, const Part& part, const Item& item
 }
 
 // Concatenation along channels, slices, padding.
-__global__ void __launch_bounds__(256) gather(const __grid_constant__ GatherArgs a)
+__global__ void __launch_bounds__(256, 2) gather(const __grid_constant__ GatherArgs a)
 {
     const Item item = item_of(a.grid);
     if (!item.exists) return;
@@ -151,7 +151,7 @@ struct RenumberArgs {
 };
 
 // The same elements, counted through in (y, x, channel) order, under another shape.
-__global__ void __launch_bounds__(256) renumber(const __grid_constant__ RenumberArgs a)
+__global__ void __launch_bounds__(256, 2) renumber(const __grid_constant__ RenumberArgs a)
 {
     const Item item = item_of(a.grid);
     if (!item.exists) return;

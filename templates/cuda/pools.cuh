@@ -15,7 +15,7 @@ struct MaxPoolArgs {
 };
 
 // Padding never wins: what lies outside the map is not looked at.
-__global__ void __launch_bounds__(256) max_pool(const __grid_constant__ MaxPoolArgs a)
+__global__ void __launch_bounds__(256, 2) max_pool(const __grid_constant__ MaxPoolArgs a)
 {
     const Item item = item_of(a.grid);
     if (!item.exists) return;

@@ -171,8 +171,10 @@ def test_affine_weights_and_weights_in_groups(folder: Path) -> None:
 def test_affine_and_grouped_weights_are_trained(folder: Path) -> None:
     body = """  precision = w2a4
   finetune  = METHOD
+  bias_correction = false
   weights {
-    scheme = affine
+    scheme   = affine
+    rounding = nearest
   }
   layer "layer3.*" {
     weights {

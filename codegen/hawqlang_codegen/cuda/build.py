@@ -25,8 +25,18 @@ EMULATED = "emulated"
 PTX = "model.ptx"
 LOADER = "hawq_runtime.py"
 OLDEST_NVCC = (12, 0)
-CXX_FLAGS = ("-std=c++20", "-O2", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-unknown-pragmas")
-NVCC_FLAGS = ("-std=c++20", "-O3", "-Xcompiler", "-fPIC,-fvisibility=hidden", "-Xptxas", "-v")
+CXX_FLAGS = ("-std=c++20", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-unknown-pragmas")
+NVCC_FLAGS = (
+    "-std=c++20",
+    "-O3",
+    "-t0",
+    "-Xcompiler",
+    "-fPIC,-fvisibility=hidden",
+    "-Xlinker",
+    "-s",
+)
+"""Architectures are compiled side by side; symbols, which name temporary files, are stripped: equal sources give equal
+bytes."""
 TOOLKIT = Path("/usr/local/cuda/bin/nvcc")
 
 
@@ -47,14 +57,14 @@ def build(kernels: KernelSet, folder: Path, store: TensorStore) -> tuple[Diagnos
     return compile_device(folder)
 
 
-def emulate(folder: Path) -> None:
+def emulate(folder: Path, optimize: str = "-O2") -> None:
     """Compile the emulation.
 
     Raises:
         HawqError: no C++ compiler (HQ804), or it failed (HQ805).
     """
     output = f"{EMULATED}/{LIBRARY}"
-    _run([*cxx_compiler(), *CXX_FLAGS, "-x", "c++", MODEL, "-o", output, "-ldl"], folder)
+    _run([*cxx_compiler(), *CXX_FLAGS, optimize, "-x", "c++", MODEL, "-o", output, "-ldl"], folder)
 
 
 def compile_device(folder: Path) -> tuple[Diagnostic, ...]:
@@ -73,8 +83,13 @@ def compile_device(folder: Path) -> tuple[Diagnostic, ...]:
     numbers = [arch.number for arch in architectures_of((folder / CHOICES).read_text("utf-8"))]
     targets = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in numbers]
     targets.append(f"-gencode=arch=compute_{numbers[-1]},code=compute_{numbers[-1]}")
-    _run([nvcc, *NVCC_FLAGS, *targets, "-shared", "-cudart", "static", MODEL, "-o", LIBRARY], folder)
-    _run([nvcc, "-std=c++20", "-O3", "-ptx", f"-arch=compute_{numbers[-1]}", MODEL, "-o", PTX], folder)
+    _run(
+        [nvcc, *NVCC_FLAGS, *targets, "-shared", "-cudart", "static", MODEL, "-o", LIBRARY], folder
+    )
+    _run(
+        [nvcc, "-std=c++20", "-O3", "-ptx", f"-arch=compute_{numbers[-1]}", MODEL, "-o", PTX],
+        folder,
+    )
     return ()
 
 
@@ -143,6 +158,6 @@ def _run(command: list[str], folder: Path) -> None:
                 severity="error",
                 message=f"{Path(command[0]).name} failed with exit status {result.returncode}",
                 notes=(shlex.join(command), result.stderr.strip()[:4000]),
-                help="the compiler must accept C++20 and link shared libraries; nvcc must know every architecture asked for",
+                help="it must accept C++20 and link shared libraries; nvcc must know every architecture asked for",
             )
         )

@@ -32,7 +32,9 @@ def readers(program: IntegerProgram, weights: dict[str, IntArray]) -> Readers:
     products: set[str] = set()
     nibbles: set[str] = set()
     for op in program.ops:
-        if not isinstance(op, Conv2d | Linear) or not _on_tensor_cores(op, weights[op.name], program):
+        if not isinstance(op, Conv2d | Linear) or not _on_tensor_cores(
+            op, weights[op.name], program
+        ):
             continue
         products.add(op.name)
         own, signed = bits[op.x]
@@ -115,10 +117,8 @@ def _product(layer: _Layer) -> Launch:
     widened = not x.nibbles and _fits_widened(
         layer.weights, tensor.bits, NIBBLE_BITS, signed=tensor.signed
     )
-    if x.nibbles:
-        packed = packing.nibbles_of(rows)
-    else:
-        packed = packing.widened_of(rows) if widened else packing.bytes_of(rows)
+    pack = packing.widened_of if widened else packing.bytes_of
+    packed = packing.nibbles_of(rows) if x.nibbles else pack(rows)
     steps = packed.shape[1] // (STEP_BYTES // 2 if widened else STEP_BYTES)
     pixels = layer.out_size[0] * layer.out_size[1]
     channels = layer.weights.shape[0]
@@ -127,7 +127,6 @@ def _product(layer: _Layer) -> Launch:
     most = max(variant.parts for variant in chosen)
     zero = tensor.zero_point & (0xF if x.nibbles else 0xFF)
     filled = np.full(16, zero * 0x11 if x.nibbles else zero, np.uint8)
-    sign = "S" if x.signed else "U"
     return context.Conv(
         x=site.number[layer.op.x],
         weights=site.data(packed),
@@ -139,7 +138,9 @@ def _product(layer: _Layer) -> Launch:
         pixel_bytes=x.pixel_bytes,
         steps=steps,
         weight_row=packed.shape[1],
-        operands=("kS4S4" if x.signed else "kU4S4") if x.nibbles else ("kS8S8" if x.signed else "kU8S8"),
+        operands=("kS4S4" if x.signed else "kU4S4")
+        if x.nibbles
+        else ("kS8S8" if x.signed else "kU8S8"),
         form="kWidened" if widened else "kSame",
         words=x.pixel_bytes == WORD,
         variants=chosen,

@@ -46,7 +46,9 @@ def affine(op: Affine, site: Site) -> Launch:
 def add(op: Add, site: Site) -> Launch:
     """Return the launch that adds two stored tensors."""
     if len(op.stores) > MOST_STORES:
-        raise unserved(op.name, f"it is stored in {len(op.stores)} widths, and kernels store {MOST_STORES}")
+        raise unserved(
+            op.name, f"it is stored in {len(op.stores)} widths, and kernels store {MOST_STORES}"
+        )
     return context.Add(
         tuple(
             context.Sum(
@@ -71,7 +73,9 @@ def max_pool(op: MaxPool2d, site: Site) -> Launch:
 def avg_pool(op: AvgPool2d, site: Site) -> Launch:
     """Return the launch that computes the means of windows."""
     if len(op.populations) > MOST_POPULATIONS:
-        raise unserved(op.name, f"its windows count {len(op.populations)} different numbers of elements")
+        raise unserved(
+            op.name, f"its windows count {len(op.populations)} different numbers of elements"
+        )
     x = site.tensors[op.x]
     out = site.layout(op.stores[0].output)
     which = np.searchsorted(op.populations, population_map(op, x.shape)).astype(np.uint8)

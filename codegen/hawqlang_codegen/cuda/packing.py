@@ -42,7 +42,7 @@ def widened_of(rows: Int8) -> Bytes:
 
 
 def direct_of(weights: IntArray) -> IntArray:
-    """Return ``[tap][IC of a group][OC]`` of ``(OC, KH, KW, IC/groups)``, int8 where they fit, output channels padded."""
+    """Return ``[tap][IC/groups][OC]`` of ``(OC, KH, KW, IC/groups)``, int8 where they fit, output channels padded."""
     channels, tall, wide, depth = weights.shape
     kind = np.int8 if fits(weights, 8) else np.int32
     full = np.zeros((tall * wide, depth, round_up(channels, VECTOR)), kind)

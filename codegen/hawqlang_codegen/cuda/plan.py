@@ -123,7 +123,9 @@ def _check_sizes(program: IntegerProgram, site: Site) -> None:
             layout = site.layout(name)
             vectors = layout.height * layout.width * -(-layout.channels // VECTOR) * site.images
             if layout.size >= INDEX_LIMIT or vectors >= INDEX_LIMIT // 2:
-                raise unserved(op.name, f"{name} takes {layout.size} bytes an image, {vectors} vectors a batch")
+                raise unserved(
+                    op.name, f"{name} takes {layout.size} bytes an image, {vectors} vectors a batch"
+                )
 
 
 def _translate(

@@ -54,19 +54,16 @@ class CudaRunner:
 
     @contextmanager
     def _faults(self) -> Generator[None]:
-        """Turn what a kernel did wrong into a diagnostic (HQ902)."""
+        """Turn what a kernel did wrong (HQ902), or the library refuses (HQ809), into a diagnostic."""
         try:
             yield
         except RuntimeFailure as error:
-            if error.code != KERNEL_FAILED:
-                raise
+            failed = error.code == KERNEL_FAILED
+            what = f"a kernel failed on {self.variant}" if failed else "the library does not run"
+            remedy = "this is a defect of hawqc. Please report it with the spec" if failed else None
+            code = "HQ902" if failed else "HQ809"
             raise HawqError(
-                Diagnostic(
-                    code="HQ902",
-                    severity="error",
-                    message=f"a kernel failed on {self.variant}: {error}",
-                    help="this is a defect of hawqc. Please report it with the spec",
-                )
+                Diagnostic(code=code, severity="error", message=f"{what}: {error}", help=remedy)
             ) from None
 
 

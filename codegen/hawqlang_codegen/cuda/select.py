@@ -81,9 +81,12 @@ class Choice:
 
 def choose(gemm: Gemm, arch: Arch) -> Choice:
     """Return the tile and split with the least modelled time; of equals the larger tile, then the fewer parts."""
-    parts = [p for p in (1, 2, 3, 4, 6, 8, 12, MOST_PARTS) if p == 1 or gemm.steps // p >= LEAST_STEPS]
+    parts = [
+        p for p in (1, 2, 3, 4, 6, 8, 12, MOST_PARTS) if p == 1 or gemm.steps // p >= LEAST_STEPS
+    ]
     choices = (
-        Choice(tile, arch.stages, p, _cycles(gemm, arch, tile, p)) for tile, p in product(TILES, parts)
+        Choice(tile, arch.stages, p, _cycles(gemm, arch, tile, p))
+        for tile, p in product(TILES, parts)
     )
     return min(choices, key=lambda c: c.cycles)
 
@@ -92,11 +95,13 @@ def _cycles(gemm: Gemm, arch: Arch, tile: Tile, parts: int) -> int:
     blocks = -(-gemm.rows // tile.rows) * -(-gemm.columns // tile.columns) * parts
     shared = tile.shared(arch.stages, widened=gemm.widened)
     resident = max(
-        1, min(arch.shared // shared, arch.threads // tile.threads, REGISTERS // (tile.threads * 128))
+        1,
+        min(arch.shared // shared, arch.threads // tile.threads, REGISTERS // (tile.threads * 128)),
     )
     speed = arch.products * (2 if gemm.nibbles and arch.nibble_products else 1)
     products = tile.rows * tile.columns * STEP_BYTES * (2 if gemm.nibbles else 1)
-    step = max(products // speed, (tile.rows + tile.columns) * STEP_BYTES // L2_BYTES)
+    fetched = min(tile.rows, gemm.rows) + min(tile.columns, gemm.columns)
+    step = max(products // speed, fetched * STEP_BYTES // L2_BYTES)
     steps = -(-gemm.steps // parts)
     busy = -(-blocks // arch.multiprocessors) * steps * step
     waves = -(-blocks // (arch.multiprocessors * resident))

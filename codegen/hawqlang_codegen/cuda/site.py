@@ -68,7 +68,9 @@ def store_forms(
         HawqError: more widths than the kernels take (HQ703).
     """
     if len(stores) > MOST_STORES:
-        raise unserved(name, f"it is stored in {len(stores)} widths, and kernels store {MOST_STORES}")
+        raise unserved(
+            name, f"it is stored in {len(stores)} widths, and kernels store {MOST_STORES}"
+        )
     return tuple(_store_form(store, bias, site) for store in stores)
 
 

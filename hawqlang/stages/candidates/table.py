@@ -14,6 +14,7 @@ from hawqlang.ir.layers import Layer, LayerTable
 from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import Build
 from hawqlang.stages.candidates.costs import bops, exact, latency, size_bits, table_latencies
+from hawqlang.stages.candidates.profiled import profiled
 from hawqlang.stages.candidates.settings import settings
 
 LARGEST = 1e300
@@ -51,12 +52,15 @@ def candidates(
         sensitivities: predicted loss increases; ``None`` before they are measured.
         legality: says why a layer may not run at a precision (an accumulator that could overflow, a
             kernel that the back end lacks); such candidates are dropped with a warning.
-        latencies: measured latencies in seconds; they come before the device's model.
+        latencies: measured latencies in seconds, which come before the device's model; those of the target's
+            profile unless given.
 
     Raises:
         HawqError: a selector matches nothing (HQ502), a layer is left without candidates (HQ503), a
-            sensitivity is negative or not a number (HQ505), or missing (HQ506); all together.
+            sensitivity is negative or not a number (HQ505), or missing (HQ506); all together. The target's profile
+            is at fault (HQ427 to HQ429).
     """
+    latencies = profiled(build.target, table) if latencies is None else latencies
     effective = settings(build, table)
     values, found = _sensitivities(build, table, sensitivities)
     measured = sensitivities is not None or any(layer.sensitivity for layer in table.layers)

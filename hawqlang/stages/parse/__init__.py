@@ -61,6 +61,8 @@ def parse_text(text: str, file: str) -> Parsed:
         return _nothing(text, findings)
     lexer = Lexer(text, grammar_tables().terminals, findings)
     lexer.run()
+    if not lexer.whole:
+        return _nothing(text, findings)
     tokens = [*balance(lexer.tokens, findings), lexer.token(END, len(text), len(text))]
     if not shallow(tokens, findings):
         return _nothing(text, findings)

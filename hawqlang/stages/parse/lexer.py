@@ -39,6 +39,10 @@ _FRACTION = re.compile(r"[.0-9_]*(?:[eE][+-]?[0-9]+)?")
 _OTHER = re.compile("[^\\w\\s\"'#{}()\\[\\],:=+*/<>%-]+")
 
 
+MAX_TOKENS = 50_000
+"""So many times what the largest real spec has; keeps time and memory small."""
+
+
 def scanner(terminals: Iterable[Terminal]) -> re.Pattern[str]:
     """Return the expression that matches a lexeme; its group is the terminal, words are names."""
     groups = [
@@ -58,6 +62,8 @@ class Lexer:
         self.findings = findings
         self.tokens: list[Token] = []
         self.comments: list[Token] = []
+        self.whole = True
+        """Whether the text was read to its end."""
         self._scan = scanner(terminals).match
         self._rate = next(re.compile(t.pattern).match for t in terminals if t.name == "RATE")
         self._line = 1
@@ -73,6 +79,9 @@ class Lexer:
         """Fill ``tokens`` and ``comments``."""
         at = 0
         while at < len(self.text):
+            if len(self.tokens) + len(self.comments) > MAX_TOKENS:
+                self._too_many(at)
+                return
             pair = self.text[at : at + 2]
             if pair in PAIRS:
                 at = self._written(at, pair, PAIRS)
@@ -82,6 +91,15 @@ class Lexer:
                 at = self._lexeme(match.lastgroup or "", at, match.end())
             else:
                 at = self._stray(at)
+
+    def _too_many(self, at: int) -> None:
+        self.findings.error(
+            "HQ102",
+            f"a spec has at most {MAX_TOKENS} words, signs and comments",
+            self.token("", at, at),
+            help_="split it and `import` the parts",
+        )
+        self.whole = False
 
     def token(self, kind: str, start: int, end: int) -> Token:
         """Return a piece of the current line as a token."""

@@ -5,7 +5,7 @@ One run finds every independent error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,9 @@ from hawqlang.stages.resolve.files import load
 from hawqlang.stages.resolve.report import Sink
 
 __all__ = ["MISSING_FILE_CODES", "Resolution", "missing_files", "resolve", "resolve_file"]
+
+MAX_FINDINGS = 200
+"""So many findings of one spec are reported; nobody reads more."""
 
 _NO_OVERRIDES: Mapping[str, str] = MappingProxyType({})
 
@@ -78,10 +81,23 @@ def resolve(
     order = {file.shown: n for n, file in enumerate((main, *files))}
     return Resolution(
         spec=None if sink.errors else spec.replace(ignores=later),
-        diagnostics=tuple(sorted(kept, key=lambda found: _place(found, order))),
+        diagnostics=_capped(sorted(kept, key=lambda found: _place(found, order))),
         sources={file.shown: file.tree.text for file in files},
         files=tuple(file.real for file in files),
     )
+
+
+def _capped(found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Return the first findings, with a count of the others on the last."""
+    if len(found) <= MAX_FINDINGS:
+        return tuple(found)
+    *kept, last = found[:MAX_FINDINGS]
+    more = found[MAX_FINDINGS:]
+    errors = sum(d.severity == "error" for d in more)
+    note = f"{len(more)} further findings are not shown, {errors} of them errors"
+    if errors and not any(d.severity == "error" for d in (*kept, last)):
+        last = next(d for d in more if d.severity == "error")
+    return (*kept, last.replace(notes=(*last.notes, note)))
 
 
 def _place(found: Diagnostic, order: Mapping[str, int]) -> tuple[int, int, int]:

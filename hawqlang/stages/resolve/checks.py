@@ -6,7 +6,7 @@ from hawqlang.ir import spec, syntax
 from hawqlang.stages.resolve.bind import Fields
 from hawqlang.stages.resolve.datasets import has_labels
 from hawqlang.stages.resolve.metrics import ACCURACIES
-from hawqlang.stages.resolve.report import choices, error, removal, warning
+from hawqlang.stages.resolve.report import error, removal, warning
 from hawqlang.stages.resolve.restrictions import metrics_of
 from hawqlang.stages.resolve.scope import Context
 
@@ -144,11 +144,11 @@ def _check_native(build: spec.Build, body: Fields, ctx: Context) -> None:
     ]
     if not widened:
         return
-    shown = " and ".join(f"`{precision}`" for precision in widened)
+    shown, native = (" and ".join(f"`{p}`" for p in some) for some in (widened, device.native))
     many = len(widened) > 1
     message = (
         f"{shown} {'have' if many else 'has'} no native instruction on `{device.name}`:"
         f" {'they run' if many else 'it runs'} at the rate of a wider precision"
     )
-    help_ = f"native are {choices(map(str, device.native))}; narrower layers only move fewer bytes"
+    help_ = f"native: {native}; narrower layers only move fewer bytes"
     ctx.sink.warn(warning("HQ262", message, setting.span, help=help_))

@@ -97,6 +97,14 @@ def load(path: Path, root: Path | None, sink: Sink) -> tuple[SourceFile, Home]:
     return loader.parse(real, str(path), ()), Home(home, closed=root is not None)
 
 
+def _there(path: Path) -> bool:
+    """Return whether something is at a path; nothing is at one that the system takes for none."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def _unreadable(message: str, help_: str | None) -> ToolError:
     return ToolError(Diagnostic(code="HQ220", severity="error", message=message, help=help_))
 
@@ -184,7 +192,7 @@ class _Loader:
             message = f'"{path.value}" leads outside the project'
             help_ = "imports stay inside the project; `--root` names a larger one"
             raise error("HQ223", message, path.span, help=help_)
-        if not real.exists():
+        if not _there(real):
             raise self._absent(path, shipped)
         if real.suffix != ".hawq":
             message = f'"{path.value}" leads to a file that is no `.hawq` file'

@@ -125,15 +125,23 @@ def error(  # noqa: PLR0913 - one keyword for each part of a diagnostic
     diagnostic = Diagnostic(
         code=code,
         severity="error",
-        message=message,
+        message=_cut(message),
         span=span,
         label=label,
         labels=labels,
         notes=notes,
-        help=help,
+        help=None if help is None else _cut(help),
         fix=fix,
     )
     return RejectedError(diagnostic, key=key)
+
+
+_LONG = 400
+"""Characters of a message at most; what is quoted in it may be a whole megabyte."""
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONG else f"{text[: _LONG // 2]}…{text[-_LONG // 4 :]}"
 
 
 def warning(
@@ -147,7 +155,13 @@ def warning(
 ) -> Diagnostic:
     """Return a warning to add to a sink."""
     return Diagnostic(
-        code=code, severity="warning", message=message, span=span, labels=labels, help=help, fix=fix
+        code=code,
+        severity="warning",
+        message=_cut(message),
+        span=span,
+        labels=labels,
+        help=None if help is None else _cut(help),
+        fix=fix,
     )
 
 

@@ -99,7 +99,6 @@ def _latency(expr: syntax.Expr, ctx: Context) -> Latency:
             found = arguments.read("path", path, "")
             if ctx.sink.errors > before:
                 raise RejectedError
-            ctx.defer("latency = profile(…)", expr.span)
             return spec.ProfileLatency(path=found, span=expr.span)
         case "measured":
             ctx.defer("latency = measured", expr.span)

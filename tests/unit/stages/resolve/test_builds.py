@@ -447,8 +447,6 @@ def test_declarations_are_noted_for_every_build_that_uses_them(project: Project)
     notes = [(note.build, note.what) for note in project.spec(text).deferred]
     assert notes == [
         ("net", "source = pt2(…)"),
-        ("net", "latency = profile(…)"),
-        ("net", "emit cuda"),
         ("second", "source = pt2(…)"),
         ("second", "latency = measured"),
     ]
@@ -456,9 +454,9 @@ def test_declarations_are_noted_for_every_build_that_uses_them(project: Project)
 
 def test_a_table_of_layers_misses_no_back_end_that_it_did_not_ask_for(project: Project) -> None:
     silent = project.table("precision = w8a8").replace("cpu.x86_64", "nvidia.t4")
-    asking = project.table("precision = w8a8\nemit cuda").replace("cpu.x86_64", "nvidia.t4")
+    asking = project.table("precision = w8a8\nemit onnx").replace("cpu.x86_64", "nvidia.t4")
     assert deferred(project, silent) == []
-    assert deferred(project, asking) == ["emit cuda"]
+    assert deferred(project, asking) == ["emit onnx"]
 
 
 def test_trusted_code_is_noted(project: Project) -> None:
@@ -536,6 +534,6 @@ def test_the_complete_spec_of_the_reference_is_without_findings(project: Project
     (built,) = found.builds
     kinds = [constraint.predicate.kind for constraint in built.constraints]
     assert kinds == ["compare", "compare", "property_compare", "same", "compare", "each", "compare"]
-    assert [note.what for note in found.deferred] == ["emit cuda", "emit report"]
+    assert [note.what for note in found.deferred] == ["emit report"]
     assert built.target.batch == 8
     assert [goal.within for goal in built.objective] == [Fraction(1, 50), Fraction(0)]

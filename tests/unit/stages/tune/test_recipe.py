@@ -366,7 +366,7 @@ def test_the_same_samples_give_the_same_bytes(best: bool, monkeypatch: pytest.Mo
 
 
 def test_a_killed_fit_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = fit(subject(residual_net(), images(32)), fresh(), QUIET, FAST)
+    whole = fit(subject(residual_net(), images(64)), fresh(), QUIET, FAST)
     memory = fresh()
     own = sequential.fit_layer
     fitted: list[str] = []
@@ -379,14 +379,14 @@ def test_a_killed_fit_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(sequential, "fit_layer", counted)
     with pytest.raises(KeyboardInterrupt):
-        fit(subject(residual_net(), images(32)), memory, QUIET, FAST)
+        fit(subject(residual_net(), images(64)), memory, QUIET, FAST)
 
     def noted(*arguments: Any) -> FittedLayer:
         fitted.append(arguments[2].name)
         return own(*arguments)
 
     monkeypatch.setattr(sequential, "fit_layer", noted)
-    resumed = fit(subject(residual_net(), images(32)), memory, QUIET, FAST)
+    resumed = fit(subject(residual_net(), images(64)), memory, QUIET, FAST)
     assert resumed == whole
     assert resumed.pooled
     assert len(fitted) == 3 * 6  # three attempts, six layers: none was fitted twice
