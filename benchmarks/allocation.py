@@ -28,10 +28,10 @@ from common import ROOT, write_results
 
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Build
-from hawqlang.stages.allocate.encode import space
 from hawqlang.stages.allocate.encoding import assemble, encode_all, objective
 from hawqlang.stages.allocate.highs import Relaxation
 from hawqlang.stages.allocate.solve import allocate
+from hawqlang.stages.allocate.space import space
 from hawqlang.stages.candidates import candidates
 from hawqlang.stages.candidates.metrics import facts
 

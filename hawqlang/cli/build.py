@@ -22,7 +22,14 @@ from hawqlang.cli.common import (
     stdout,
 )
 from hawqlang.cli.evaluate import evaluation_lines
-from hawqlang.cli.locks import Held, Order, artifact_entry, hold, read_order
+from hawqlang.cli.locks import (
+    Held,
+    Order,
+    artifact_entry,
+    hold,
+    read_order,
+    recorded_sensitivities,
+)
 from hawqlang.cli.plan_text import print_plan
 from hawqlang.cli.progress import Terminal
 from hawqlang.diagnostics import Diagnostic
@@ -102,7 +109,6 @@ def build(
 def _terms(order: Order, held: Held, build: Build, now: Origin, *, measure: bool) -> Any:
     """Return what the lock and a saved plan ask of a build, once its inputs are found to be theirs."""
     from hawqlang.pipeline import Terms
-    from hawqlang.stages.lock.entry import recorded
     from hawqlang.stages.lock.saved import check_origin
 
     held.check_origin(build, now)
@@ -110,8 +116,9 @@ def _terms(order: Order, held: Held, build: Build, now: Origin, *, measure: bool
     saved = None if order.plan is None else order.plan.entry(build.name)
     if saved is not None:
         check_origin(order.path, build, saved, now)
+    source, row = (held.path, entry) if saved is None else (order.path, saved)
     return Terms(
-        sensitivities=None if measure else recorded(saved or entry, now, build),
+        sensitivities=None if measure else recorded_sensitivities(source, row, now, build),
         refused=() if saved is None else saved.refusals(),
         given=None if saved is None else saved.allocation(),
         approve=lambda artifact: held.check(build, artifact_entry(now, artifact)),

@@ -16,6 +16,7 @@ from hawqlang.ir.spec import Build, Spec
 
 if TYPE_CHECKING:
     from hawqlang.ir.plan import BitPlan
+    from hawqlang.ir.sensitivity import SensitivityTable
     from hawqlang.pipeline import Artifact, Terms
     from hawqlang.stages.analyse import Analysis
 
@@ -141,15 +142,26 @@ def locked_findings(spec: Spec, builds: Sequence[Build]) -> Iterator[Diagnostic]
 def plan_terms(held: Held, build: Build, now: Origin) -> Terms:
     """Return what a lock asks of a plan: its sensitivities, and without what failed in the very same build."""
     from hawqlang.pipeline import Terms
-    from hawqlang.stages.lock.entry import recorded
     from hawqlang.stages.lock.locked import origin_refusal
 
     entry = held.lock.entry(build.name)
     same = entry is not None and origin_refusal(held.path, build, entry, now) is None
     return Terms(
-        sensitivities=recorded(entry, now, build),
+        sensitivities=recorded_sensitivities(held.path, entry, now, build),
         refused=entry.refusals() if entry is not None and same else (),
     )
+
+
+def recorded_sensitivities(
+    path: Path, entry: Entry | None, now: Origin, build: Build
+) -> SensitivityTable | None:
+    """Return the sensitivities that a lock or saved plan records for a build; tell where they were edited."""
+    from hawqlang.stages.lock.entry import edited, recorded
+
+    found = recorded(entry, now, build)
+    if found is not None and edited(entry):
+        show((_edited(path, build),))
+    return found
 
 
 def plan_entry(now: Origin, analysis: Analysis, found: BitPlan, terms: Terms) -> Entry:
@@ -199,6 +211,15 @@ def since_json(changes: Changes | None) -> dict[str, Any] | None:
     if changes is None:
         return None
     return {"changed": changed_json(changes), "metrics": metrics_json(changes)}
+
+
+def _edited(path: Path, build: Build) -> Diagnostic:
+    return Diagnostic(
+        code="HQ873",
+        severity="warning",
+        message=f"the sensitivities of '{build.name}' in '{path}' are not those that were measured",
+        help="they are used as they stand; build with `--no-cache` to measure them again",
+    )
 
 
 def _raise(diagnostic: Diagnostic | None) -> None:

@@ -107,6 +107,14 @@ ENTRIES: tuple[Entry, ...] = (
         mended="hawqc plan digits.hawq -o plan.json",
     ),
     Entry(
+        code="HQ873",
+        title="sensitivities in the lock were edited",
+        cause="A lock keeps a digest of the sensitivities it records. Where they do not match it, they were changed by"
+        " hand or by a merge. They are used as they stand, and decide the allocation.",
+        example="hawqc plan digits.hawq        # after a number in digits.hawq.lock was changed",
+        mended="hawqc build digits.hawq --no-cache        # measures them again and writes the lock",
+    ),
+    Entry(
         code="HQ875",
         title="only CPUs can be profiled",
         cause="`hawqc profile` builds libraries and runs them on this machine, which has to be a CPU of the target's"

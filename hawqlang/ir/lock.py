@@ -112,6 +112,8 @@ class Measured(Frozen):
     labels: bool | None = None
     samples: int | None = None
     seed: int | None = None
+    seal: str | None = None
+    """Digest of all that was measured, so that an edit by hand shows; ``None`` in locks of earlier versions."""
 
 
 class LockedLayer(Frozen):

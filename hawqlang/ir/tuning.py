@@ -7,7 +7,9 @@ from typing import Literal
 from hawqlang.base import Frozen, TensorRef
 from hawqlang.ir.ranges import TensorRange
 
-Correction = Literal["bias", "rounding", "scales", "refit", "equalized", "reconstructed"]
+Correction = Literal[
+    "bias", "rounding", "scales", "refit", "equalized", "reconstructed", "distilled"
+]
 """A step that may change a layer."""
 
 

@@ -135,7 +135,9 @@ class Simulation:
             for name in self.dead.get(node.name, ()):
                 for form in self.forms[name]:
                     state.pop(Key(name, form), None)
-        return state[self.logits]
+        logits = state[self.logits]
+        state.clear()  # `lookup` refers to itself: what it holds would live until garbage is collected
+        return logits
 
     @property
     def logits(self) -> Key:

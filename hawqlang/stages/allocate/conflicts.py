@@ -14,7 +14,6 @@ from typing import Literal
 
 from hawqlang.ir.spec import Constraint
 from hawqlang.stages.allocate.cut import refutation
-from hawqlang.stages.allocate.encode import Space, all_equal
 from hawqlang.stages.allocate.encoding import Encoded
 from hawqlang.stages.allocate.highs import Relaxation
 from hawqlang.stages.allocate.limits import Limits
@@ -22,6 +21,7 @@ from hawqlang.stages.allocate.problem import Point, Problem, Row, everything
 from hawqlang.stages.allocate.pseudo_boolean import Judge
 from hawqlang.stages.allocate.rows import problem, rows
 from hawqlang.stages.allocate.search import minimise
+from hawqlang.stages.allocate.space import Space, all_equal
 
 
 @dataclass(frozen=True, slots=True)

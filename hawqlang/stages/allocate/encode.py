@@ -1,14 +1,8 @@
-"""Constraints to formulas: the meaning of ``predicates`` over the choices of the layers.
-
-The variables 0 … n-1 are the layers, each choosing among its candidates. Further ones are flags,
-whose choices mean formulas of which exactly one is true: whether a condition holds, or at which
-precision two neighbours agree, if they do.
-"""
+"""Constraints to formulas: the meaning of ``predicates`` over the choices of the layers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import assert_never
 
@@ -36,83 +30,33 @@ from hawqlang.ir.spec import (
 from hawqlang.stages.allocate.formula import (
     FALSE,
     TRUE,
-    Below,
     Every,
-    Fixed,
     Form,
     Formula,
-    Member,
     Some,
     at_most_zero,
     below_zero,
     every,
-    member,
     negated,
     some,
     total,
-    true_at,
 )
-from hawqlang.stages.allocate.problem import Row
+from hawqlang.stages.allocate.space import (
+    Space,
+    all_equal,
+    having,
+    indicator,
+    layer_where,
+    values_of,
+)
 from hawqlang.stages.candidates.metrics import (
     ACTIVATION_BITS,
-    Facts,
     baseline,
     live,
     shares,
     unit,
 )
-from hawqlang.stages.candidates.predicates import measure, positions, related
-
-
-@dataclass(frozen=True, slots=True)
-class Space:
-    """The choices of every layer, and the flags that constraints ask for as they are encoded."""
-
-    known: Facts
-    choices: tuple[tuple[Precision, ...], ...]
-    """Per layer, its candidates in the order written."""
-    flags: dict[int, tuple[Formula, ...]] = field(default_factory=dict[int, tuple[Formula, ...]])
-    """What each choice of a flag means, in terms of layers and of earlier flags only."""
-    meanings: dict[int, tuple[Row, ...]] = field(default_factory=dict[int, tuple[Row, ...]])
-    """The rows that give each flag its meaning, as far as they were needed."""
-    _named: dict[object, int] = field(default_factory=dict[object, int])
-
-    def size(self, v: int) -> int:
-        """Return how many choices a layer or a flag has."""
-        return len(self.choices[v]) if v < len(self.choices) else len(self.flags[v])
-
-    def truth(self, name: object, meaning: Callable[[], Formula]) -> int:
-        """Return the flag called ``name``, whose choice 1 means a formula and 0 its negation."""
-
-        def both() -> tuple[Formula, Formula]:
-            formula = meaning()
-            return negated(formula), formula
-
-        return self.flag(name, both)
-
-    def flag(self, name: object, meaning: Callable[[], tuple[Formula, ...]]) -> int:
-        """Return the flag called ``name``, made on first use."""
-        if name not in self._named:
-            formulas = meaning()
-            self._named[name] = len(self.choices) + len(self.flags)
-            self.flags[self._named[name]] = formulas
-        return self._named[name]
-
-    def complete(self, choices: Sequence[int]) -> tuple[int, ...]:
-        """Return a point of all variables: the layers' choices with every flag as they make it."""
-        point = list(choices)
-        for formulas in self.flags.values():
-            point.append(next(k for k, one in enumerate(formulas) if true_at(one, point)))
-        return tuple(point)
-
-    def allocation(self, point: Sequence[int]) -> tuple[Precision, ...]:
-        """Return the precision of every layer at a point."""
-        return tuple(own[choice] for own, choice in zip(self.choices, point, strict=False))
-
-
-def space(known: Facts) -> Space:
-    """Return the choices that the candidates leave."""
-    return Space(known, tuple(layer.precisions() for layer in known.candidates.layers))
+from hawqlang.stages.candidates.predicates import positions, related
 
 
 def encode(where: Space, predicate: Predicate, here: int | None = None) -> Formula:  # noqa: PLR0911
@@ -189,33 +133,6 @@ def peaks(where: Space) -> tuple[Form, ...]:
     return tuple(total(_alive(where, copies) for copies in _copies(step)) for step in steps)
 
 
-def not_below(where: Space, allocation: Sequence[Precision]) -> Formula:
-    """Return "some layer is wider somewhere than in ``allocation``"."""
-    wider = [
-        [p.wbits > cap.wbits or p.abits > cap.abits for p in choices]
-        for choices, cap in zip(where.choices, allocation, strict=True)
-    ]
-    return some(
-        member(i, (j for j, yes in enumerate(row) if yes), len(row)) for i, row in enumerate(wider)
-    )
-
-
-def all_equal(where: Space, name: Property, layers: Iterable[int]) -> Formula:
-    """Return "the layers have one and the same property"."""
-    group = tuple(dict.fromkeys(layers))
-    if len(group) < 2:
-        return TRUE
-    values = _values(where, name, group)
-    first, *rest = group
-    links: list[Formula] = []
-    for value in values:
-        here = _having(where, name, first, value)
-        for other in rest:
-            there = _having(where, name, other, value)
-            links += (some((negated(here), there)), some((here, negated(there))))
-    return every(links)
-
-
 def _copies(step: Iterable[LiveTensor]) -> list[tuple[LiveTensor, ...]]:
     """Return what is alive at a step, tensor by tensor."""
     found: dict[str, list[LiveTensor]] = {}
@@ -231,10 +148,10 @@ def _alive(where: Space, copies: tuple[LiveTensor, ...]) -> Form:
     fixed = {c.bits or ACTIVATION_BITS for c in copies if c.reader is None}
     widths = sorted(fixed | {p.abits for layer in readers for p in where.choices[layer]})
     return total(
-        _indicator(
+        indicator(
             where,
             ("stored", bits, readers),
-            TRUE if bits in fixed else some(_having(where, "abits", i, bits) for i in readers),
+            TRUE if bits in fixed else some(having(where, "abits", i, bits) for i in readers),
         ).scaled(Fraction(tensor.elements * (tensor.stored_bits or bits), 8))
         for bits in widths
     )
@@ -251,25 +168,10 @@ def _switch(where: Space, layer: int) -> Form:
     differ = negated(all_equal(where, "precision", pair))
     common = [p for p in where.choices[layer] if p in where.choices[layer + 1]]
     if not isinstance(differ, Every | Some):
-        return _indicator(where, ("switch", layer), differ)
-    agree = (every(_having(where, "precision", i, p) for i in pair) for p in common)
+        return indicator(where, ("switch", layer), differ)
+    agree = (every(having(where, "precision", i, p) for i in pair) for p in common)
     flag = where.flag(("switch", layer), lambda: (differ, *agree))
     return Form(parts={flag: (Fraction(1), *(Fraction(0) for _ in common))})
-
-
-def _indicator(where: Space, name: object, formula: Formula) -> Form:
-    """Return the form that is 1 where the formula is true and 0 where it is not."""
-    match formula:
-        case Fixed():
-            return Form(Fraction(formula.value))
-        case Member():
-            ones = (Fraction(choice in formula.mask) for choice in range(formula.size))
-            return Form(parts={formula.v: tuple(ones)})
-        case Below() | Every() | Some():
-            flag = where.truth(name, lambda: formula)
-            return Form(parts={flag: (Fraction(0), Fraction(1))})
-        case _:
-            assert_never(formula)
 
 
 def _term(where: Space, term: MetricTerm | CountTerm) -> Form:
@@ -283,7 +185,7 @@ def _term(where: Space, term: MetricTerm | CountTerm) -> Form:
                 return Form(Fraction(len(chosen)))
             counted = ((i, encode(where, predicate, i)) for i in chosen)
             return total(
-                _indicator(where, ("count", predicate, i), formula) for i, formula in counted
+                indicator(where, ("count", predicate, i), formula) for i, formula in counted
             )
         case _:
             assert_never(term)
@@ -374,28 +276,7 @@ def _with_value(
     where: Space, side: PropertyOf, here: int | None, holds: Callable[[int | Precision], bool]
 ) -> Formula:
     chosen = positions(where.known, side, here)
-    return every(_layer_where(where, side.property, i, holds) for i in chosen)
-
-
-def _layer_where(
-    where: Space, name: Property, layer: int, holds: Callable[[int | Precision], bool]
-) -> Formula:
-    own = where.choices[layer]
-    return member(layer, (j for j, p in enumerate(own) if holds(measure(name, p))), len(own))
-
-
-def _having(where: Space, name: Property, layer: int, value: int | Precision) -> Formula:
-    return _layer_where(where, name, layer, lambda own: own == value)
-
-
-def _values(where: Space, name: Property, layers: Iterable[int]) -> list[int | Precision]:
-    values: list[int | Precision] = []
-    for layer in layers:
-        for precision in where.choices[layer]:
-            value = measure(name, precision)
-            if value not in values:
-                values.append(value)
-    return values
+    return every(layer_where(where, side.property, i, holds) for i in chosen)
 
 
 _Side = tuple[Property, tuple[int, ...]]
@@ -410,12 +291,12 @@ def _pairwise(where: Space, op: Comparator, left: _Side, right: _Side) -> Formul
     return every(
         some(
             (
-                every(negated(_having(where, name, i, value)) for i in firsts),
+                every(negated(having(where, name, i, value)) for i in firsts),
                 every(
-                    _layer_where(where, other, k, lambda own, v=value: related(op, v, own))
+                    layer_where(where, other, k, lambda own, v=value: related(op, v, own))
                     for k in seconds
                 ),
             )
         )
-        for value in _values(where, name, firsts)
+        for value in values_of(where, name, firsts)
     )

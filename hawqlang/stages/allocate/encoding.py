@@ -17,10 +17,11 @@ from hawqlang.ir.spec import (
     Same,
 )
 from hawqlang.ir.spec import Goal as SpecGoal
-from hawqlang.stages.allocate.encode import Space, encode, metric, not_below, peaks
+from hawqlang.stages.allocate.encode import encode, metric, peaks
 from hawqlang.stages.allocate.goals import Goal
 from hawqlang.stages.allocate.problem import Row
 from hawqlang.stages.allocate.rows import Merged, merged, problem, rows
+from hawqlang.stages.allocate.space import Space, not_below
 from hawqlang.stages.candidates.predicates import at_build
 from hawqlang.stages.candidates.selectors import describe
 

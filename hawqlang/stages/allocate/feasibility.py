@@ -103,10 +103,10 @@ def _pinned(known: Facts) -> list[tuple[Precision, ...]]:
 
 
 def _conflicts(known: Facts, limits: Limits) -> tuple[Diagnostic, ...]:
-    from hawqlang.stages.allocate.encode import space
     from hawqlang.stages.allocate.encoding import encode_all
     from hawqlang.stages.allocate.explain import why
     from hawqlang.stages.allocate.nearest import Case
+    from hawqlang.stages.allocate.space import space
 
     where = space(known)
     reasons = why(Case(where, encode_all(where), (), limits))

@@ -26,12 +26,12 @@ from hawqlang.ir.front import Corner
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Build
 from hawqlang.ir.spec import Goal as SpecGoal
-from hawqlang.stages.allocate.encode import Space
 from hawqlang.stages.allocate.encoding import assemble
 from hawqlang.stages.allocate.goals import Goal, Optimum, optimise, within
 from hawqlang.stages.allocate.limits import NORMAL, Limits
 from hawqlang.stages.allocate.rows import Merged
 from hawqlang.stages.allocate.solve import judge, question, relative_gap, tie_breakers
+from hawqlang.stages.allocate.space import Space
 from hawqlang.stages.candidates.metrics import Allocation, Facts, value
 
 

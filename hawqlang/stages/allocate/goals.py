@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
-from hawqlang.stages.allocate.encode import Space
 from hawqlang.stages.allocate.formula import Form
 from hawqlang.stages.allocate.limits import Limits
 from hawqlang.stages.allocate.problem import (
@@ -37,6 +36,7 @@ from hawqlang.stages.allocate.proof import hint
 from hawqlang.stages.allocate.pseudo_boolean import Judge
 from hawqlang.stages.allocate.rows import Merged
 from hawqlang.stages.allocate.search import Alike, Outcome, minimise, price
+from hawqlang.stages.allocate.space import Space
 
 SCALE = 2**60
 """What the scaled costs span."""

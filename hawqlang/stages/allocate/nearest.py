@@ -26,13 +26,14 @@ from hawqlang.ir.spec import (
     PropertyValue,
     Truth,
 )
-from hawqlang.stages.allocate.encode import Space, largest_of, linear
+from hawqlang.stages.allocate.encode import largest_of, linear
 from hawqlang.stages.allocate.encoding import Encoded, assemble, encoded, goal_name
 from hawqlang.stages.allocate.goals import Goal, optimise
 from hawqlang.stages.allocate.limits import Limits
 from hawqlang.stages.allocate.problem import Row
 from hawqlang.stages.allocate.quantities import admitting, feasible_bound, written
 from hawqlang.stages.allocate.results import compares, is_constant
+from hawqlang.stages.allocate.space import Space
 from hawqlang.stages.candidates.predicates import at_build
 
 MIRROR: dict[Comparator, Comparator] = {

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from hawqlang.base import Precision
-from hawqlang.stages.allocate.encode import Space
 from hawqlang.stages.allocate.formula import (
     Below,
     Every,
@@ -25,6 +24,7 @@ from hawqlang.stages.allocate.formula import (
     Whole,
 )
 from hawqlang.stages.allocate.problem import Coefs, Point, Problem, Row
+from hawqlang.stages.allocate.space import Space
 
 Clause = Mapping[int, frozenset[int]]
 """A disjunction of memberships: per variable, the choices that make it true."""

@@ -14,7 +14,7 @@ from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.spec import Build, MetricTerm
 from hawqlang.ir.spec import Goal as SpecGoal
 from hawqlang.stages.allocate.advice import advice
-from hawqlang.stages.allocate.encode import Space, metric, space
+from hawqlang.stages.allocate.encode import metric
 from hawqlang.stages.allocate.encoding import (
     Encoded,
     assemble,
@@ -30,6 +30,7 @@ from hawqlang.stages.allocate.names import check_selectors
 from hawqlang.stages.allocate.nearest import Case
 from hawqlang.stages.allocate.problem import Row
 from hawqlang.stages.allocate.results import choices, metrics, results
+from hawqlang.stages.allocate.space import Space, space
 from hawqlang.stages.candidates.metrics import Allocation, Facts, facts, value
 from hawqlang.stages.candidates.predicates import at_build, holds, metrics_of
 

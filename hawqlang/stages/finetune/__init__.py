@@ -28,10 +28,10 @@ from hawqlang.stages.finetune.quantizers import LearnedStep, WeightQuantizer
 from hawqlang.stages.finetune.trainable import Begin, Trainable
 from hawqlang.stages.finetune.training import Schedule, Teacher, Training, exactly
 from hawqlang.stages.float_model import FloatModel
+from hawqlang.stages.memory import Memory
 from hawqlang.stages.quantize import QuantizedWeight, stored_params
 from hawqlang.stages.simulate import Deployment
 from hawqlang.stages.structure import Form, LayerNode, range_root
-from hawqlang.stages.tune import Memory
 from hawqlang.stages.tuned_weights import kept_weight
 from hawqlang.stages.zero_shot import SyntheticSamples
 

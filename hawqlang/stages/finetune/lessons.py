@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +84,9 @@ def prepare(samples: Samples, labels: Labels, kind: Input, *, mirrored: bool) ->
     return Lessons(samples, labels, kind, mirrored, kept, trained, held)
 
 
-def moved(pixels: UInt8, rng: np.random.Generator, *, mirrored: bool) -> UInt8:
+def moved(
+    pixels: npt.NDArray[Any], rng: np.random.Generator, *, mirrored: bool
+) -> npt.NDArray[Any]:
     """Return images ``(N, H, W, C)``, each shifted at random and perhaps mirrored."""
     count, height, width, _ = pixels.shape
     down, across = height // SHIFT, width // SHIFT

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,11 +14,10 @@ import torch
 from hawqlang.base import Frozen, TensorRef
 from hawqlang.cache import Cache, digest
 from hawqlang.stages.feedback import Feedback
-from hawqlang.stages.finetune.lessons import Lessons
 from hawqlang.stages.finetune.objective import Objective
 from hawqlang.stages.finetune.trainable import Trainable
 from hawqlang.stages.float_model import FloatModel, Run
-from hawqlang.stages.tune import Memory
+from hawqlang.stages.memory import Memory
 
 BETAS = (0.9, 0.999)
 
@@ -79,6 +79,20 @@ class Teacher:
             return self.model.run(x, parameters=self._parameters, keep=keep)
 
 
+class Batches(Protocol):
+    """Gives what is trained on, epoch after epoch."""
+
+    def steps(self, size: int) -> int:
+        """Return how many batches of ``size`` an epoch has."""
+        ...
+
+    def epoch(
+        self, seed: int, epoch: int, size: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the batches of an epoch, samples as the network sees them and labels."""
+        ...
+
+
 class Training:
     """One training of one network."""
 
@@ -86,7 +100,7 @@ class Training:
         self,
         network: Trainable,
         teacher: Teacher,
-        lessons: Lessons,
+        lessons: Batches,
         objective: Objective,
         schedule: Schedule,
     ) -> None:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from hawqlang.base import Precision
+from hawqlang.cache import digest
 from hawqlang.ir.bundle import PROGRAM, Manifest, OpNumbers
 from hawqlang.ir.evaluation import Evaluation
 from hawqlang.ir.lock import Entry, LockedConstraint, LockedLayer, Measured, Origin
@@ -30,13 +31,14 @@ def planned(
     """
     rows = {row.layer: row for row in sensitivities.layers} if sensitivities is not None else {}
     names = [choice.name for choice in plan.layers]
+    layers = tuple(
+        _own(choice) if sensitivities is None else _layer(choice, rows.get(choice.name))
+        for choice in plan.layers
+    )
     return Entry(
         origin=origin,
-        measured=None if sensitivities is None else _measured(sensitivities),
-        layers=tuple(
-            _own(choice) if sensitivities is None else _layer(choice, rows.get(choice.name))
-            for choice in plan.layers
-        ),
+        measured=None if sensitivities is None else _measured(sensitivities, layers),
+        layers=layers,
         refused=tuple(tuple(one[name] for name in names) for one in refused),
         status=plan.status,
         gap=plan.gap,
@@ -94,7 +96,19 @@ def recorded(entry: Entry | None, origin: Origin, build: Build) -> SensitivityTa
     )
 
 
-def _measured(table: SensitivityTable) -> Measured:
+def edited(entry: Entry | None) -> bool:
+    """Return whether the sensitivities of an entry are not those that were recorded."""
+    if entry is None or entry.measured is None or entry.measured.seal is None:
+        return False
+    return entry.measured.seal != _seal(entry.layers)
+
+
+def _seal(layers: Sequence[LockedLayer]) -> str:
+    """Return a digest of all that was measured on layers; their precisions are no part of it."""
+    return digest(*(_sensitivity(layer) for layer in layers))
+
+
+def _measured(table: SensitivityTable, layers: Sequence[LockedLayer]) -> Measured:
     return Measured(
         method=table.method,
         probes=table.probes,
@@ -102,6 +116,7 @@ def _measured(table: SensitivityTable) -> Measured:
         labels=table.labels,
         samples=table.samples,
         seed=table.seed,
+        seal=_seal(layers),
     )
 
 

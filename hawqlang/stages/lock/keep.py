@@ -8,6 +8,7 @@ from pathlib import Path
 from hawqlang.base import Frozen
 from hawqlang.cache import write_atomic
 from hawqlang.diagnostics import Diagnostic
+from hawqlang.exclusive import exclusive
 from hawqlang.ir.lock import Entry, Lock
 from hawqlang.stages.lock.text import parse, render
 
@@ -33,8 +34,9 @@ class Unwritable(Frozen):
 def keep(path: Path, name: str, entry: Entry, known: Collection[str]) -> bool | Unwritable:
     """Put the entry of one build into the lock; return whether that changed it.
 
-    Other builds keep their entries, those that the spec no longer has are dropped. An entry that differs in the
-    versions of libraries alone stays as it was: it says which ones measured and decided.
+    Other builds keep their entries, those of processes that end at the same instant too; entries that the spec no
+    longer has are dropped. An entry that differs in the versions of libraries alone stays as it was: it says which
+    ones measured and decided.
 
     Args:
         path: The lock.
@@ -45,6 +47,11 @@ def keep(path: Path, name: str, entry: Entry, known: Collection[str]) -> bool | 
     Raises:
         HawqError: The lock is damaged or of a newer version; it is left alone.
     """
+    with exclusive(path.parent):
+        return _put(path, name, entry, known)
+
+
+def _put(path: Path, name: str, entry: Entry, known: Collection[str]) -> bool | Unwritable:
     found = dict(read_lock(path).builds)
     before = found.get(name)
     entries = {build: one for build, one in found.items() if build in known}

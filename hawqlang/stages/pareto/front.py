@@ -18,7 +18,7 @@ from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import Build, Goal, LayersSource, Linear, MetricTerm
 from hawqlang.session import Session
-from hawqlang.stages.allocate.encode import linear, space
+from hawqlang.stages.allocate.encode import linear
 from hawqlang.stages.allocate.front import (
     Answer,
     Budget,
@@ -30,6 +30,7 @@ from hawqlang.stages.allocate.front import (
 )
 from hawqlang.stages.allocate.nearest import bounds
 from hawqlang.stages.allocate.solve import allocate
+from hawqlang.stages.allocate.space import space
 from hawqlang.stages.candidates import candidates
 from hawqlang.stages.candidates.metrics import facts
 from hawqlang.stages.candidates.predicates import at_build

@@ -14,22 +14,15 @@ from hawqlang.ir.tuning import LayerBias, Tuning
 from hawqlang.stages.batches import Stream
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
+from hawqlang.stages.memory import Memory
 from hawqlang.stages.simulate import Deployment, Simulation
+from hawqlang.stages.tune.best import descend
 from hawqlang.stages.tune.bias_correction import (
     BiasCorrection,
     correct_biases,
     wants_correction,
 )
-from hawqlang.stages.tune.memory import Memory
-from hawqlang.stages.tune.recipe import (
-    Chosen,
-    adaptive,
-    bench,
-    close_form,
-    descend,
-    equalize,
-    pool,
-)
+from hawqlang.stages.tune.recipe import Chosen, adaptive, bench, close_form, equalize, pool
 from hawqlang.stages.tune.replay import LEAST_SAMPLES
 
 __all__ = ["BiasCorrection", "Effort", "Memory", "Subject", "correct_biases", "fit", "tune"]
@@ -141,7 +134,7 @@ def _tuning(chosen: Chosen, table: RangeTable) -> Tuning:
         ranges=tuple(row for row in chosen.table.ranges if row not in calibrated),
         kept=bool(layers),
         error_before=trials[0].error,
-        error_after=min(t.error for t in (trials if layers else trials[1:])),
+        error_after=chosen.bench.least if layers else min(t.error for t in trials[1:]),
         fitted=chosen.bench.replay.count - held,
         held_out=held,
         pooled=chosen.pooled,

@@ -20,11 +20,10 @@ from hawqlang.ir.tuning import Correction, FittedLayer, Trial
 from hawqlang.stages.batches import Stream
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
+from hawqlang.stages.memory import Memory
 from hawqlang.stages.simulate import Deployment, Simulation
 from hawqlang.stages.structure import layer_nodes
 from hawqlang.stages.tune.equalize import equalized
-from hawqlang.stages.tune.memory import Memory
-from hawqlang.stages.tune.reconstruct import Walk, most_samples, reconstruct
 from hawqlang.stages.tune.reference import Reference
 from hawqlang.stages.tune.replay import (
     LEAST_SAMPLES,
@@ -33,7 +32,7 @@ from hawqlang.stages.tune.replay import (
     held_out,
     sample_limit,
 )
-from hawqlang.stages.tune.sequential import apply, complete, fit_layers, pool_layers, untouched
+from hawqlang.stages.tune.sequential import complete, fit_layers, pool_layers
 
 ATTEMPTS: tuple[tuple[Correction, ...], ...] = (
     ("bias",),
@@ -48,6 +47,7 @@ WORDS: Mapping[Correction, str] = {
     "refit": "refitted weights",
     "equalized": "equalized layers",
     "reconstructed": "reconstructed blocks",
+    "distilled": "training by the float network's answers",
 }
 """How a reader is told of each."""
 
@@ -78,9 +78,16 @@ class Bench:
         """Return the error of held-out samples' logits."""
         return divergence(logits, self.reference.logits[self.held])
 
-    def try_out(self, corrections: tuple[Correction, ...], error: float) -> bool:
-        """Note an attempt and return whether it is the best so far."""
-        kept = not self.trials or error < min(trial.error for trial in self.trials)
+    @property
+    def least(self) -> float:
+        """Return the error of the best attempt that was kept."""
+        return min(trial.error for trial in self.trials if trial.kept)
+
+    def try_out(
+        self, corrections: tuple[Correction, ...], error: float, *, sure: bool = True
+    ) -> bool:
+        """Note an attempt and return whether it is the best so far; one that is not ``sure`` to be better is not."""
+        kept = not self.trials or (sure and error < self.least)
         self.trials.append(Trial(corrections=corrections, error=error, kept=kept))
         return kept
 
@@ -107,13 +114,6 @@ class Chosen:
 def adaptive(settings: LayerSettings) -> bool:
     """Return whether a layer's settings ask for rounding by output error."""
     return settings.weights.rounding == "adaptive"
-
-
-def trainable(settings: LayerSettings) -> bool:
-    """Return whether gradient reconstruction may change a layer: it knows symmetric weights without groups."""
-    weights = settings.weights
-    plain = weights.scheme == "symmetric" and isinstance(weights.granularity, str)
-    return plain and adaptive(settings)
 
 
 def allowed(
@@ -182,7 +182,7 @@ def pool(chosen: Chosen, memory: Memory, feedback: Feedback) -> Chosen:
         feedback: Gets layers done.
     """
     bench = chosen.bench
-    if not chosen.layers or "reconstructed" in chosen.corrections:
+    if not chosen.layers or {"reconstructed", "distilled"} & set(chosen.corrections):
         return chosen
     replay = bench.replay.again(bench.simulation(chosen.table))
     own = memory.of("all samples", *(row.model_dump_json() for row in chosen.layers))
@@ -190,7 +190,7 @@ def pool(chosen: Chosen, memory: Memory, feedback: Feedback) -> Chosen:
     asked = allowed(chosen.corrections, bench.deployment.settings)
     found = pool_layers(replay, bench.reference, asked, rows, own, feedback)
     error = bench.judge(replay.codes[replay.simulation.logits][bench.held])
-    if error > min(trial.error for trial in bench.trials):
+    if error > bench.least:
         return chosen
     return replace(chosen, layers=found, pooled=True)
 
@@ -228,44 +228,13 @@ def equalize(
     return chosen
 
 
-def descend(chosen: Chosen, memory: Memory, seed: int, feedback: Feedback) -> Chosen:
-    """Return what gradient reconstruction makes of a choice, or the choice itself where that is better.
-
-    Args:
-        chosen: Where the closed form ended.
-        memory: Remembers settled blocks.
-        seed: Draws batches.
-        feedback: Gets blocks done, and a note where nothing came of it (HQ432).
-    """
-    bench = chosen.bench
-    graph, settings = bench.model.graph, bench.deployment.settings
-    start = {node.name: untouched(node.name) for node in layer_nodes(graph)}
-    start |= {row.layer: row for row in chosen.layers}
-    count = min(bench.replay.count, most_samples(graph))
-    some = torch.arange(bench.replay.count) < count
-    x = torch.cat(list(bench.samples.first(count).batches(bench.replay.size)))
-    walk = Walk(bench.replay.again(bench.simulation(), some), bench.model, bench.table, x)
-    bits = {name: precision.wbits for name, precision in bench.deployment.precision.items()}
-    free = frozenset(name for name in start if trainable(settings[name]) and bits[name] > 1)
-    own = memory.of("reconstructed", *(row.model_dump_json() for row in start.values()))
-    layers = reconstruct(walk, start, free, own, seed, feedback)
-    final = bench.replay.again(bench.simulation(walk.table), bench.held)
-    for row in layers:
-        apply(final.simulation, row, memory)
-    steps: tuple[Correction, ...] = (*chosen.corrections, "reconstructed")
-    if bench.try_out(steps, bench.judge(final.finish())):
-        return Chosen(layers, bench, walk.table)
-    feedback.report(dropped(bench.trials))
-    return chosen
-
-
 def dropped(trials: list[Trial]) -> Diagnostic:
     """Return the note on the last attempt, which did no good."""
-    best = min(trial.error for trial in trials)
+    best = min(trial.error for trial in trials if trial.kept)
     words = ", ".join(WORDS[c] for c in trials[-1].corrections)
     return Diagnostic(
         code="HQ432",
         severity="note",
-        message=f"dropped: {words}; held-out samples do not come closer to the float network "
+        message=f"dropped: {words}; held-out samples do not clearly come closer to the float network "
         f"(divergence {best:.2g} without, {trials[-1].error:.2g} with it)",
     )

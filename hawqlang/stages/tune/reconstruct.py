@@ -1,9 +1,14 @@
 """Block-wise reconstruction by gradient, from where the closed form ended.
 
 A block reads the quantized tensor that everything fixed before it produces and is to give the float network's output of
-the block; the integers, biases and activation steps of its layers are trained together for that (Li et al., "BRECQ";
-the integers by a straight-through latent as in Hubara et al., "AdaQuant"). A block keeps the result only where the
-error of its output falls on samples held out.
+the block; the weights, biases and steps of its layers are trained together for that (Li et al., "BRECQ"; integers by a
+straight-through latent). What counts of an output element y is how much the logits z change with it,
+
+    w = E (∂(v'z)/∂y)²,   v random signs, centred
+
+the diagonal of J'J in the place of BRECQ's Fisher information (equation 10), which it is but for a weight of each
+class. It does not vanish, as a loss does, on samples the network is certain about. A block keeps the result only where
+the weighted error of its output falls on samples held out.
 """
 
 from __future__ import annotations
@@ -14,36 +19,30 @@ from dataclasses import dataclass
 
 import torch
 
-from hawqlang.ir.graph import Graph
+from hawqlang.ir.graph import Graph, Operator
 from hawqlang.ir.ranges import RangeTable, TensorRange
-from hawqlang.ir.tuning import FittedBlock, FittedLayer, LayerBias, LayerWeight
-from hawqlang.stages.batches import chunk_size
+from hawqlang.ir.tuning import FittedBlock, FittedLayer
+from hawqlang.stages.batches import chunk_size, gradient_batch
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel, evaluate
-from hawqlang.stages.quantize import Float64, QuantizedWeight, stored_params, weight_limit
+from hawqlang.stages.memory import Memory
+from hawqlang.stages.quantize import stored_params
 from hawqlang.stages.simulate import Key, Simulation
-from hawqlang.stages.structure import LayerNode
+from hawqlang.stages.structure import Form
 from hawqlang.stages.tune.blocks import Block, blocks
-from hawqlang.stages.tune.memory import Memory
+from hawqlang.stages.tune.distil import KEPT, steps_of
+from hawqlang.stages.tune.learner import Learner, give
 from hawqlang.stages.tune.replay import Replay, held_out
-from hawqlang.stages.tune.soft import Learned, Soft
-from hawqlang.stages.tuned_weights import given_weight
-
-ITERATIONS = 400
-"""Steps of Adam for each block."""
 
 LARGEST_BATCH = 32
 
-LEARNING_RATE = 1e-2
-"""Of weights, in steps of their scale."""
+RATE = 1e-3
+"""Of steps, in their logarithm, and of all else as ``learner`` says."""
 
-STEP_RATE = 2e-3
-"""Of activation steps, in their logarithm."""
+SHARE = 0.25
+"""Steps for each block, as a share of those of the whole network."""
 
-SHIFT_RATE = 5e-3
-"""Of biases, in standard deviations of the layer's output."""
-
-BYTES = 512 * 2**20
+BYTES = 384 * 2**20
 """Bound of one float map of all samples."""
 
 
@@ -56,11 +55,28 @@ class Walk:
     table: RangeTable
     x: torch.Tensor
     """The float value there, of all samples."""
+    learner: Learner
 
     @property
     def simulation(self) -> Simulation:
         """Return the quantized network."""
         return self.replay.simulation
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One block to be trained."""
+
+    block: Block
+    y: torch.Tensor
+    """What the float network gives, for all samples."""
+    weight: torch.Tensor
+    """What each element of it counts."""
+    layers: tuple[str, ...]
+    """Its layers that may change."""
+    forms: tuple[Form, ...]
+    """Of what it stores, those whose step may change."""
+    generator: torch.Generator
 
 
 def most_samples(graph: Graph) -> int:
@@ -73,7 +89,6 @@ def most_samples(graph: Graph) -> int:
 def reconstruct(
     walk: Walk,
     start: Mapping[str, FittedLayer],
-    trainable: frozenset[str],
     memory: Memory,
     seed: int,
     feedback: Feedback,
@@ -83,31 +98,33 @@ def reconstruct(
     Args:
         walk: Both networks at their input; the simulation rounded to nearest.
         start: What the closed form made of each layer.
-        trainable: The layers that may be changed.
         memory: Remembers settled blocks.
-        seed: Draws batches and dropped elements.
+        seed: Draws batches, signs and dropped elements.
         feedback: Gets layers done.
     """
-    simulation = walk.simulation
+    simulation, learner = walk.simulation, walk.learner
     found: dict[str, FittedLayer] = {}
     parts = blocks(simulation.graph)
     for number, block in enumerate(parts):
         feedback.doing(block.layers[-1].name if block.layers else block.y)
         for node in block.layers:
-            _give(simulation, node, start[node.name], memory)
+            give(simulation, start[node.name], memory)
         y = _float_output(walk, block)
 
         def train(block: Block = block, y: torch.Tensor = y, number: int = number) -> FittedBlock:
-            wanted = trainable & {node.name for node in block.layers}
             generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
-            return _train(walk, _Task(block, y, wanted, generator), start, memory)
+            layers = tuple(n.name for n in block.layers if n.name in learner.quantizers)
+            inside = {node.output for node in block.nodes}
+            forms = tuple(form for form in learner.log_steps if form.root in inside)
+            weight = importance(walk, block, y, generator)
+            return _train(walk, _Task(block, y, weight, layers, forms, generator), start, memory)
 
         result = memory.block(block.y, train)
         _take(walk, result.ranges)
         chosen = {row.layer: row for row in result.layers}
         for node in block.layers:
             found[node.name] = chosen.get(node.name, start[node.name])
-            _give(simulation, node, found[node.name], memory)
+            give(simulation, found[node.name], memory)
         for node in block.nodes:
             walk.replay.advance(node)
         walk.x = y
@@ -115,34 +132,56 @@ def reconstruct(
     return tuple(found.values())
 
 
-def _give(simulation: Simulation, node: LayerNode, fitted: FittedLayer, memory: Memory) -> None:
-    """Give a layer what was found for it, its bias rounded to what its input's scale is by now."""
-    weight = simulation.weights[node.name]
-    if fitted.weight is not None:
-        weight = given_weight(memory.store, fitted.weight)
-    own = simulation.own_bias(node)
-    bias = own if fitted.bias is None else memory.store.get(fitted.bias.bias)
-    simulation.set_layer(node.name, weight, bias)
-
-
 def _take(walk: Walk, rows: tuple[TensorRange, ...]) -> None:
     """Store tensors in other ranges from now on."""
     if not rows:
         return
     walk.table = walk.table.with_rows(rows)
-    walk.simulation.params.update(stored_params(walk.simulation.graph, walk.table))
+    simulation, learner = walk.simulation, walk.learner
+    simulation.params.update(stored_params(simulation.graph, walk.table))
+    for row in rows:
+        form = Form(row.tensor, row.bits)
+        learner.log_steps[form].data.fill_(math.log(simulation.params[form].scale))
 
 
 def _float_output(walk: Walk, block: Block) -> torch.Tensor:
     """Return the float network's output of a block for all samples."""
-    parts: list[torch.Tensor] = []
     with torch.no_grad():
-        for at in walk.replay.spans():
-            values = {block.x: walk.x[at]}
-            for node in block.nodes:
-                values[node.output] = evaluate(node, values, walk.model.parameters)
-            parts.append(values[block.y])
-    return torch.cat(parts)
+        return torch.cat(
+            [
+                _through(walk, block.nodes, block.x, walk.x[at])[block.y]
+                for at in walk.replay.spans()
+            ]
+        )
+
+
+def _through(
+    walk: Walk, nodes: tuple[Operator, ...], name: str, x: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Return what some float operators give that read ``x`` and one another only."""
+    values = {name: x}
+    for node in nodes:
+        values[node.output] = evaluate(node, values, walk.model.parameters)
+    return values
+
+
+def importance(
+    walk: Walk, block: Block, y: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    """Return how much each element of the float output counts, on average 1; shaped as ``y``."""
+    graph = walk.simulation.graph
+    behind = graph.nodes[graph.nodes.index(block.nodes[-1]) + 1 :]
+    size = min(chunk_size(graph), gradient_batch(graph, len(y), KEPT))
+    parts: list[torch.Tensor] = []
+    for first in range(0, len(y), size):
+        leaf = y[first : first + size].clone().requires_grad_()
+        z = _through(walk, behind, block.y, leaf)[graph.output]
+        signs = torch.randint(0, 2, z.shape, generator=generator) * 2.0 - 1.0
+        signs -= signs.mean(1, keepdim=True)
+        (grad,) = torch.autograd.grad((signs * z).sum(), leaf)
+        parts.append(grad.square_())
+    found = torch.cat(parts)
+    return found / found.mean().clamp_min(1e-30)
 
 
 def _outputs(
@@ -158,163 +197,74 @@ def _outputs(
 
     for node in block.nodes:
         state.update(simulation.compute(node, lookup))
-    return [found for key, found in state.items() if key.value == block.y]
+    outputs = [found for key, found in state.items() if key.value == block.y]
+    state.clear()  # `lookup` refers to itself: what it holds would live until garbage is collected
+    return outputs
 
 
-def _error(walk: Walk, block: Block, y: torch.Tensor, which: torch.Tensor) -> float:
-    """Return the squared error of the block's output on some samples, relative to its power."""
+def _error(walk: Walk, task: _Task, which: torch.Tensor) -> float:
+    """Return the weighted squared error of the block's output on some samples, relative to its weighted power."""
     error = power = 0.0
     with torch.no_grad():
         for start in range(0, len(which), walk.replay.size):
             at = which[start : start + walk.replay.size]
-            for got in _outputs(walk.simulation, walk.replay, block, at):
-                error += float((got - y[at]).double().square().sum())
-                power += float(y[at].double().square().sum())
+            y, weight = task.y[at].double(), task.weight[at].double()
+            for got in _outputs(walk.simulation, walk.replay, task.block, at):
+                error += float((weight * (got - y).square()).sum())
+                power += float((weight * y.square()).sum())
     return error / power if power > 0 else error
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One block to be trained."""
-
-    block: Block
-    y: torch.Tensor
-    """What the float network gives, for all samples."""
-    wanted: frozenset[str]
-    """Its layers that may change."""
-    generator: torch.Generator
 
 
 def _train(
     walk: Walk, task: _Task, start: Mapping[str, FittedLayer], memory: Memory
 ) -> FittedBlock:
-    """Return what training makes of a block; the simulation holds it where it is kept."""
-    block, y, wanted = task.block, task.y, task.wanted
+    """Return what training makes of a block."""
+    learner, simulation = walk.learner, walk.simulation
     held = held_out(walk.replay.count)
     judged = held.nonzero()[:, 0]
-    before = _error(walk, block, y, judged)
+    before = _error(walk, task, judged)
     none = FittedBlock(layers=(), ranges=(), error_before=before, error_after=before)
-    if not wanted:
+    if not task.layers:
         return none
-    with torch.inference_mode(mode=False), torch.enable_grad():
-        learned = _learned(walk, block, wanted)
-        _descend(walk, task, learned, (~held).nonzero()[:, 0])
-    rows = tuple(
-        _row(walk, form.root, form.bits, float(t.detach())) for form, t in learned.steps.items()
-    )
-    old = {name: (walk.simulation.weights[name], walk.simulation.bias(name)) for name in wanted}
+    leaves = [leaf for _, own in learner.groups(task.layers, task.forms) for leaf in own]
+    old = [leaf.detach().clone() for leaf in leaves]
     table = walk.table
-    _take(walk, rows)
-    layers: list[FittedLayer] = []
-    for node in block.layers:
-        if node.name not in wanted:
-            continue
-        weight, bias = _found(learned, node.name, walk.simulation)
-        walk.simulation.set_layer(node.name, weight, bias)
-        layers.append(_row_of(start[node.name], weight, bias, memory))
-    after = _error(walk, block, y, judged)
+    _descend(walk, task, (~held).nonzero()[:, 0])
+    wanted = set(task.forms)
+    ranges = tuple(r for r in learner.exported_ranges() if Form(r.tensor, r.bits) in wanted)
+    rows = learner.rows(start, task.layers, memory)
+    _take(walk, ranges)
+    for row in rows:
+        give(simulation, row, memory)
+    after = _error(walk, task, judged)
     if after < before:
-        return FittedBlock(
-            layers=tuple(layers), ranges=rows, error_before=before, error_after=after
-        )
+        kept = tuple(row.replace(kept=(*row.kept, "reconstructed")) for row in rows)
+        return FittedBlock(layers=kept, ranges=ranges, error_before=before, error_after=after)
     walk.table = table
-    walk.simulation.params.update(stored_params(walk.simulation.graph, table))
-    for name, (weight, bias) in old.items():
-        walk.simulation.set_layer(name, weight, bias)
+    simulation.params.update(stored_params(simulation.graph, table))
+    for leaf, value in zip(leaves, old, strict=True):
+        leaf.data.copy_(value)
     return none.replace(error_after=after)
 
 
-def _learned(walk: Walk, block: Block, wanted: frozenset[str]) -> Learned:
-    """Return what is trained, as it is at the start."""
-    simulation, learned = walk.simulation, Learned()
-    for name in wanted:
-        weight = simulation.weights[name]
-        shape = (-1, *[1] * (weight.q.ndim - 1))
-        learned.latent[name] = torch.tensor(weight.q, dtype=torch.float32, requires_grad=True)
-        learned.scale[name] = torch.tensor(weight.scale, dtype=torch.float32).reshape(shape)
-        learned.limit[name] = weight_limit(simulation.deployment.precision[name].wbits)
-        learned.bias[name] = torch.tensor(simulation.bias(name), dtype=torch.float32)
-        if simulation.deployment.settings[name].bias_correction:
-            learned.shift[name] = torch.zeros(len(weight.scale), requires_grad=True)
-        learned.unit[name] = _spread(walk, block, name)
-    inside = {node.output for node in block.nodes}
-    for node in block.nodes:
-        for form in simulation.forms[node.output]:
-            if form.bits < 8 and form.root in inside:
-                learned.steps[form] = torch.zeros((), requires_grad=True)
-    return learned
-
-
-def _spread(walk: Walk, block: Block, layer: str) -> torch.Tensor:
-    """Return the standard deviation of each channel a layer accumulates, ``(OC,)``, on a few samples."""
-    simulation, replay = walk.simulation, walk.replay
-    at = slice(0, min(replay.size, 16))
-    state: dict[Key, torch.Tensor] = {}
-
-    def lookup(key: Key) -> torch.Tensor:
-        if key.form is None:
-            return simulation.accumulate(key.value, lookup)
-        return state[key] if key in state else replay.stored(key, at)
-
-    with torch.no_grad():
-        for node in block.nodes:
-            if node.name == layer:
-                found = simulation.accumulate(node.output, lookup)
-                return found.transpose(0, 1).flatten(1).std(1).clamp_min(1e-6)
-            state.update(simulation.compute(node, lookup))
-    raise KeyError(layer)
-
-
-def _descend(walk: Walk, task: _Task, learned: Learned, fitted: torch.Tensor) -> None:
-    """Train a block on the fitted samples: Adam with a cosine schedule on the squared error of its output."""
-    y, generator = task.y, task.generator
-    soft = Soft(walk.simulation, learned, generator)
-    groups = [
-        {"params": list(learned.latent.values()), "lr": LEARNING_RATE},
-        {"params": list(learned.shift.values()), "lr": SHIFT_RATE},
-        {"params": list(learned.steps.values()), "lr": STEP_RATE},
-    ]
-    optimizer = torch.optim.Adam([group for group in groups if group["params"]])
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, ITERATIONS)
-    batch = min(LARGEST_BATCH, 2 * chunk_size(walk.simulation.graph), len(fitted))
-    power = y.square().mean().clamp_min(1e-12)
-    for _ in range(ITERATIONS):
-        at = fitted[torch.randint(len(fitted), (batch,), generator=generator)]
-        soft.refresh()
-        loss = torch.zeros(())
-        for got in _outputs(soft, walk.replay, task.block, at):
-            loss = loss + (got - y[at]).square().mean() / power
+def _descend(walk: Walk, task: _Task, fitted: torch.Tensor) -> None:
+    """Train a block on the fitted samples: Adam with a cosine schedule on the weighted error of its output."""
+    learner, graph = walk.learner, walk.simulation.graph
+    batch = min(LARGEST_BATCH, gradient_batch(graph, len(fitted), KEPT))
+    count = max(1, int(SHARE * steps_of(graph, batch)))
+    groups = learner.groups(task.layers, task.forms)
+    optimizer = torch.optim.Adam([{"params": own, "lr": RATE * rate} for rate, own in groups])
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, count)
+    power = (task.weight * task.y.square()).mean().clamp_min(1e-12)
+    learner.generator = task.generator
+    for _ in range(count):
+        at = fitted[torch.randint(len(fitted), (batch,), generator=task.generator)]
+        learner.prepare(task.block.layers)
+        y, weight = task.y[at], task.weight[at]
+        outputs = _outputs(learner, walk.replay, task.block, at)
+        loss = sum(((weight * (got - y).square()).mean() for got in outputs), torch.zeros(()))
         optimizer.zero_grad()
-        loss.backward()
+        (loss / power).backward()
         optimizer.step()
         schedule.step()
-
-
-def _found(learned: Learned, layer: str, simulation: Simulation) -> tuple[QuantizedWeight, Float64]:
-    """Return a layer's trained integers and bias."""
-    limit = learned.limit[layer]
-    latent = learned.latent[layer].detach().double()
-    dtype = simulation.weights[layer].q.dtype
-    q = (latent.clamp(-limit, limit) + 0.5).floor().numpy().astype(dtype)
-    bias = learned.bias[layer].double()
-    if layer in learned.shift:
-        bias = bias + (learned.shift[layer].detach() * learned.unit[layer]).double()
-    return QuantizedWeight(q, simulation.weights[layer].scale), bias.numpy()
-
-
-def _row_of(
-    start: FittedLayer, weight: QuantizedWeight, bias: Float64, memory: Memory
-) -> FittedLayer:
-    put = memory.store.put
-    return start.replace(
-        weight=LayerWeight(layer=start.layer, q=put(weight.q), scale=put(weight.scale)),
-        bias=LayerBias(layer=start.layer, bias=put(bias)),
-        kept=(*start.kept, "reconstructed"),
-    )
-
-
-def _row(walk: Walk, root: str, bits: int, growth: float) -> TensorRange:
-    """Return the range of a tensor whose step grew by ``exp(growth)``."""
-    own = walk.table.find(root, bits)
-    factor = math.exp(growth)
-    return own.replace(low=own.low * factor, high=own.high * factor)
+    learner.generator = None

@@ -123,8 +123,13 @@ def logit_error(got: torch.Tensor, wanted: torch.Tensor) -> float:
 
 def divergence(got: torch.Tensor, wanted: torch.Tensor) -> float:
     """Return the mean Kullback-Leibler divergence of the classes by ``got`` from those by ``wanted``, in nats."""
+    return float(divergences(got, wanted).mean())
+
+
+def divergences(got: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Return the same for each sample, ``(N,)``, float64."""
     own, reference = (z.double().log_softmax(1) for z in (got, wanted))
-    return float((reference.exp() * (reference - own)).sum(1).mean())
+    return (reference.exp() * (reference - own)).sum(1)
 
 
 # ---- bounds --------------------------------------------------------------------------------------

@@ -19,11 +19,11 @@ import torch
 from hawqlang.arith.width import INT32_MAX, LIMITS, accumulator_bound
 from hawqlang.ir.tuning import Correction, FittedLayer, LayerBias
 from hawqlang.stages.feedback import Feedback
+from hawqlang.stages.memory import Memory
 from hawqlang.stages.quantize import Float64, least_weight_scale
 from hawqlang.stages.simulate import Key, Simulation
 from hawqlang.stages.structure import LayerNode, layer_nodes
 from hawqlang.stages.tune.grid import Codes, Rounded, codes_of
-from hawqlang.stages.tune.memory import Memory
 from hawqlang.stages.tune.moments import (
     Moments,
     Sums,

@@ -13,6 +13,7 @@ from hawqlang.stages.data import Samples, open_samples
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model import import_statistics
+from hawqlang.stages.memory import Memory
 from hawqlang.stages.zero_shot.codes import codes_of
 from hawqlang.stages.zero_shot.matching import Matching
 from hawqlang.stages.zero_shot.samples import (
@@ -64,15 +65,14 @@ def zero_shot(
     if not statistics:
         raise HawqError(_no_statistics(subject.declared, data))
     remembered = digest(*((s.value, s.mean.tobytes(), s.deviation.tobytes()) for s in statistics))
-    key = digest("zero_shot", model.graph, remembered, kind, data.count, data.steps, seed)
+    key = digest("zero_shot 2", model.graph, remembered, kind, data.count, data.steps, seed)
 
     def make() -> Synthetic:
         with session.step("calibrate", f"synthesise {data.count} samples") as advance:
             codes = codes_of(kind)
             budget = Budget(data.count, data.steps, seed)
-            found = synthesise(
-                model.graph, Matching(model, statistics, codes), budget, Feedback(advance)
-            )
+            matching, memory = Matching(model, statistics, codes), Memory(session.cache, key)
+            found = synthesise(model.graph, matching, budget, memory, Feedback(advance))
         store = session.cache.tensors
         return Synthetic(
             images=store.put(codes.stored(found.codes)),

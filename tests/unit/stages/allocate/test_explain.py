@@ -27,11 +27,11 @@ from hawqlang.ir.spec import (
     Union,
 )
 from hawqlang.stages.allocate.conflicts import Deciding
-from hawqlang.stages.allocate.encode import space
 from hawqlang.stages.allocate.encoding import encode_all
 from hawqlang.stages.allocate.limits import NORMAL
 from hawqlang.stages.allocate.quantities import UNITS, admitting, feasible_bound, written
 from hawqlang.stages.allocate.solve import allocate
+from hawqlang.stages.allocate.space import space
 from hawqlang.stages.candidates import candidates
 from hawqlang.stages.candidates.metrics import facts
 from hawqlang.stages.candidates.predicates import holds

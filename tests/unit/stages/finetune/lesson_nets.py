@@ -21,9 +21,9 @@ from hawqlang.stages.data.samples import Labels, UInt8
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.finetune import Pupil, finetune
 from hawqlang.stages.float_model import FloatModel, preprocess
+from hawqlang.stages.memory import Memory
 from hawqlang.stages.simulate import Deployment
 from hawqlang.stages.structure import layer_nodes
-from hawqlang.stages.tune import Memory
 from tests.support.imports import image
 from tests.unit.stages.nets import Net
 

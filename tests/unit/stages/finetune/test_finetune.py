@@ -18,9 +18,9 @@ from hawqlang.ir.tuning import Tuning
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.finetune import Pupil
 from hawqlang.stages.float_model import preprocess
+from hawqlang.stages.memory import Memory
 from hawqlang.stages.quantize import QuantizedWeight
 from hawqlang.stages.simulate import Simulation
-from hawqlang.stages.tune import Memory
 from tests.unit.stages.finetune.lesson_nets import (
     KIND,
     W2A3,

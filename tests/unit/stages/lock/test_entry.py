@@ -13,7 +13,7 @@ from hawqlang.ir.sensitivity import LayerSensitivity, SensitivityTable
 from hawqlang.ir.spec import Build, FileSensitivity, NamedSensitivity
 from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
-from hawqlang.stages.lock.entry import dyadic_digest, planned, recorded
+from hawqlang.stages.lock.entry import dyadic_digest, edited, planned, recorded
 from tests.support.allocation import W4, W8, build, layer
 from tests.support.locks import origin
 
@@ -97,3 +97,16 @@ def test_the_dyadic_digest_hangs_on_every_number() -> None:
     assert dyadic_digest([numbers]) == dyadic_digest([same])
     assert len({dyadic_digest([one]) for one in (numbers, *changed)}) == 5
     assert dyadic_digest([numbers, same]) != dyadic_digest([numbers])
+
+
+def test_sensitivities_changed_by_hand_are_noticed_and_another_precision_is_none() -> None:
+    own = planned(origin(), plan(build(), TABLE), TABLE)
+    first, *others = own.layers
+    narrower = own.replace(layers=(first.replace(precision=W4), *others))
+    dearer = own.replace(layers=(first.replace(sensitivity=((W4, 0.5), (W8, 1e-300))), *others))
+    assert own.measured is not None
+    unsealed = dearer.replace(measured=own.measured.replace(seal=None))
+    assert [edited(one) for one in (None, own, narrower, dearer, unsealed)] == [
+        *(False, False, False),
+        *(True, False),
+    ]

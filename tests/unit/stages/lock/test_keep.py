@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import time
 from pathlib import Path
 
 import pytest
 
 from hawqlang.diagnostics import HawqError
+from hawqlang.ir.lock import Lock
 from hawqlang.stages.lock.keep import Unwritable, keep, read_lock
+from hawqlang.stages.lock.text import render
 from tests.support.locks import entry, origin
 
 
@@ -71,3 +75,26 @@ def test_a_damaged_lock_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(HawqError, match="HQ860"):
         keep(path, "a", entry(), {"a"})
     assert path.read_text("utf-8") == "{"
+
+
+def _keep_slowly(path: Path, own: str, names: list[str]) -> None:
+    def slow(lock: Lock) -> str:
+        time.sleep(0.2)  # between reading and writing
+        return render(lock)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hawqlang.stages.lock.keep.render", slow)
+        keep(path, own, entry(), set(names))
+
+
+def test_processes_that_end_at_the_same_instant_lose_no_entry(tmp_path: Path) -> None:
+    path, names = tmp_path / "a.hawq.lock", ["a", "b", "c"]
+    context = multiprocessing.get_context("fork")
+    running = [context.Process(target=_keep_slowly, args=(path, own, names)) for own in names]
+    for one in running:
+        one.start()
+    for one in running:
+        one.join()
+    assert [one.exitcode for one in running] == [0, 0, 0]
+    assert [name for name, _ in read_lock(path).builds] == names
+    assert list(tmp_path.iterdir()) == [path]

@@ -11,10 +11,10 @@ import torch
 from hawqlang.cache import Cache, TensorStore
 from hawqlang.ir.graph import Graph
 from hawqlang.stages.float_model import FloatModel
+from hawqlang.stages.memory import Memory
 from hawqlang.stages.simulate import Simulation
 from hawqlang.stages.tune import fit
 from hawqlang.stages.tune.equalize import chains, equalized
-from hawqlang.stages.tune.memory import Memory
 from tests.unit.stages.nets import Net, fire_net, residual_net
 from tests.unit.stages.tune.test_recipe import (
     QUIET,
@@ -75,7 +75,7 @@ def test_a_residual_stream_is_left_alone() -> None:
 def test_an_equalized_network_is_deployed_where_it_is_better(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hawqlang.stages.tune.reconstruct.ITERATIONS", 5)
+    monkeypatch.setattr("hawqlang.stages.tune.distil.STEPS", 5)
     own, memory = subject(uneven(), images(64)), Memory(Cache(None), "even")
     tuning = fit(own, memory, QUIET, hard(own))
     trial = next(t for t in tuning.trials if t.corrections[:1] == ("equalized",))

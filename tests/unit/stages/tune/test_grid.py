@@ -15,8 +15,10 @@ from hawqlang.cache import Cache
 from hawqlang.ir.spec import GroupSize
 from hawqlang.ir.tuning import Tuning
 from hawqlang.stages.quantize import QuantizedWeight, WeightGrid, quantize_weight
-from hawqlang.stages.tune import fit, recipe
+from hawqlang.stages.tune import fit
+from hawqlang.stages.tune.best import trainable
 from hawqlang.stages.tune.grid import Rounded, codes_of
+from hawqlang.stages.tune.replay import divergence, held_out
 from hawqlang.stages.tune.rounding import (
     best_multiples,
     best_scale,
@@ -31,12 +33,15 @@ from tests.unit.stages.tune.test_recipe import (
     FAST,
     QUIET,
     W3A4,
+    as_chosen,
     error_on,
     fresh,
+    hard,
     images,
     simulated,
     subject,
 )
+from tests.unit.stages.tune.test_reconstruct import lower
 from tests.unit.stages.tune.test_rounding import drawn, second_moment
 
 KINDS: list[dict[str, Any]] = [
@@ -251,7 +256,28 @@ def test_the_same_samples_give_the_same_codes(kind: dict[str, Any]) -> None:
     assert first == again
 
 
-def test_gradient_reconstruction_leaves_weights_of_other_kinds_alone() -> None:
-    own = subject(net(), images(16), weights=KINDS[0])
-    assert not any(recipe.trainable(s) for s in own.deployment.settings.values())
-    assert all(recipe.adaptive(s) for s in own.deployment.settings.values())
+@pytest.mark.parametrize("kind", [KINDS[0], KINDS[3]])
+def test_gradients_keep_weights_of_every_kind_on_their_grid(
+    kind: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hawqlang.stages.tune.distil.STEPS", 10)
+    monkeypatch.setattr("hawqlang.stages.tune.best.surely_less", lower)
+    monkeypatch.setattr("hawqlang.stages.tune.pool", as_chosen)
+    own, memory = subject(net(), images(32), weights=kind), fresh()
+    tuning = fit(own, memory, QUIET, hard(own))
+    held = images(32)[held_out(32)]
+    got = simulated(own, tuning, memory.store).run(held)
+    least = min(trial.error for trial in tuning.trials if trial.kept)
+    assert divergence(got, own.model.forward(held)) == pytest.approx(least, rel=1e-4)
+    for row in tuning.weights:
+        weight = given_weight(memory.store, row)
+        assert (weight.zero is not None) == (kind.get("scheme") == "affine")
+        assert int(weight.q.min()) >= -3 - (weight.zero is not None)
+        assert int(weight.q.max()) <= 3
+
+
+def test_a_narrow_accumulator_is_learned_under_with_symmetric_weights_alone() -> None:
+    for kind, allowed in (({}, True), *((kind, False) for kind in KINDS)):
+        own = subject(net(), images(16), weights=kind, accumulator="int24").deployment
+        assert {trainable(s, 4) for s in own.settings.values()} == {allowed}
+        assert not any(trainable(s, 1) for s in own.settings.values())

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from hawqlang.base import Frozen, Precision
+from hawqlang.cache import Cache
+from hawqlang.ir.tuning import FittedBlock
+from hawqlang.stages.finetune.training import Checkpoint
+from hawqlang.stages.float_model import evaluate
 from hawqlang.stages.simulate import Simulation
 from hawqlang.stages.structure import layer_nodes
+from hawqlang.stages.tune import Subject, distil, fit, replay
+from hawqlang.stages.tune.best import surely_less
 from hawqlang.stages.tune.blocks import blocks
-from hawqlang.stages.tune.reconstruct import most_samples
-from hawqlang.stages.tune.soft import Learned, Soft
+from hawqlang.stages.tune.distil import Views, sample_work, steps_of
+from hawqlang.stages.tune.learner import Learner
+from hawqlang.stages.tune.reconstruct import Walk, importance, most_samples
 from tests.unit.stages.nets import Net, fire_net, residual_net
-from tests.unit.stages.tune.test_recipe import images, subject
+from tests.unit.stages.tune.test_recipe import QUIET, fresh, hard, images, subject
 
 
 @pytest.mark.parametrize("make", [residual_net, fire_net])
@@ -45,49 +54,160 @@ def test_a_chain_is_cut_behind_its_activations_into_pairs() -> None:
     assert [b.y for b in found[:2]] == ["b.relu", "d.relu"]
 
 
+def learner_of(own: Subject, free: Sequence[str] | None = None) -> Learner:
+    names = [node.name for node in layer_nodes(own.model.graph)]
+    chosen = names if free is None else free
+    return Learner(own.model, own.table, own.deployment, chosen, own.samples)
+
+
 @pytest.mark.parametrize("make", [residual_net, fire_net])
-def test_untrained_and_without_drops_the_soft_network_is_the_quantized_one(make: Any) -> None:
+def test_before_training_the_learner_is_the_quantized_network(make: Any) -> None:
     own = subject(make(), images(8))
-    simulation = Simulation(own.model, own.table, own.deployment)
-    learned = Learned()
-    for node in layer_nodes(own.model.graph):
-        weight = simulation.weights[node.name]
-        learned.latent[node.name] = torch.tensor(weight.q, dtype=torch.float32)
-        shape = (-1, *[1] * (weight.q.ndim - 1))
-        learned.scale[node.name] = torch.tensor(weight.scale).float().reshape(shape)
-        learned.limit[node.name] = 3
-        learned.bias[node.name] = torch.tensor(simulation.bias(node.name)).float()
-    learned.steps = {form: torch.zeros(()) for form in simulation.params if form.bits < 8}
-    soft = Soft(simulation, learned, torch.Generator())
-    soft.refresh()
-    soft.drops = False
-    x = images(8)
-    expected = simulation.run(x)
-    np.testing.assert_allclose(soft.run(x), expected, atol=1e-3 * float(expected.abs().max()))
+    expected = Simulation(own.model, own.table, own.deployment).run(images(8))
+    found = learner_of(own).run(images(8)).detach()
+    np.testing.assert_allclose(found, expected, atol=1e-3 * float(expected.abs().max()))
+
+
+def test_what_is_dropped_from_rounding_lies_on_no_grid_and_within_its_range() -> None:
+    own = subject(residual_net(), images(8))
+    learner = learner_of(own)
+    learner.prepare(layer_nodes(own.model.graph))
+    form = next(form for form in learner.log_steps if form.bits == 4)
+    x = torch.linspace(-9, 9, 400)
+    params = learner.params[form]
+    rounded = learner.store(x, form).detach()
+    learner.generator = torch.Generator().manual_seed(0)
+    dropped = learner.store(x, form).detach()
+    low, high = (params.scale * (q - params.zero_point) for q in (params.qmin, params.qmax))
+    assert float(dropped.min()) >= low - 1e-5
+    assert float(dropped.max()) <= high + 1e-5
+    share = float((dropped != rounded)[(x > low) & (x < high)].double().mean())
+    assert 0.35 < share < 0.65
+    np.testing.assert_allclose(dropped, rounded, atol=0.51 * params.scale)
 
 
 def test_gradients_reach_weights_biases_and_steps() -> None:
-    own = subject(residual_net(), images(8))
-    simulation = Simulation(own.model, own.table, own.deployment)
-    node = layer_nodes(own.model.graph)[1]
-    weight = simulation.weights[node.name]
-    learned = Learned(
-        latent={node.name: torch.tensor(weight.q, dtype=torch.float32, requires_grad=True)},
-        scale={node.name: torch.tensor(weight.scale).float().reshape(-1, 1, 1, 1)},
-        limit={node.name: 3},
-        bias={node.name: torch.tensor(simulation.bias(node.name)).float()},
-        shift={node.name: torch.zeros(len(weight.scale), requires_grad=True)},
-        unit={node.name: torch.ones(len(weight.scale))},
-        steps={simulation.input_form(node): torch.zeros((), requires_grad=True)},
-    )
-    soft = Soft(simulation, learned, torch.Generator().manual_seed(0))
-    soft.refresh()
-    soft.run(images(8)).square().mean().backward()
-    trained = [*learned.latent.values(), *learned.shift.values(), *learned.steps.values()]
-    for value in trained:
+    learner = learner_of(subject(residual_net(), images(8)))
+    learner.run(images(8)).square().mean().backward()
+    for value in learner.leaves():
         assert value.grad is not None
         assert bool((value.grad != 0).any())
-    assert simulation.run(images(8)).requires_grad is False
+
+
+def test_biases_that_may_not_be_corrected_do_not_learn() -> None:
+    own = subject(residual_net(), images(8), bias_correction=False)
+    learner = learner_of(own)
+    learning = {id(leaf) for leaf in learner.leaves()}
+    assert not learning & {id(bias) for bias in learner.biases.values()}
+
+
+def test_an_element_counts_as_much_as_the_logits_change_with_it() -> None:
+    own = subject(residual_net(), images(16))
+    graph = own.model.graph
+    *_, before, last = blocks(graph)
+    plain = Simulation(own.model, own.table, own.deployment)
+    learner = learner_of(own)
+    walk = Walk(replay.Replay(plain, own.samples), own.model, own.table, images(16), learner)
+    y = own.model.run(images(16), keep=[before.y]).kept[before.y]
+    draws = [torch.Generator().manual_seed(seed) for seed in range(200)]
+    found = torch.stack([importance(walk, before, y, one) for one in draws]).mean(0)
+    leaf = y.clone().requires_grad_()
+    z = leaf
+    values = {before.y: z}
+    for node in last.nodes:
+        values[node.output] = evaluate(node, values, own.model.parameters)
+    z = values[graph.output] - values[graph.output].mean(1, keepdim=True)
+    rows = [
+        torch.autograd.grad(z[:, k].sum(), leaf, retain_graph=True)[0] for k in range(z.shape[1])
+    ]
+    wanted = torch.stack(rows).square().sum(0)
+    wanted /= wanted.mean()
+    assert torch.corrcoef(torch.stack([found.flatten(), wanted.flatten()]))[0, 1] > 0.97
+    np.testing.assert_allclose(found.mean(), 1.0, rtol=1e-5)
+
+
+def test_steps_follow_from_the_network_alone_and_stay_within_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    graph = residual_net()[0]
+    assert steps_of(graph, 32) == distil.STEPS
+    monkeypatch.setattr(distil, "WORK", 50 * 32 * sample_work(graph))
+    assert steps_of(graph, 32) == 50
+    assert steps_of(graph, 16) == 100
+    monkeypatch.setattr(distil, "WORK", 1)
+    assert steps_of(graph, 32) == distil.PARTS
+
+
+def test_most_views_of_an_image_are_new_and_vectors_stay() -> None:
+    x = images(4)
+    views = Views(x, 6)
+    first = [batch for batch, _ in views.epoch(3, 0, 5)]
+    again = [batch for batch, _ in views.epoch(3, 0, 5)]
+    assert [batch.shape for batch in first] == [(5, *x.shape[1:])] * 6
+    for a, b in zip(first, again, strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(first[0], next(batch for batch, _ in views.epoch(3, 1, 5)))
+    whole = torch.cat(first)
+    same = sum(any(torch.equal(view, image) for image in x) for view in whole)
+    assert same < len(whole) / 2
+    vectors = torch.randn(4, 7, generator=torch.Generator().manual_seed(0))
+    for batch, _ in Views(vectors, 2).epoch(0, 0, 8):
+        assert all(any(torch.equal(row, own) for own in vectors) for row in batch)
+
+
+@pytest.mark.parametrize("parts", [2, 8])
+def test_a_killed_best_goes_on_at_the_block_or_part_where_it_stopped(
+    parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distil, "STEPS", 20)
+    own = subject(residual_net(), images(32))
+    whole = fit(own, fresh(), QUIET, hard(own))
+    memory, save = fresh(), Cache.save
+    kept: list[str] = []
+
+    def counted(self: Cache, key: str, value: Frozen) -> None:
+        if isinstance(value, FittedBlock | Checkpoint):
+            if len(kept) == parts:
+                raise KeyboardInterrupt
+            kept.append(type(value).__name__)
+        save(self, key, value)
+
+    monkeypatch.setattr(Cache, "save", counted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(subject(residual_net(), images(32)), memory, QUIET, hard(own))
+
+    def noted(self: Cache, key: str, value: Frozen) -> None:
+        if isinstance(value, FittedBlock | Checkpoint):
+            kept.append(type(value).__name__)
+        save(self, key, value)
+
+    monkeypatch.setattr(Cache, "save", noted)
+    resumed = fit(subject(residual_net(), images(32)), memory, QUIET, hard(own))
+    assert resumed == whole
+    count = len(blocks(own.model.graph))
+    assert kept == ["FittedBlock"] * count + ["Checkpoint"] * (distil.PARTS * len(distil.RATES))
+
+
+def lower(after: torch.Tensor, before: torch.Tensor) -> bool:
+    """Any gain will do."""
+    return float(after.mean()) < float(before.mean())
+
+
+def test_training_keeps_to_a_narrow_accumulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distil, "STEPS", 40)
+    monkeypatch.setattr("hawqlang.stages.tune.best.surely_less", lower)
+    net = Net((3, 8, 8))
+    mid = net.relu("mid.relu", net.conv("mid", "x", 4))
+    wide = net.relu("wide.relu", net.conv("wide", mid, 64, 1))
+    logits = net.linear("fc", net.flatten("flat", net.avg_pool("pool", wide)), 5)
+    made = (net.graph(logits), net.store)
+    precision = Precision(wbits=4, abits=8)
+    own, memory = subject(made, images(64), precision, accumulator="int16"), fresh()
+    tuning = fit(own, memory, QUIET, hard(own))
+    assert any("distilled" in row.kept or "reconstructed" in row.kept for row in tuning.layers)
+    for row in tuning.weights:
+        q = memory.store.get(row.q).astype(np.int64)
+        assert (np.abs(q).reshape(q.shape[0], -1).sum(1) * 255 <= 2**15 - 1).all()
 
 
 def test_a_learned_step_replaces_its_row_alone() -> None:
@@ -102,3 +222,13 @@ def test_float_maps_bound_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = residual_net()[0]
     monkeypatch.setattr("hawqlang.stages.tune.reconstruct.BYTES", 10 * 4 * 256)
     assert most_samples(graph) == 10
+
+
+def test_a_gain_within_its_standard_error_is_none() -> None:
+    before = torch.tensor([1.0, 1.0, 1.0, 9.0], dtype=torch.float64)
+    one_sample = torch.tensor([1.0, 1.0, 1.0, 5.0], dtype=torch.float64)
+    all_of_them = before - torch.tensor([0.1, 0.2, 0.1, 0.2], dtype=torch.float64)
+    assert not surely_less(one_sample, before)
+    assert surely_less(all_of_them, before)
+    assert not surely_less(before, before)
+    assert not surely_less(before, all_of_them)

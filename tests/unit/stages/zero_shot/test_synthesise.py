@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from hawqlang.cache import Cache
 from hawqlang.ir.graph import Graph
 from hawqlang.ir.spec import Input
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model.statistics import ChannelStatistics
+from hawqlang.stages.memory import Memory
 from hawqlang.stages.zero_shot.codes import codes_of
 from hawqlang.stages.zero_shot.matching import Matching, roughness
 from hawqlang.stages.zero_shot.synthesise import Budget, Synthesised, synthesise
@@ -43,10 +48,17 @@ def pictures() -> tuple[Graph, FloatModel, Input, list[str], torch.Tensor]:
     return graph, FloatModel(graph, net.store), image(8, 8), ["c1", "c2"], data
 
 
-def made(seed: int = 0, count: int = 12, steps: int = 30) -> tuple[Synthesised, Matching]:
+def fresh() -> Memory:
+    return Memory(Cache(None), "test")
+
+
+def made(
+    seed: int = 0, count: int = 12, steps: int = 30, memory: Memory | None = None
+) -> tuple[Synthesised, Matching]:
     graph, model, kind, values, data = pictures()
     matching = Matching(model, remembered(model, values, data), codes_of(kind))
-    return synthesise(graph, matching, Budget(count, steps, seed), Feedback()), matching
+    budget = Budget(count, steps, seed)
+    return synthesise(graph, matching, budget, memory or fresh(), Feedback()), matching
 
 
 def test_samples_come_closer_to_the_statistics_than_noise() -> None:
@@ -70,6 +82,36 @@ def test_the_seed_alone_decides_the_samples() -> None:
     assert not torch.equal(first.codes, other.codes)
 
 
+@pytest.mark.parametrize("until", [2, 5, 11])
+def test_a_killed_synthesis_goes_on_with_what_is_missing(
+    until: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("hawqlang.stages.zero_shot.synthesise")
+
+    def four(*_: object) -> int:
+        return 4
+
+    monkeypatch.setattr(module, "gradient_batch", four)
+    whole, _ = made(steps=3)
+    assert whole.method == "direct"
+    memory, own, steps = fresh(), Matching.loss, [0]
+
+    def counted(*arguments: Any) -> torch.Tensor:
+        steps[0] += 1
+        if steps[0] == until:
+            raise KeyboardInterrupt
+        return own(*arguments)
+
+    monkeypatch.setattr(Matching, "loss", counted)
+    with pytest.raises(KeyboardInterrupt):
+        made(steps=3, memory=memory)
+    resumed, _ = made(steps=3, memory=memory)
+    assert torch.equal(resumed.codes, whole.codes)
+    assert resumed.mismatch == whole.mismatch
+    # 3 steps of the generator, 3 for each of 3 batches: what was finished before the kill is not done again.
+    assert steps[0] == until + 12 - 3 * ((until - 1) // 3)
+
+
 def test_classes_are_made_equally_often() -> None:
     found, _ = made(count=12, steps=1)
     np.testing.assert_array_equal(np.bincount(found.classes.numpy()), [3, 3, 3, 3])
@@ -88,7 +130,7 @@ def test_vectors_are_optimised_without_a_generator() -> None:
     model = FloatModel(graph, net.store)
     data = torch.rand((64, 10), generator=torch.Generator().manual_seed(3)) * 0.5
     matching = Matching(model, remembered(model, ["l1"], data), codes_of(vector(10)))
-    found = synthesise(graph, matching, Budget(16, 40, 0), Feedback())
+    found = synthesise(graph, matching, Budget(16, 40, 0), fresh(), Feedback())
     assert found.method == "direct"
     assert found.mismatch < 0.1 * found.noise
 

@@ -1,21 +1,28 @@
-"""What a fit remembers of layers it has settled, so that a killed build goes on where it stopped."""
+"""What a long step remembers of its parts, so that a killed build goes on where it stopped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hawqlang.cache import Cache, TensorStore, digest
+from hawqlang.base import Frozen, TensorRef
+from hawqlang.cache import Array, Cache, TensorStore, digest
 from hawqlang.ir.tuning import FittedBlock, FittedLayer
+
+
+class Kept(Frozen):
+    """An array that a part of a step gave."""
+
+    array: TensorRef
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Settled layers in the content-addressed cache."""
+    """Finished parts in the content-addressed cache."""
 
     cache: Cache
     key: str
-    """Digest of all that the fit depends on."""
+    """Digest of all that the step depends on."""
 
     @property
     def store(self) -> TensorStore:
@@ -33,3 +40,12 @@ class Memory:
     def block(self, name: str, fit: Callable[[], FittedBlock]) -> FittedBlock:
         """Return what the block that ends at value ``name`` was settled at."""
         return self.cache.step(digest("fit block", self.key, name), FittedBlock, fit)
+
+    def array(self, name: str, make: Callable[[], Array]) -> Array:
+        """Return the array called ``name``; ``make`` makes it where it is not known."""
+
+        def kept() -> Kept:
+            return Kept(array=self.store.put(make()))
+
+        found = self.cache.step(digest("array", self.key, name), Kept, kept)
+        return self.store.get(found.array)
