@@ -122,7 +122,7 @@ def programs(case: Case, python: str) -> list[Program]:
     onnx = net.export(case.work.parent, case.batch)
     common = {**files, "batch": case.batch, "threads": case.threads, "onnx": str(onnx), "isa": ""}
     own = {**common, "images": str(case.work / "codes.npy"), "isa": case.isa}
-    own |= {"engine": "hawqc", "library": str(case.library)}
+    own |= {"engine": "hawqc", "precision": "", "library": str(case.library)}
     limit = {"ONEDNN_MAX_CPU_ISA": ONEDNN[case.isa]} if case.isa else {}
     found = [start(OWN, own, python, case, {})]
     rivals = [("openvino", "int8"), ("openvino", "default")]
