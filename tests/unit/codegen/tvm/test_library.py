@@ -145,15 +145,17 @@ def test_without_a_compiler_the_package_ziglang_serves_or_is_advised(
 ) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = importlib.util.find_spec
-    monkeypatch.setattr(
-        "importlib.util.find_spec", lambda name: None if name == "ziglang" else found(name)
-    )
+    there = {"ziglang": False}
+
+    def find_spec(name: str) -> object | None:
+        return object() if there.get(name) else None
+
+    monkeypatch.setattr("importlib.util.find_spec", find_spec)
     with pytest.raises(HawqError) as caught:
         c_compiler()
     assert "pip install ziglang" in (caught.value.diagnostics[0].help or "")
     assert "the Python package ziglang" in caught.value.diagnostics[0].notes[0]
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
+    there["ziglang"] = True
     assert c_compiler()[:4] == [sys.executable, "-m", "ziglang", "cc"]
     assert baseline(c_compiler()) == "-march=x86_64"
 
@@ -166,7 +168,7 @@ def test_the_compiler_of_ziglang_links_the_same_library(
         pytest.skip("the package ziglang is not installed")
     folder = damaged(built, tmp_path)
     monkeypatch.delenv("CC", raising=False)
-    monkeypatch.setattr("shutil.which", lambda _: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
     link(c_compiler(), folder)
     for threads in (1, 3):
         with Model(folder, threads=threads) as model:
