@@ -17,10 +17,11 @@ from hawqlang.backend.registry import BACKENDS
 from hawqlang.base import TensorRef
 from hawqlang.cache import Cache, TensorStore
 from hawqlang.cli.app import make_app
+from hawqlang.diagnostics import Diagnostic
 from hawqlang.interpret import logits
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import Blob, KernelSet
-from hawqlang.ir.spec import Target
+from hawqlang.ir.spec import Emit, Target
 from hawqlang.ir.verdict import BackendVerdict, Verdict
 from hawqlang.session import Session
 from hawqlang.stages import realise
@@ -42,8 +43,10 @@ class Interpreted:
         self._programs: dict[str, tuple[IntegerProgram, TensorStore]] = {}
         self._last = ""
 
-    def generate(self, program: IntegerProgram, target: Target, store: TensorStore) -> KernelSet:
-        del target
+    def generate(
+        self, program: IntegerProgram, target: Target, store: TensorStore, emit: Emit | None = None
+    ) -> KernelSet:
+        del target, emit
         data = store.put(np.frombuffer(program.model_dump_json().encode(), dtype=np.uint8))
         self._programs[data.digest] = (program, store)
         blob = Blob(path="program.json", data=data)
@@ -51,7 +54,7 @@ class Interpreted:
             backend="tvm", sources=(), blobs=(blob,), arena_bytes=0, arena_lower_bound_bytes=0
         )
 
-    def build(self, kernels: KernelSet, folder: Path, store: TensorStore) -> None:
+    def build(self, kernels: KernelSet, folder: Path, store: TensorStore) -> tuple[Diagnostic, ...]:
         del store
         self.built += 1
         if self.built == self.die_at:
@@ -59,6 +62,7 @@ class Interpreted:
         folder.mkdir(parents=True)
         ref: TensorRef = kernels.blobs[0].data
         (folder / "digest").write_text(ref.digest, encoding="utf-8")
+        return ()
 
     def load(self, folder: Path, variant: str | None = None) -> Any:
         del variant
@@ -66,6 +70,7 @@ class Interpreted:
 
         class Runner:
             variant = "interpreter"
+            slow = False
 
             def run(self, images: Array) -> Array:
                 return logits(program, store, images)

@@ -148,7 +148,7 @@ def test_defaults_overrides_and_imports_are_written_out(full: Project) -> None:
     assert "param budget: size = 3 MB\n" in text
     assert "device  = nvidia.t4\n" in text
     assert "order = rgb)" in text
-    assert "range       = percentile(99.99%)\n" in text
+    assert "granularity = per_tensor\n" in text
 
 
 def test_a_free_word_that_a_declaration_catches_is_quoted(project: Project) -> None:

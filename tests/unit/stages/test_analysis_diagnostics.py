@@ -1,4 +1,4 @@
-"""Every code that calibration, sensitivity and tuning use is explained."""
+"""Every code that calibration, sensitivity, tuning and latency profiles use is explained."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def test_codes_in_use_are_those_in_the_catalogue(repository: Path) -> None:
         for folder in ("calibrate", "sensitivity", "tune")
         for path in (stages / folder).glob("*.py")
     ]
+    sources.append((stages / "candidates" / "profiled.py").read_text(encoding="utf-8"))
     used = {code for text in sources for code in re.findall(r'"(HQ\d+)"', text)}
     assert used == {entry.code for entry in ENTRIES}
 
