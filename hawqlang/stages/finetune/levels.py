@@ -87,8 +87,11 @@ class Levels(Movable, ABC):
             self._log_size.add_(by.log().reshape(self._parts, -1).mean(1))
 
     def _scaled(self, mean: torch.Tensor) -> torch.Tensor:
-        """Return what makes a channel of levels as large as it is to be."""
-        size = mean.reshape(self._parts, -1).square().mean(1).sqrt().clamp(min=1e-6)
+        """Return what makes a channel of levels as large as it is to be.
+
+        The bound comes before the root: at 0, where a channel has chosen level 0 throughout, a root has no gradient.
+        """
+        size = mean.reshape(self._parts, -1).square().mean(1).clamp(min=1e-12).sqrt()
         return (self._log_size.exp() / size).expand(self._channels)
 
 

@@ -80,6 +80,19 @@ def test_straight_through_weights_are_always_the_deployed_ones(levels: tuple[int
     assert all(leaf.grad is not None and bool(leaf.grad.any()) for leaf in own.steps())
 
 
+@pytest.mark.parametrize("kind", [MeanField, NearestLevel])
+def test_a_channel_that_is_all_zero_has_finite_gradients(
+    kind: type[MeanField | NearestLevel],
+) -> None:
+    own = kind(torch.tensor([[0.0, 0.0, 0.0], [0.4, -0.6, 0.0]]), (-1, 0, 1))
+    own.advance(1.0)
+    np.testing.assert_array_equal(own.exported().q[0], 0)
+    (own.real() - torch.tensor([[0.3, -0.3, 0.3], [0.4, -0.6, 0.0]])).square().sum().backward()
+    for leaf in (*own.weights(), *own.steps()):
+        assert leaf.grad is not None
+        assert bool(torch.isfinite(leaf.grad).all())
+
+
 def test_gradients_move_a_weight_to_another_level() -> None:
     own = MeanField(torch.tensor([[0.4, -0.6, 0.5]]), (-1, 1))
     optimizer = torch.optim.Adam([*own.weights(), *own.steps()], 0.05)
