@@ -17,9 +17,10 @@ from hawqlang.ops import Conv2d, Linear
 from hawqlang_codegen.cuda import context, packing
 from hawqlang_codegen.cuda.arch import representatives
 from hawqlang_codegen.cuda.context import Launch, Variant
-from hawqlang_codegen.cuda.layout import NIBBLE_BITS, VECTOR, WORD, Layout, Readers, round_up
+from hawqlang_codegen.cuda.layout import NIBBLE_BITS, VECTOR, WORD, Layout, Readers
 from hawqlang_codegen.cuda.select import STEP_BYTES, Gemm, choose
 from hawqlang_codegen.cuda.site import IntArray, Site, store_forms
+from hawqlang_codegen.tvm.layout import round_up
 
 MOST_TAP_ROWS = 14
 MOST_TAP_COLUMNS = 30

@@ -13,9 +13,10 @@ from hawqlang.ir.kernels import Blob, KernelSet, Source
 from hawqlang.resources import data_dir
 from hawqlang_codegen.cuda.arch import ARCHES, Arch, representatives
 from hawqlang_codegen.cuda.context import Conv, Launch
-from hawqlang_codegen.cuda.layout import ALIGNMENT, round_up
+from hawqlang_codegen.cuda.layout import ALIGNMENT
 from hawqlang_codegen.cuda.plan import Plan
 from hawqlang_codegen.tvm.generate import comment, compiler_version, escape
+from hawqlang_codegen.tvm.layout import round_up
 
 BACKEND = "cuda"
 MODEL = "model.cu"

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from hawqlang.ir.integer import IntegerOp, IntegerProgram, QTensor
-from hawqlang.ops import Conv2d, Linear, Reshape, reads
+from hawqlang.ops import Conv2d, Linear, Reshape
+from hawqlang_codegen.tvm.layout import extent, readers_of, round_up
 
 Format: TypeAlias = Literal["kU8", "kS8", "kU4", "kS4", "kU16", "kS16", "kS32"]
 BITS: dict[Format, int] = {
@@ -82,19 +83,6 @@ class Layout:
         return self.pixel == self.channels or self.height * self.width == 1
 
 
-def round_up(value: int, step: int) -> int:
-    """Return the least multiple of ``step`` that is at least ``value``."""
-    return -(-value // step) * step
-
-
-def extent(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Return ``(H, W, C)`` of a tensor; a vector ``(F,)`` is one pixel of F channels."""
-    if len(shape) == 1:
-        return 1, 1, shape[0]
-    height, width, channels = shape
-    return height, width, channels
-
-
 @dataclass(frozen=True, slots=True)
 class Layouts:
     """Where every tensor of a program lives."""
@@ -116,10 +104,7 @@ class Readers:
 
 def choose_layouts(program: IntegerProgram, wishes: Readers) -> Layouts:
     """Return a layout for every tensor of ``program``."""
-    readers: dict[str, list[IntegerOp]] = {tensor.name: [] for tensor in program.tensors}
-    for op in program.ops:
-        for name in reads(op):
-            readers[name].append(op)
+    readers = readers_of(program)
     family = _families(program)
     members: dict[str, list[str]] = {}
     for name, head in family.items():

@@ -17,8 +17,9 @@ from hawqlang.ops import (
 from hawqlang.ops.avgpool2d import population_map
 from hawqlang_codegen.cuda import context
 from hawqlang_codegen.cuda.context import Launch
-from hawqlang_codegen.cuda.layout import VECTOR, round_up
+from hawqlang_codegen.cuda.layout import VECTOR
 from hawqlang_codegen.cuda.site import MOST_STORES, Site, operand, store_forms, unserved
+from hawqlang_codegen.tvm.layout import round_up
 
 MOST_PARTS = 12
 """As ``kMaxParts`` in maps.cuh."""

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hawqlang_codegen.cuda.layout import VECTOR, round_up
+from hawqlang_codegen.cuda.layout import VECTOR
 from hawqlang_codegen.cuda.select import STEP_BYTES
+from hawqlang_codegen.tvm.layout import round_up
 
 IntArray = npt.NDArray[np.integer[Any]]
 Int8 = npt.NDArray[np.int8]

@@ -31,11 +31,11 @@ from hawqlang_codegen.cuda.layout import (
     Layouts,
     Readers,
     choose_layouts,
-    round_up,
 )
 from hawqlang_codegen.cuda.site import IntArray, Site, unserved
 from hawqlang_codegen.tvm.arena import Arena, Lifetime, plan_arena
 from hawqlang_codegen.tvm.blob import Blob, BlobBuilder
+from hawqlang_codegen.tvm.layout import round_up
 
 INDEX_LIMIT = 1 << 31
 

@@ -14,8 +14,9 @@ from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ops import Addend, Conv2d, Frame, Linear, QTensor, Store
 from hawqlang_codegen.cuda.arch import Arch
 from hawqlang_codegen.cuda.context import Constant, Operand, StoreForm
-from hawqlang_codegen.cuda.layout import Layout, Layouts, round_up
+from hawqlang_codegen.cuda.layout import Layout, Layouts
 from hawqlang_codegen.tvm.blob import BlobBuilder
+from hawqlang_codegen.tvm.layout import round_up
 from hawqlang_codegen.tvm.packing import NARROW_SHIFT, rescale
 
 IntArray = npt.NDArray[np.integer[Any]]
