@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,6 +16,7 @@ from hawqlang import runtime
 from hawqlang.cache import TensorStore, write_atomic
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.kernels import KernelSet
+from hawqlang_codegen import compilers
 from hawqlang_codegen.cuda.generate import CHOICES, MODEL, architectures_of
 
 LIBRARY = runtime.LIBRARY
@@ -99,18 +99,16 @@ def cxx_compiler() -> list[str]:
     Raises:
         HawqError: there is none (HQ804).
     """
-    chosen = os.environ.get("CXX")
-    candidates = [shlex.split(chosen)] if chosen else [["c++"], ["g++"], ["clang++"]]
-    for command in candidates:
-        if command and shutil.which(command[0]):
-            return command
-    tried = ", ".join(" ".join(command) for command in candidates)
+    tried = compilers.candidates("CXX", ("c++", "g++", "clang++"))
+    found = compilers.first_there(tried)
+    if found is not None:
+        return found
     raise HawqError(
         Diagnostic(
             code="HQ804",
             severity="error",
             message="no C++ compiler was found to build the emulation of the CUDA kernels",
-            notes=(f"tried: {tried}",),
+            notes=(f"tried: {compilers.shown(tried)}",),
             help="install g++ or clang++, or name a compiler in the environment variable CXX",
         )
     )
@@ -148,16 +146,10 @@ def _no_nvcc(why: str) -> Diagnostic:
 
 
 def _run(command: list[str], folder: Path) -> None:
-    result = subprocess.run(  # noqa: S603 - the command is the compiler's, the names are ours
-        command, cwd=folder, capture_output=True, text=True, check=False
+    compilers.call(
+        command,
+        folder,
+        code="HQ805",
+        name=Path(command[0]).name,
+        remedy="it must accept C++20 and link shared libraries; nvcc must know every architecture asked for",
     )
-    if result.returncode != 0:
-        raise HawqError(
-            Diagnostic(
-                code="HQ805",
-                severity="error",
-                message=f"{Path(command[0]).name} failed with exit status {result.returncode}",
-                notes=(shlex.join(command), result.stderr.strip()[:4000]),
-                help="it must accept C++20 and link shared libraries; nvcc must know every architecture asked for",
-            )
-        )

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shlex
-import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +15,7 @@ from hawqlang import runtime
 from hawqlang.cache import TensorStore, write_atomic
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.kernels import KernelSet
+from hawqlang_codegen import compilers
 from hawqlang_codegen.tvm.isa import ISAS, Isa
 from hawqlang_codegen.tvm.objects import compile_units, units
 
@@ -86,20 +84,21 @@ def c_compiler() -> list[str]:
     Raises:
         HawqError: there is none (HQ801).
     """
+    tried = compilers.candidates("CC", ("cc", "gcc", "clang"))
+    found = compilers.first_there(tried)
+    if found is not None:
+        return found
     chosen = os.environ.get("CC")
-    candidates = [shlex.split(chosen)] if chosen else [["cc"], ["gcc"], ["clang"]]
-    for command in candidates:
-        if command and shutil.which(command[0]):
-            return command
     if not chosen and importlib.util.find_spec("ziglang"):
         return [sys.executable, *ZIG]
-    tried = ", ".join(" ".join(command) for command in candidates)
     raise HawqError(
         Diagnostic(
             code="HQ801",
             severity="error",
             message="no C compiler was found to link the library",
-            notes=(f"tried: {tried}{'' if chosen else ', the Python package ziglang'}",),
+            notes=(
+                f"tried: {compilers.shown(tried)}{'' if chosen else ', the Python package ziglang'}",
+            ),
             help="install gcc or clang, or `pip install ziglang`, or name a compiler in the environment variable CC",
         )
     )
@@ -155,17 +154,10 @@ def call(compiler: list[str], options: list[str], folder: Path) -> None:
     Raises:
         HawqError: it failed (HQ802), with its own words.
     """
-    command = [*compiler, *options]
-    result = subprocess.run(  # noqa: S603 - the command is the compiler's, the names are ours
-        command, cwd=folder, capture_output=True, text=True, check=False
+    compilers.call(
+        [*compiler, *options],
+        folder,
+        code="HQ802",
+        name="the C compiler",
+        remedy="the compiler must accept C11 for x86-64 and link shared libraries",
     )
-    if result.returncode != 0:
-        raise HawqError(
-            Diagnostic(
-                code="HQ802",
-                severity="error",
-                message=f"the C compiler failed with exit status {result.returncode}",
-                notes=(shlex.join(command), result.stderr.strip()[:4000]),
-                help="the compiler must accept C11 for x86-64 and link shared libraries",
-            )
-        )
