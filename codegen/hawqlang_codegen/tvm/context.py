@@ -253,10 +253,10 @@ class Conv:
         if self.kind == "conv16":
             return self.input_bytes if self.widened else 0
         tiles = 0 if self.tiles is None else self.tiles.scratch
-        if self.nibbles or self.short:
-            return tiles
         if self.winograd is not None:
             return max(self.winograd.scratch, tiles)
+        if self.nibbles or self.short:
+            return tiles
         slots = self.vectors if self.pixels_outside else 1
         weights = slots * self.steps * 2 * WORD * LANES if self.paired else 0
         return max(self.paired_at + weights, tiles)
@@ -280,7 +280,7 @@ class Conv:
     def winograd(self) -> Winograd | None:
         """Return how AVX2 computes it with fewer products, ``None`` where it cannot or need not."""
         dense = (self.x.row, self.x.pixel)
-        odd = self.nibbles or self.windowed or self.short or self.sums_at or self.kind != "conv"
+        odd = self.windowed or self.short or self.sums_at or self.kind != "conv"
         if (
             odd
             or not self.roomy
