@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import tempfile
 from pathlib import Path
@@ -19,10 +20,13 @@ from hawqlang_codegen.tvm.plan import Plan, plan_program
 
 PEAK = Path(__file__).resolve().with_name("peak.c")
 ROUNDS = 200
+"""Inferences, unless they take longer than ``SECONDS``."""
+SECONDS = 4.0
 NEAR = 512 * 1024
 """Weights up to this many bytes are taken to lie in a cache that is as fast as the products."""
 
 
+@functools.cache
 def peak(*words: str) -> float:
     """Return what ``peak.c`` prints: giga products a second, or gigabytes a second."""
     with tempfile.TemporaryDirectory() as folder:
@@ -46,10 +50,12 @@ def layer_rows(artifact: Path, library: Path, isa: str) -> list[dict[str, Any]]:
     rate = peak(used.name)
     bandwidth = peak("read", str(8 << 20))
     image = np.random.default_rng(0).integers(0, 256, program.tensor(program.input).shape, np.uint8)
-    times = [list(runner.profile(image).values()) for _ in range(ROUNDS)]
+    once = sum(runner.profile(image).values()) / 1e9
+    rounds = max(10, min(ROUNDS, int(SECONDS / max(once, 1e-9))))
+    times = [list(runner.profile(image).values()) for _ in range(rounds)]
     runner.close()
     rows: list[dict[str, Any]] = []
-    medians = np.median(np.array(times[ROUNDS // 10 :]), axis=0) / 1e3
+    medians = np.median(np.array(times[rounds // 10 :]), axis=0) / 1e3
     first = next(i for i, op in enumerate(program.ops) if isinstance(op, Conv2d | Linear))
     for i, (op, took) in enumerate(zip(program.ops, medians, strict=True)):
         needed = products(op, program) / rate / 1e3

@@ -28,8 +28,8 @@ IMPORTS = "from tvm.script"
 """Before it a file speaks of the network that it was made for."""
 _FUNCTION = re.compile(r"^    @T\.prim_func", re.MULTILINE)
 _COMMENT = re.compile(r"^ *#.*\n", re.MULTILINE)
-SHARE = 12
-"""Kernels that are worth a process of their own, which takes seconds to start."""
+SHARE = 8
+"""Kernels that are worth a process of their own: it takes as long to start as to compile so many."""
 PROCESSES = 4
 """At most; each takes some 300 MB."""
 DIGEST = 32
