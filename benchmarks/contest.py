@@ -13,7 +13,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -244,7 +244,7 @@ def _start(case: Case, engine: str, precision: str, python: str) -> Program:
 
 
 @contextmanager
-def _running(case: Case, python: str, failed: list[str]) -> Iterator[list[Program]]:
+def _running(case: Case, python: str, failed: list[str]) -> Generator[list[Program]]:
     """Give every program of a case; a rival that does not run is left out and named."""
     found: list[Program] = []
     try:

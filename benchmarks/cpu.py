@@ -150,7 +150,7 @@ def time_layers(case: Case, results: Results) -> None:
 
 def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
     """Return the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--nets", nargs="+", choices=sorted(NETS), default=list(NETS))
     parser.add_argument("--isas", nargs="*", choices=[*ONEDNN], default=["vnni", "avx2"])
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 8])
