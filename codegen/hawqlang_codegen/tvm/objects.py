@@ -8,6 +8,7 @@ processes: TVM reads TVMScript in Python, one thread at a time.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -48,8 +49,13 @@ class Unit:
     @property
     def key(self) -> str:
         """Return what the object depends on."""
-        parts = (version("apache-tvm"), repr(self.isa.target), _COMMENT.sub("", self.text))
+        parts = (_tvm_version(), repr(self.isa.target), _COMMENT.sub("", self.text))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@functools.cache
+def _tvm_version() -> str:
+    return version("apache-tvm")
 
 
 def units(source: Path, isa: Isa, folder: Path) -> list[Unit]:
