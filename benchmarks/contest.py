@@ -225,21 +225,26 @@ def _command(python: str, job: Path) -> list[str]:
 def _start(case: Case, engine: str, precision: str, python: str) -> Program:
     """Return a started program that is ready."""
     limit = {"ONEDNN_MAX_CPU_ISA": ONEDNN[case.isa]} if case.isa else {}
-    process = subprocess.Popen(  # noqa: S603 - this project's own program
-        _command(python, _job(case, engine, precision)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, **limit},
-    )
+    job = _job(case, engine, precision)
+    said = job.with_suffix(".log")
+    with said.open("w", encoding="utf-8") as errors:
+        process = subprocess.Popen(  # noqa: S603 - this project's own program
+            _command(python, job),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, **limit},
+        )
     program = Program(f"{engine} {precision}".strip(), process)
     try:
         program.answer()
         program.words = program.ask("words")
-    except NoAnswerError:
+    except NoAnswerError as error:
         program.close()
-        raise
+        lines = said.read_text(encoding="utf-8", errors="replace").split("\n")
+        words = " ".join(line.strip() for line in lines[-4:] if line.strip())
+        raise NoAnswerError(f"{error}: {words}") from error
     return program
 
 

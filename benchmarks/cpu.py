@@ -7,11 +7,11 @@ Every network is timed at every batch and number of threads on the instruction s
 first batch and number of threads also held to ``--isas``. Look at ratios within a case, never at milliseconds of
 different runs.
 
-What a time includes: each runtime's own Python call. ``hawqc`` is given uint8 pixels and normalizes
-them itself; the others are given the finished float32 tensor, so that their time has no conversion
-in it. ``--isas avx2`` also limits OpenVINO, by ``ONEDNN_MAX_CPU_ISA``; ONNX Runtime cannot be limited and stands only
-beside the CPU's own best set. Weights are random: the cosine between a program's logits and the float network's shows
-that all ran the same network.
+What a time includes: each runtime's own Python call. ``hawqc`` is given uint8 pixels and normalizes them itself; the
+others are given the finished float32 tensor, so that their time has no conversion in it. ``--isas avx2`` also limits
+OpenVINO, by ``ONEDNN_MAX_CPU_ISA`` and to float32 beside int8; ONNX Runtime cannot be limited and stands only beside
+the CPU's own best set. Weights are random: the cosine between a program's logits and the float network's shows that all
+ran the same network.
 
 Results are written after every case, so a run that is stopped is continued by ``--resume``, which keeps the cases of
 the same libraries. A network or a rival that fails is named and left out.

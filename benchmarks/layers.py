@@ -42,6 +42,7 @@ def layer_rows(artifact: Path, library: Path, isa: str) -> list[dict[str, Any]]:
     Products of padding (channels beyond the last, tiles that overlap) are ``edges``; weights of more bytes than lie
     near are ``weights``, at the measured bandwidth and as far as the products do not hide it; the first layer and
     steps without products are named as such; what remains is ``epilogue``: requantization, stores, loads, calls.
+    ``of_peak`` exceeds 1 where a kernel computes fewer products than the layer has (Winograd's transform).
     """
     program, store = read_reference(artifact)
     plan = plan_program(program, store)
@@ -70,7 +71,7 @@ def layer_rows(artifact: Path, library: Path, isa: str) -> list[dict[str, Any]]:
                 "us": float(took),
                 "mmac": products(op, program) / 1e6,
                 "of_peak": needed / float(took) if took else 0.0,
-                "products_us": needed,
+                "products_us": min(needed, float(took)),
                 "edges_us": edges,
                 "weights_us": streamed,
                 "rest_us": rest,
@@ -81,15 +82,17 @@ def layer_rows(artifact: Path, library: Path, isa: str) -> list[dict[str, Any]]:
 
 
 def share_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the network's time by what it is spent on."""
+    """Return the network's share of the peak, then its time by what it is spent on."""
     total = sum(row["us"] for row in rows)
+    needed = sum(row["us"] * row["of_peak"] for row in rows)
     spent: dict[str, float] = {"products": 0.0, "edges": 0.0, "weights streamed": 0.0}
     for row in rows:
         spent["products"] += row["products_us"]
         spent["edges"] += row["edges_us"]
         spent["weights streamed"] += row["weights_us"]
         spent[row["rest_is"]] = spent.get(row["rest_is"], 0.0) + row["rest_us"]
-    return [{"part": part, "us": us, "share": us / total} for part, us in spent.items()]
+    parts = [{"part": part, "us": us, "share": us / total} for part, us in spent.items()]
+    return [{"part": "of the peak", "us": needed, "share": needed / total}, *parts]
 
 
 def products(op: IntegerOp, program: IntegerProgram) -> int:

@@ -119,6 +119,11 @@ def openvino(job: dict[str, Any]) -> Loaded:
     core = ov.Core()
     path = _openvino_int8(job) if job["precision"] == "int8" else Path(job["onnx"])
     hints = {"INFERENCE_NUM_THREADS": job["threads"], "PERFORMANCE_HINT": "LATENCY"}
+    if job["isa"] not in (
+        "",
+        "amx",
+    ):  # these have no bfloat16, though OpenVINO sees that this CPU has
+        hints["INFERENCE_PRECISION_HINT"] = "f32"
     compiled = core.compile_model(core.read_model(path), "CPU", hints)
     request = compiled.create_infer_request()
     floats = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
