@@ -88,3 +88,26 @@ class Tunes(Protocol):
     ) -> KernelSet:
         """Return what ``generate`` does, with the forms that were fastest; ``seconds`` bound what is measured."""
         ...
+
+
+@runtime_checkable
+class Times(Protocol):
+    """A back end whose steps can be timed on this machine, and told apart by what their time depends on."""
+
+    def timed_on(self) -> tuple[str, str]:
+        """Return this machine's CPU as far as speed depends on it, and the generation of kernels."""
+        ...
+
+    def library(
+        self, program: IntegerProgram, target: Target, store: TensorStore, folder: Path
+    ) -> Runner:
+        """Return a runner of the variant that this machine runs best; ``folder`` need not hold others.
+
+        Raises:
+            HawqError: it cannot be built, or this machine can run none.
+        """
+        ...
+
+    def kernels(self, program: IntegerProgram, store: TensorStore) -> Mapping[str, str]:
+        """Return a digest of the kernels of every step; where it is equal the steps do the same work."""
+        ...

@@ -8,6 +8,7 @@ processes: TVM reads TVMScript in Python, one thread at a time.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -28,8 +29,8 @@ IMPORTS = "from tvm.script"
 """Before it a file speaks of the network that it was made for."""
 _FUNCTION = re.compile(r"^    @T\.prim_func", re.MULTILINE)
 _COMMENT = re.compile(r"^ *#.*\n", re.MULTILINE)
-SHARE = 12
-"""Kernels that are worth a process of their own, which takes seconds to start."""
+SHARE = 8
+"""Kernels that are worth a process of their own: it takes as long to start as to compile so many."""
 PROCESSES = 4
 """At most; each takes some 300 MB."""
 DIGEST = 32
@@ -48,8 +49,13 @@ class Unit:
     @property
     def key(self) -> str:
         """Return what the object depends on."""
-        parts = (version("apache-tvm"), repr(self.isa.target), _COMMENT.sub("", self.text))
+        parts = (_tvm_version(), repr(self.isa.target), _COMMENT.sub("", self.text))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@functools.cache
+def _tvm_version() -> str:
+    return version("apache-tvm")
 
 
 def units(source: Path, isa: Isa, folder: Path) -> list[Unit]:
