@@ -105,6 +105,7 @@ struct Part {
     View x;
     int32_t first, last;  // result channels first … last − 1
     int32_t y0, x0, c0, dy, dx, dc;
+    int32_t placed;  // the result holds it already
 };
 
 constexpr int kMaxParts = 12;
@@ -134,14 +135,16 @@ __global__ void __launch_bounds__(256, 2) gather(const __grid_constant__ GatherA
     int32_t value[kVector];
 #pragma unroll
     for (int i = 0; i < kVector; i++) value[i] = a.fill;
+    bool moved = false;
     for (int p = 0; p < a.count; p++) {
         const Part& part = a.of[p];
         if (part.last <= item.c || part.first >= item.c + kVector) continue;
+        moved = moved || !part.placed;
 #pragma unroll
         for (int i = 0; i < kVector; i++)
             if (item.c + i >= part.first && item.c + i < part.last) value[i] = gathered(a, part, item, item.c + i);
     }
-    store_vector(a.out, item.position, item.c, value);
+    if (moved) store_vector(a.out, item.position, item.c, value);
 }
 
 struct RenumberArgs {

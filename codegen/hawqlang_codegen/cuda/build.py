@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from hawqlang import runtime
+from hawqlang import cuda_runtime, runtime
 from hawqlang.cache import TensorStore, write_atomic
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.kernels import KernelSet
@@ -23,7 +23,7 @@ LIBRARY = runtime.LIBRARY
 EMULATED = "emulated"
 """Folder of the emulation's library."""
 PTX = "model.ptx"
-LOADER = "hawq_runtime.py"
+LOADER, DEVICE_LOADER = "hawq_runtime.py", "hawq_cuda.py"
 OLDEST_NVCC = (12, 0)
 CXX_FLAGS = ("-std=c++20", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-unknown-pragmas")
 NVCC_FLAGS = (
@@ -49,12 +49,19 @@ def build(kernels: KernelSet, folder: Path, store: TensorStore) -> tuple[Diagnos
     (folder / EMULATED).mkdir(parents=True, exist_ok=True)
     files = {source.path: source.text.encode() for source in kernels.sources}
     files |= {blob.path: store.get(blob.data).tobytes() for blob in kernels.blobs}
-    files[LOADER] = Path(runtime.__file__).read_bytes()
+    files |= loaders()
     for name, data in files.items():
         write_atomic(folder / name, data)
         (folder / name).chmod(0o644)
     emulate(folder)
     return compile_device(folder)
+
+
+def loaders() -> dict[str, bytes]:
+    """Return the loaders for host and device memory as they lie beside a library: without the compiler's package."""
+    device = Path(cuda_runtime.__file__).read_text(encoding="utf-8")
+    beside = device.replace("from hawqlang.runtime import", "from hawq_runtime import")
+    return {LOADER: Path(runtime.__file__).read_bytes(), DEVICE_LOADER: beside.encode()}
 
 
 def emulate(folder: Path, optimize: str = "-O2") -> None:

@@ -114,7 +114,7 @@ def linear(op: Linear, weights: IntArray, site: Site, wishes: Readers) -> Launch
 def _product(layer: _Layer) -> Launch:
     site, x = layer.site, layer.x
     tensor = site.tensors[layer.op.x]
-    rows = packing.rows_of(layer.weights, x.pixel)
+    rows = packing.rows_of(layer.weights, x.depth_bytes * 8 // x.bits)
     widened = not x.nibbles and _fits_widened(
         layer.weights, tensor.bits, NIBBLE_BITS, signed=tensor.signed
     )
@@ -137,6 +137,7 @@ def _product(layer: _Layer) -> Launch:
         out_channels=channels,
         window=layer.window,
         pixel_bytes=x.pixel_bytes,
+        depth_bytes=x.depth_bytes,
         steps=steps,
         weight_row=packed.shape[1],
         operands=("kS4S4" if x.signed else "kU4S4")

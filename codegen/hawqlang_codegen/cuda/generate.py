@@ -47,6 +47,10 @@ class TensorText:
     bits: int
     extent: tuple[int, int, int]
     pixel: int
+    channel: int
+    """Bytes of a pixel before the first channel."""
+    lanes: int
+    """Channels that it may read and write, to whole vectors."""
     offset: int
     step: int
 
@@ -170,6 +174,8 @@ def _tensor(plan: Plan, name: str) -> TensorText:
         bits=layout.bits,
         extent=(layout.height, layout.width, layout.channels),
         pixel=layout.pixel,
+        channel=layout.channel_bytes,
+        lanes=len(layout.lanes),
         offset=plan.arena.offset[plan.layouts.buffer[name]] if offset is None else offset,
         step=ready.get(name, -1),
     )
