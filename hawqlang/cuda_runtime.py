@@ -18,36 +18,28 @@ import ctypes
 import json
 import math
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from hawqlang.runtime import LIBRARY, MEMORY, WEIGHT_FILE, Model, RuntimeFailure
+from hawqlang.cuda_memory import (
+    SIGNED,
+    TO_DEVICE,
+    TO_HOST,
+    UNSIGNED,
+    Borrowed,
+    CudaFailure,
+    DeviceArray,
+    Driver,
+    no_driver,
+    stream_address,
+)
+from hawqlang.runtime import LIBRARY, MEMORY, WEIGHT_FILE, Model
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-CPU, CUDA = 1, 2
-"""Kinds of devices, as DLPack numbers them."""
-SIGNED, UNSIGNED = 0, 1
-"""Kinds of elements, as DLPack numbers them."""
 ALIGNMENT = 256
 KERNELS = "kernels.json"
-TO_DEVICE, TO_HOST = "cudaMemcpyHostToDevice", "cudaMemcpyDeviceToHost"
 MAJOR, MINOR = "cudaDevAttrComputeCapabilityMajor", "cudaDevAttrComputeCapabilityMinor"
-NO_DEVICE, NO_MEMORY = 100, 2
-"""Codes of the CUDA run time."""
-
-
-class CudaFailure(RuntimeFailure):
-    """Something keeps the network from running; ``remedy`` says what helps."""
-
-    def __init__(self, message: str, remedy: str, code: int = 0) -> None:
-        super().__init__(message, code)
-        self.remedy = remedy
-
-    def __str__(self) -> str:
-        return f"{self.args[0]}. {self.remedy}"
+NO_DEVICE = 100
+"""Code of the CUDA run time."""
 
 
 class _Options(ctypes.Structure):
@@ -62,130 +54,17 @@ class _Options(ctypes.Structure):
     )
 
 
-class _Tensor(ctypes.Structure):
-    """``DLTensor``."""
+def declare(library: ctypes.CDLL) -> None:
+    """Give the functions of ``hawq_cuda.h`` their types.
 
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("device_kind", ctypes.c_int32),
-        ("device", ctypes.c_int32),
-        ("rank", ctypes.c_int32),
-        ("code", ctypes.c_uint8),
-        ("bits", ctypes.c_uint8),
-        ("lanes", ctypes.c_uint16),
-        ("shape", ctypes.POINTER(ctypes.c_int64)),
-        ("strides", ctypes.POINTER(ctypes.c_int64)),
-        ("offset", ctypes.c_uint64),
-    )
-
-
-class Driver:
-    """The few functions of the CUDA run time that a network needs."""
-
-    def __init__(self, bindings: Any = None) -> None:
-        """Take ``cuda.bindings.runtime``, or a module with the same functions.
-
-        Raises:
-            CudaFailure: cuda-python is not installed.
-        """
-        self.bindings = _bindings() if bindings is None else bindings
-
-    def call(self, name: str, *arguments: Any) -> Any:
-        """Return what a function gives, without its code.
-
-        Raises:
-            CudaFailure: it gave a code other than 0, or there is no driver.
-        """
-        try:
-            code, *values = getattr(self.bindings, name)(*arguments)
-        except RuntimeError as error:  # cuda-python, where the driver's library is missing
-            raise _no_driver(str(error)) from None
-        if int(code):
-            raise self._failure(name, int(code), code)
-        return values[0] if len(values) == 1 else tuple(values)
-
-    def flag(self, kind: str, name: str) -> Any:
-        """Return a constant of an enumeration."""
-        return getattr(getattr(self.bindings, kind), name)
-
-    def copy(self, to: int, source: int, size: int, direction: str, stream: int) -> None:
-        """Copy between host and device in a stream's order."""
-        kind = self.flag("cudaMemcpyKind", direction)
-        self.call("cudaMemcpyAsync", to, source, size, kind, stream)
-
-    def _failure(self, name: str, number: int, code: Any) -> CudaFailure:
-        if number == NO_MEMORY:
-            return CudaFailure(
-                "the device has no memory left", "Free some, or run fewer images at once.", MEMORY
-            )
-        said = self.bindings.cudaGetErrorString(code)[1]
-        words = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-        return CudaFailure(
-            f"{name} failed: {words} ({number})",
-            "Earlier kernels of this process may have failed: start it anew.",
-            number,
-        )
-
-
-class DeviceArray:
-    """Values on the device, dense, in memory of its own; other libraries take them as they are."""
-
-    def __init__(self, driver: Driver, shape: tuple[int, ...], kind: str, stream: int) -> None:
-        """Reserve memory.
-
-        Args:
-            driver: The run time.
-            shape: Sizes of the axes.
-            kind: Type of the elements as NumPy writes it: ``|u1`` or ``<i4``.
-            stream: In whose order it is written and copied.
-        """
-        self.shape, self.kind, self.stream = shape, kind, stream
-        self.size = math.prod(shape) * int(kind[2:])
-        self._driver = driver
-        self.address = int(driver.call("cudaMalloc", max(self.size, 1)))
-
-    @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        return {
-            "shape": self.shape,
-            "typestr": self.kind,
-            "data": (self.address, False),
-            "strides": None,
-            "stream": self.stream,
-            "version": 3,
-        }
-
-    def numpy(self) -> npt.NDArray[Any]:
-        """Return a copy in host memory, once all that was asked for before is done."""
-        import numpy as np
-
-        found = np.empty(self.shape, self.kind)
-        self._driver.copy(found.ctypes.data, self.address, self.size, TO_HOST, self.stream)
-        self._driver.call("cudaStreamSynchronize", self.stream)
-        return found
-
-    def copy_from(self, values: npt.NDArray[Any]) -> None:
-        """Overwrite the values with those of an array of the same shape and type."""
-        import numpy as np
-
-        if values.shape != self.shape or values.dtype != np.dtype(self.kind):
-            raise CudaFailure(
-                f"the array is {values.dtype}{list(values.shape)}",
-                f"Give {np.dtype(self.kind)}{list(self.shape)}.",
-            )
-        dense = np.ascontiguousarray(values)
-        self._driver.copy(self.address, dense.ctypes.data, self.size, TO_DEVICE, self.stream)
-        self._driver.call("cudaStreamSynchronize", self.stream)
-
-    def close(self) -> None:
-        """Give the memory back."""
-        if self.address:
-            self._driver.call("cudaFree", self.address)
-            self.address = 0
-
-    def __del__(self) -> None:
-        if getattr(self, "address", 0):
-            self.close()
+    Raises:
+        CudaFailure: the library has none of them.
+    """
+    if not hasattr(library, "hawq_cuda_open"):
+        raise CudaFailure("this is no library for GPUs", "Open it with hawq_runtime.Model.")
+    library.hawq_cuda_workspace.restype = ctypes.c_size_t
+    library.hawq_cuda_weights.restype = ctypes.c_size_t
+    library.hawq_cuda_run.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int, ctypes.c_void_p]
 
 
 class Graph:
@@ -254,7 +133,7 @@ class CudaModel(Model):
         self._held: tuple[Any, ...] = ()
         self._stream = 0
         self._load(library)
-        self._declare()
+        declare(self._library)
         self._check_machine(library.parent)
         self.driver.call("cudaSetDevice", device)
         self.images = images or int(self._library.hawq_cuda_batch())
@@ -338,20 +217,12 @@ class CudaModel(Model):
     def __enter__(self) -> Self:
         return self
 
-    def _declare(self) -> None:
-        library = self._library
-        if not hasattr(library, "hawq_cuda_open"):
-            raise CudaFailure("this is no library for GPUs", "Open it with hawq_runtime.Model.")
-        library.hawq_cuda_workspace.restype = ctypes.c_size_t
-        library.hawq_cuda_weights.restype = ctypes.c_size_t
-        library.hawq_cuda_run.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int, ctypes.c_void_p]
-
     def _check_machine(self, folder: Path) -> None:
         """Raise where driver or device cannot run the library."""
         driver, toolkit = self.driver, int(self._library.hawq_cuda_toolkit())
         version = int(driver.call("cudaDriverGetVersion"))
         if version == 0:
-            raise _no_driver("the run time finds none")
+            raise no_driver("the run time finds none")
         if version // 1000 < toolkit // 1000:
             raise CudaFailure(
                 f"the driver is too old: it serves CUDA {_shown(version)}, the library needs {_shown(toolkit)}",
@@ -396,8 +267,8 @@ class CudaModel(Model):
             MEMORY,
         )
 
-    def _given_workspace(self, workspace: Any) -> _Borrowed:
-        borrowed = _Borrowed(workspace, "the workspace", self.device, None)
+    def _given_workspace(self, workspace: Any) -> Borrowed:
+        borrowed = Borrowed(workspace, "the workspace", self.device, None)
         size = math.prod(borrowed.shape) * borrowed.bits // 8
         if size < self.workspace_bytes or borrowed.address % ALIGNMENT or not borrowed.dense:
             raise borrowed.refused(
@@ -406,8 +277,8 @@ class CudaModel(Model):
             )
         return borrowed
 
-    def _input(self, images: Any, stream: int) -> _Borrowed:
-        found = _Borrowed(images, "the input", self.device, stream)
+    def _input(self, images: Any, stream: int) -> Borrowed:
+        found = Borrowed(images, "the input", self.device, stream)
         found.demand(UNSIGNED, 8, f"uint8[N, {', '.join(map(str, self.input_shape))}]")
         if len(found.shape) != 1 + len(self.input_shape) or found.shape[1:] != self.input_shape:
             raise found.refused(
@@ -421,12 +292,12 @@ class CudaModel(Model):
             )
         return found
 
-    def _logits(self, out: Any, count: int, stream: int) -> _Borrowed | DeviceArray:
+    def _logits(self, out: Any, count: int, stream: int) -> Borrowed | DeviceArray:
         if isinstance(out, DeviceArray):
             shape, fits = out.shape, out.kind == "<i4"
-            found: _Borrowed | DeviceArray = out
+            found: Borrowed | DeviceArray = out
         else:
-            found = _Borrowed(out, "`out`", self.device, stream)
+            found = Borrowed(out, "`out`", self.device, stream)
             found.demand(SIGNED, 32, f"int32[{count}, {', '.join(map(str, self.output_shape))}]")
             shape, fits = found.shape, True
         if not fits or shape != (count, *self.output_shape):
@@ -472,142 +343,6 @@ class CudaModel(Model):
             source.close()
             target.close()
         return logits
-
-
-class _Borrowed:
-    """Memory of another library's tensor, held until this is gone."""
-
-    def __init__(self, tensor: Any, what: str, device: int, stream: int | None) -> None:
-        """Take a tensor through DLPack, its values ready in the order of ``stream``.
-
-        Raises:
-            CudaFailure: it is none, or on another device.
-        """
-        if isinstance(tensor, DeviceArray):
-            self._of, self.what, self.shape, self.address = (
-                tensor,
-                what,
-                tensor.shape,
-                tensor.address,
-            )
-            self.code, self.bits = (
-                (SIGNED if tensor.kind[1] == "i" else UNSIGNED),
-                8 * int(tensor.kind[2:]),
-            )
-            self.dense, self._release = True, None
-            return
-        if not hasattr(tensor, "__dlpack__"):
-            raise CudaFailure(
-                f"{what} is a {type(tensor).__name__}",
-                "Give an array of NumPy's, or a CUDA tensor with `__dlpack__` (torch, CuPy, JAX).",
-            )
-        kind, number = (int(part) for part in tensor.__dlpack_device__())
-        if kind != CUDA:
-            where = "the CPU" if kind == CPU else f"a device of kind {kind}"
-            raise CudaFailure(
-                f"{what} is on {where}", "Move it to the GPU, or give an array of NumPy's."
-            )
-        if number != device:
-            raise CudaFailure(
-                f"{what} is on device {number}, and the model on device {device}",
-                "Move it, or open the model there.",
-            )
-        capsule = tensor.__dlpack__(stream=stream)
-        view, self._release = _opened(capsule)
-        self._of, self.what = tensor, what
-        self.shape = tuple(view.shape[i] for i in range(view.rank))
-        self.address = (view.data or 0) + view.offset
-        self.code, self.bits = view.code, view.bits * view.lanes
-        self.dense = _is_dense(self.shape, view)
-
-    def demand(self, code: int, bits: int, wanted: str) -> None:
-        """Raise unless elements are of a type and without gaps between them."""
-        if (self.code, self.bits) != (code, bits):
-            kinds = {SIGNED: "int", UNSIGNED: "uint", 2: "float", 4: "bfloat", 6: "bool"}
-            kind = kinds.get(self.code, "of another kind, ")
-            raise self.refused(f"{self.what} is {kind}{self.bits}", f"Give {wanted}.")
-        if not self.dense:
-            raise self.refused(
-                f"{self.what} has gaps or another order of axes",
-                "Make it contiguous, channels last: `x.permute(0, 2, 3, 1).contiguous()` of a torch tensor.",
-            )
-
-    def refused(self, message: str, remedy: str) -> CudaFailure:
-        """Give the memory back; return what to say of it."""
-        self.close()
-        return CudaFailure(message, remedy)
-
-    def close(self) -> None:
-        """Give the memory back."""
-        release, self._release = self._release, None
-        if release is not None:
-            release()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_release"):
-            self.close()
-
-
-def stream_address(stream: Any) -> int:
-    """Return the address of a stream: itself, or what torch, CuPy and cuda.core say of theirs."""
-    if hasattr(stream, "__cuda_stream__"):
-        return int(stream.__cuda_stream__()[1])
-    for name in ("cuda_stream", "ptr"):
-        if hasattr(stream, name):
-            return int(getattr(stream, name))
-    try:
-        return int(stream)
-    except (TypeError, ValueError):
-        raise CudaFailure(
-            f"a {type(stream).__name__} is no CUDA stream",
-            "Give its address, or a stream of torch, CuPy or cuda.core.",
-        ) from None
-
-
-def _opened(capsule: Any) -> tuple[_Tensor, Callable[[], None]]:
-    """Return the tensor inside a DLPack capsule, and what gives it back."""
-    python = ctypes.pythonapi
-    python.PyCapsule_GetPointer.restype = ctypes.c_void_p
-    python.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    python.PyCapsule_SetName.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    address = python.PyCapsule_GetPointer(capsule, b"dltensor")
-    python.PyCapsule_SetName(capsule, b"used_dltensor")
-    view = _Tensor.from_address(address)
-    deleter = ctypes.c_void_p.from_address(
-        address + ctypes.sizeof(_Tensor) + ctypes.sizeof(ctypes.c_void_p)
-    ).value
-
-    def release() -> None:
-        if deleter:
-            ctypes.CFUNCTYPE(None, ctypes.c_void_p)(deleter)(address)
-
-    return view, release
-
-
-def _is_dense(shape: tuple[int, ...], view: _Tensor) -> bool:
-    step = 1
-    for i in reversed(range(view.rank)):
-        if view.strides and shape[i] > 1 and view.strides[i] != step:
-            return False
-        step *= shape[i]
-    return True
-
-
-def _bindings() -> Any:
-    try:
-        from cuda.bindings import runtime  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise CudaFailure(
-            "cuda-python is not installed", "`pip install cuda-python` brings it."
-        ) from None
-    return runtime
-
-
-def _no_driver(why: str) -> CudaFailure:
-    return CudaFailure(
-        f"there is no NVIDIA driver on this machine ({why})",
-        "Install the driver of the GPU, or run where there is one.",
-    )
 
 
 def _architectures(folder: Path) -> tuple[str, ...]:

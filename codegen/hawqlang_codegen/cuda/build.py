@@ -11,8 +11,9 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
-from hawqlang import cuda_runtime, runtime
+from hawqlang import cuda_memory, cuda_runtime, runtime
 from hawqlang.cache import TensorStore, write_atomic
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.kernels import KernelSet
@@ -23,7 +24,11 @@ LIBRARY = runtime.LIBRARY
 EMULATED = "emulated"
 """Folder of the emulation's library."""
 PTX = "model.ptx"
-LOADER, DEVICE_LOADER = "hawq_runtime.py", "hawq_cuda.py"
+LOADERS = {
+    "hawq_runtime.py": runtime,
+    "hawq_cuda.py": cuda_runtime,
+    "hawq_cuda_memory.py": cuda_memory,
+}
 OLDEST_NVCC = (12, 0)
 CXX_FLAGS = ("-std=c++20", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-unknown-pragmas")
 NVCC_FLAGS = (
@@ -59,9 +64,15 @@ def build(kernels: KernelSet, folder: Path, store: TensorStore) -> tuple[Diagnos
 
 def loaders() -> dict[str, bytes]:
     """Return the loaders for host and device memory as they lie beside a library: without the compiler's package."""
-    device = Path(cuda_runtime.__file__).read_text(encoding="utf-8")
-    beside = device.replace("from hawqlang.runtime import", "from hawq_runtime import")
-    return {LOADER: Path(runtime.__file__).read_bytes(), DEVICE_LOADER: beside.encode()}
+    names = {f"hawqlang.{module.__name__.split('.')[-1]}": file for file, module in LOADERS.items()}
+
+    def beside(module: ModuleType) -> bytes:
+        text = Path(module.__file__ or "").read_text(encoding="utf-8")
+        for name, file in names.items():
+            text = text.replace(f"from {name} import", f"from {file.removesuffix('.py')} import")
+        return text.encode()
+
+    return {file: beside(module) for file, module in LOADERS.items()}
 
 
 def emulate(folder: Path, optimize: str = "-O2") -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hawqlang.cuda_runtime import CUDA
+from hawqlang.cuda_memory import CUDA
 
 STREAM = 0x5000
 OK = 0

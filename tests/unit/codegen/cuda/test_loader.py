@@ -13,10 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from hawqlang import cuda_runtime
-from hawqlang.cuda_runtime import CPU, CudaFailure, CudaModel, DeviceArray, stream_address
+from hawqlang import cuda_memory, cuda_runtime
+from hawqlang.cuda_memory import CPU, CudaFailure, DeviceArray, stream_address
+from hawqlang.cuda_runtime import CudaModel
+from hawqlang.diagnostics import HawqError
 from hawqlang.interpret import logits
 from hawqlang.runtime import MEMORY
+from hawqlang_codegen.cuda import run
 from hawqlang_codegen.cuda.build import EMULATED, LIBRARY, emulate, loaders
 from tests.unit.codegen.cuda.emulated import write
 from tests.unit.codegen.cuda.fake_device import STREAM, FakeRuntime, FakeTensor
@@ -37,7 +40,8 @@ def runtime() -> FakeRuntime:
 
 
 def opened(folder: Path, runtime: FakeRuntime, **options: Any) -> CudaModel:
-    return CudaModel(folder / EMULATED / LIBRARY, bindings=runtime, **{"images": 4, **options})
+    place = folder / EMULATED / LIBRARY
+    return CudaModel(place, bindings=runtime, images=4, **options)
 
 
 def pixels(count: int) -> npt.NDArray[np.uint8]:
@@ -174,13 +178,19 @@ def test_a_driver_older_than_the_library_is_refused(
 
 def built_with(monkeypatch: pytest.MonkeyPatch, toolkit: int) -> None:
     """Let the library say that it holds code for devices."""
-    declare = CudaModel._declare
+    answers(monkeypatch, hawq_cuda_toolkit=toolkit)
 
-    def declared(self: CudaModel) -> None:
-        declare(self)
-        self._library.hawq_cuda_toolkit = lambda: toolkit
 
-    monkeypatch.setattr(CudaModel, "_declare", declared)
+def answers(monkeypatch: pytest.MonkeyPatch, **functions: int) -> None:
+    """Let functions of the library return what they are given."""
+    declare = cuda_runtime.declare
+
+    def declared(library: Any) -> None:
+        declare(library)
+        for name, value in functions.items():
+            setattr(library, name, lambda *_: value)  # noqa: B023 - one function each time
+
+    monkeypatch.setattr(cuda_runtime, "declare", declared)
 
 
 def test_a_device_that_is_not_there_is_counted(folder: Path) -> None:
@@ -208,13 +218,7 @@ def test_too_little_memory_says_what_is_needed(
     with opened(folder, runtime) as model:
         runtime.fails["cudaMalloc"] = 2
         assert refused(lambda: model.run(FakeTensor(pixels(1)))).code == MEMORY
-    declare = CudaModel._declare
-
-    def full(self: CudaModel) -> None:
-        declare(self)
-        self._library.hawq_cuda_open = lambda *_: MEMORY
-
-    monkeypatch.setattr(CudaModel, "_declare", full)
+    answers(monkeypatch, hawq_cuda_open=MEMORY)
     error = refused(lambda: opened(folder, FakeRuntime(memory=8 << 20)))
     assert error.code == MEMORY
     assert "2.0 MiB free of 8.0 MiB" in str(error)
@@ -284,6 +288,36 @@ def test_what_lies_beside_a_library_imports_neither_the_compiler_nor_frameworks(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert ran.stdout.split() == ["CudaModel", "[]"]
-    assert "hawqlang" not in loaders()["hawq_cuda.py"].decode().replace(
-        Path(cuda_runtime.__file__).name, ""
-    )
+
+
+def test_a_runner_says_why_there_is_only_the_emulation(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "was not built" in run.missing(folder)
+    (tmp_path / LIBRARY).write_bytes((folder / EMULATED / LIBRARY).read_bytes())
+    monkeypatch.setattr(run, "has_bindings", lambda: False)
+    assert "no device" in run.missing(tmp_path)
+    monkeypatch.setattr(run, "has_bindings", lambda: True)
+    monkeypatch.setattr(cuda_memory, "_bindings", lambda: FakeRuntime(driver=0))
+    assert "no NVIDIA driver" in run.missing(tmp_path)
+
+
+def test_a_runner_of_a_device_drives_it_through_the_loader(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeRuntime()
+    (tmp_path / LIBRARY).write_bytes((folder / EMULATED / LIBRARY).read_bytes())
+    (tmp_path / "weights.bin").write_bytes((folder / "weights.bin").read_bytes())
+    monkeypatch.setattr(run, "has_bindings", lambda: True)
+    monkeypatch.setattr(run, "variants", lambda _: ("sm_80",))
+    monkeypatch.setattr(cuda_memory, "_bindings", lambda: fake)
+    runner = run.CudaRunner(tmp_path, None)
+    np.testing.assert_array_equal(runner.run(pixels(3)), expected(pixels(3)))
+    assert (runner.slow, runner.missing) == (False, "")
+    fake.fails["cudaMalloc"] = 2
+    with pytest.raises(HawqError) as caught:
+        runner.run(pixels(1))
+    assert caught.value.diagnostics[0].code == "HQ809"
+    assert "fewer images" in (caught.value.diagnostics[0].help or "")
+    fake.fails.clear()
+    runner.close()
