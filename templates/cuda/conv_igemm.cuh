@@ -286,6 +286,16 @@ __global__ void __launch_bounds__(T::kThreads, 2) conv_igemm(const __grid_consta
     if constexpr (serves(T::kStages)) compute_tile<T, kKind, kWeights, kWords>(a);
 }
 
+template <class T, Operands kKind, Weights kWeights, bool kWords>
+void launch_product(const ConvArgs& a, dim3 grid, cudaStream_t stream)
+#ifdef HAWQ_KERNELS
+{
+    HAWQ_LAUNCH((conv_igemm<T, kKind, kWeights, kWords>), grid, dim3(T::kThreads), T::shared_bytes(kWeights), stream, a);
+}
+#else
+;
+#endif
+
 struct ReduceArgs {
     const int32_t* partial;
     int32_t parts, rows, partial_row;
@@ -293,6 +303,7 @@ struct ReduceArgs {
     Stores stores;
 };
 
+#ifdef HAWQ_KERNELS
 // Adds what blocks that shared a sum left, and stores the result.
 __global__ void __launch_bounds__(256, 2) reduce_parts(const __grid_constant__ ReduceArgs a)
 {
@@ -310,5 +321,7 @@ __global__ void __launch_bounds__(256, 2) reduce_parts(const __grid_constant__ R
     }
     finish_all(a.stores, m, c, c, 1, acc);
 }
+#endif
+HAWQ_LAUNCHER(reduce_parts, ReduceArgs)
 
 }  // namespace hawq

@@ -21,6 +21,8 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __restrict__ __restrict
+#define HAWQ_KERNELS
+typedef void* cudaStream_t;
 
 struct dim3 {
     unsigned x, y, z;

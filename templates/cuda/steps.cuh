@@ -4,10 +4,6 @@
 #include "conv_igemm.cuh"
 #include "pools.cuh"
 
-#ifndef __CUDACC__
-typedef void* cudaStream_t;
-#endif
-
 namespace hawq {
 
 struct Tensor {
@@ -80,42 +76,39 @@ struct Step {
     void (*run)(const Run&);
 };
 
-inline constexpr int kThreads = 256;  // of a block without collectives
-inline dim3 blocks_of(int items) { return dim3(static_cast<unsigned>((items + kThreads - 1) / kThreads)); }
+inline int blocks_of(int items) { return (items + kThreads - 1) / kThreads; }
 inline Grid grid_of(const Run& r, const View& out) { return grid_of(r.images, out.height, out.width, out.channels); }
-
-#define HAWQ_EACH(kernel, a) HAWQ_LAUNCH_SIMPLE(kernel, blocks_of(a.grid.count), dim3(kThreads), 0, r.stream, a)
 
 inline void launch(const Run& r, AffineArgs a)
 {
     a.grid = grid_of(r, a.out);
-    HAWQ_EACH(affine, a);
+    launch_affine(a, blocks_of(a.grid.count), r.stream);
 }
 inline void launch(const Run& r, AddArgs a)
 {
     a.grid = grid_of(r, a.of[0].out);
-    HAWQ_EACH(add, a);
+    launch_add(a, blocks_of(a.grid.count), r.stream);
 }
 inline void launch(const Run& r, MaxPoolArgs a)
 {
     a.grid = grid_of(r, a.out);
-    HAWQ_EACH(max_pool, a);
+    launch_max_pool(a, blocks_of(a.grid.count), r.stream);
 }
 inline void launch(const Run& r, AvgPoolArgs a)
 {
     a.grid = grid_of(r, a.stores.of[0].out);
-    HAWQ_EACH(avg_pool, a);
+    launch_avg_pool(a, blocks_of(a.grid.count), r.stream);
 }
 inline void launch(const Run& r, GatherArgs a)
 {
     a.grid = grid_of(r, a.out);
-    HAWQ_EACH(gather, a);
+    launch_gather(a, blocks_of(a.grid.count), r.stream);
 }
 inline void launch(const Run& r, RenumberArgs a)
 {
     a.grid = grid_of(r, a.out);
     a.by_channels = divisor_of(a.x.channels);
-    HAWQ_EACH(renumber, a);
+    launch_renumber(a, blocks_of(a.grid.count), r.stream);
 }
 
 // The sum over k is split among `parts` blocks of each tile; what each finds meets in scratch memory.
@@ -135,10 +128,10 @@ void launch_conv(const Run& r, ConvArgs a, int parts, int64_t scratch)
         a.partial_row = chunks * kVector;
         a.partial = r.scratch(scratch, static_cast<int64_t>(parts) * a.rows * a.partial_row * 4);
     }
-    HAWQ_LAUNCH((conv_igemm<T, kKind, kWeights, kWords>), grid, dim3(T::kThreads), T::shared_bytes(kWeights), r.stream, a);
+    launch_product<T, kKind, kWeights, kWords>(a, grid, r.stream);
     if (parts == 1) return;
     const ReduceArgs sum = {a.partial, parts, a.rows, a.partial_row, divisor_of(chunks), a.stores};
-    HAWQ_LAUNCH_SIMPLE(reduce_parts, blocks_of(a.rows * chunks), dim3(kThreads), 0, r.stream, sum);
+    launch_reduce_parts(sum, blocks_of(a.rows * chunks), r.stream);
 }
 
 template <Reads kReads, bool kBytes> void launch_direct(const Run& r, DirectArgs a, int group_channels)
@@ -148,7 +141,7 @@ template <Reads kReads, bool kBytes> void launch_direct(const Run& r, DirectArgs
     a.by_vectors = divisor_of(a.vectors);
     a.by_image = divisor_of(a.out_height * a.out_width);
     a.by_row = divisor_of(a.out_width);
-    HAWQ_LAUNCH_SIMPLE((conv_direct<kReads, kBytes>), blocks_of(a.rows * a.vectors), dim3(kThreads), 0, r.stream, a);
+    launch_conv_direct<kReads, kBytes>(a, blocks_of(a.rows * a.vectors), r.stream);
 }
 
 }  // namespace hawq

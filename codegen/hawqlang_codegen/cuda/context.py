@@ -58,8 +58,6 @@ class Variant:
     tile: str
     """As a C++ type."""
     parts: int
-    emulated: bool
-    """Whether one of the architectures is emulated: others need not be compiled for a host."""
 
 
 @dataclass(frozen=True, slots=True)

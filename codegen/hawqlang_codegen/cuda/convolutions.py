@@ -15,7 +15,6 @@ from hawqlang.arith import width
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ops import Conv2d, Linear
 from hawqlang_codegen.cuda import context, packing
-from hawqlang_codegen.cuda.arch import representatives
 from hawqlang_codegen.cuda.context import Launch, Variant
 from hawqlang_codegen.cuda.layout import NIBBLE_BITS, VECTOR, WORD, Layout, Readers
 from hawqlang_codegen.cuda.select import STEP_BYTES, Gemm, choose
@@ -160,11 +159,7 @@ def variants(gemm: Gemm, site: Site) -> tuple[Variant, ...]:
         tile = choice.tile
         text = f"Tile<{tile.rows}, {tile.columns}, {tile.warp_rows}, {choice.stages}>"
         rows.setdefault((text, choice.parts), []).append(i)
-    emulated = representatives(site.archs)
-    return tuple(
-        Variant(tuple(own), text, parts, any(emulated[row] for row in own))
-        for (text, parts), own in rows.items()
-    )
+    return tuple(Variant(tuple(own), text, parts) for (text, parts), own in rows.items())
 
 
 def _direct(layer: _Layer) -> Launch:
