@@ -103,7 +103,7 @@ def plan_program(
     blob = BlobBuilder()
     tensors = {tensor.name: tensor for tensor in program.tensors}
     site = Site(tensors=tensors, layouts=layouts, blob=blob, constant=store.get, measured=measured)
-    calls = [_translate(in_order(op, layouts), site) for op in program.ops]
+    calls = [_translate(in_order(op, layouts.buffer), site) for op in program.ops]
     kernels = _name_kernels(program, calls)
     names = {kernel.context: kernel.name for kernel in kernels}
     steps = tuple(
