@@ -100,7 +100,7 @@ class Disk:
         """Return what the file says."""
         return parse_file(real, shown)
 
-    def has(self, real: Path) -> bool:  # noqa: ARG002 - the same question to all readers
+    def has(self, real: Path) -> bool:
         """Return that the disk is to be asked."""
         return False
 
