@@ -16,7 +16,8 @@ from hawqlang.ir.spec import Spec
 from hawqlang.ir.syntax import IgnoreComment
 from hawqlang.stages.resolve.assemble import assemble
 from hawqlang.stages.resolve.existence import MISSING_FILE_CODES, missing_files
-from hawqlang.stages.resolve.files import load
+from hawqlang.stages.resolve.files import DISK, Reader, load
+from hawqlang.stages.resolve.index import Index
 from hawqlang.stages.resolve.report import Sink
 
 __all__ = ["MISSING_FILE_CODES", "Resolution", "missing_files", "resolve", "resolve_file"]
@@ -39,6 +40,8 @@ class Resolution:
     """The text of every file read, by the name that spans give it: what a renderer may quote."""
     files: tuple[Path, ...]
     """Every file read, links followed."""
+    index: Index
+    """What was learned on the way, also where there are errors."""
 
 
 def resolve_file(
@@ -69,11 +72,15 @@ def resolve(
     overrides: Mapping[str, str] = _NO_OVERRIDES,
     root: Path | None = None,
     trust: bool = False,
+    reader: Reader = DISK,
 ) -> Resolution:
-    """Return what ``resolve_file`` returns, with the texts that diagnostics may quote."""
-    sink = Sink()
-    main, home = load(path, root, sink)
-    spec = assemble(main, home, overrides, trust, sink)
+    """Return what ``resolve_file`` returns, with the texts that diagnostics may quote.
+
+    ``reader`` says where specs come from; an editor has some that differ from the files on disk.
+    """
+    sink, index = Sink(), Index()
+    main, home = load(path, root, sink, reader)
+    spec = assemble(main, home, overrides, trust, sink, index)
     files = tuple(main.reached())
     comments = tuple(comment for file in files for comment in file.tree.ignores)
     here, later = _split(comments)
@@ -84,6 +91,7 @@ def resolve(
         diagnostics=_capped(sorted(kept, key=lambda found: _place(found, order))),
         sources={file.shown: file.tree.text for file in files},
         files=tuple(file.real for file in files),
+        index=index,
     )
 
 

@@ -18,6 +18,7 @@ from hawqlang.stages.resolve.existence import (
     missing_of_target,
 )
 from hawqlang.stages.resolve.files import Home, SourceFile
+from hawqlang.stages.resolve.index import Index
 from hawqlang.stages.resolve.models import model
 from hawqlang.stages.resolve.namespace import Namespace, namespace, warn_unused
 from hawqlang.stages.resolve.params import Resolved, check_overrides, param
@@ -49,9 +50,22 @@ class _Run:
 
 
 def assemble(
-    main: SourceFile, home: Home, overrides: Mapping[str, str], trust: bool, sink: Sink
+    main: SourceFile,
+    home: Home,
+    overrides: Mapping[str, str],
+    trust: bool,
+    sink: Sink,
+    index: Index,
 ) -> spec.Spec:
     """Return the spec of a main file; it is meaningless where the sink has errors.
+
+    Args:
+        main: The main file, its imports loaded.
+        home: The project.
+        overrides: ``--set`` values by param.
+        trust: Whether ``python(…)`` is allowed.
+        sink: Takes what is wrong.
+        index: Takes what is learned on the way.
 
     Raises:
         ToolError: where an override names no param.
@@ -59,6 +73,11 @@ def assemble(
     files = tuple(main.reached())
     spaces = namespace(files, sink)
     run = _Run(sink, files, spaces, {}, _params(spaces, overrides, sink))
+    index.files = files
+    index.names |= spaces.names
+    index.nodes |= spaces.nodes
+    index.visible |= {file.shown: frozenset(spaces.by_file[file.real]) for file in files}
+    index.params |= {name: resolved.value for name, resolved in run.params.items()}
     constants = {name: _constant(run.params, name) for name in spaces.nodes}
     for file in files:
         run.contexts[file.real] = Context(
@@ -71,12 +90,15 @@ def assemble(
             params=constants,
             trust=trust,
             fence=home.folder if home.closed else None,
+            index=index,
         )
     for file in files:
         for item in file.tree.items:
             if isinstance(item, syntax.Declaration) and spaces.nodes.get(item.name.text) is item:
                 _declare(item, file, run)
+    index.models, index.targets = run.models, run.targets
     _builds(main, run)
+    index.builds |= {found.name: found for found in run.builds}
     library = not any(isinstance(item, syntax.QuantizeDecl) for item in main.tree.items)
     used = run.contexts[main.real].used
     if not library and not sink.errors:
