@@ -66,7 +66,8 @@ SECONDS = 900
 def documents() -> list[Path]:
     """Return the Markdown files that may quote something."""
     pages = sorted((ROOT / "docs").rglob("*.md"))
-    return [ROOT / "README.md", *(page for page in pages if page.parent != DIAGNOSTICS)]
+    whole = diagnostics_pages()
+    return [ROOT / "README.md", *(page for page in pages if page not in whole)]
 
 
 def diagnostics_pages() -> dict[Path, str]:

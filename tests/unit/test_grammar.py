@@ -15,8 +15,10 @@ lark = pytest.importorskip("lark")
 
 GRAMMAR = Path(__file__).resolve().parents[2] / "grammar"
 CASES = Path(__file__).resolve().parents[1] / "spec_cases"
-REFERENCE = GRAMMAR.parent / "docs" / "reference" / "language.md"
-BLOCKS = re.findall(r"^```hawq\n(.*?)^```$", REFERENCE.read_text(encoding="utf-8"), re.M | re.S)
+REFERENCE = GRAMMAR.parent / "docs" / "reference"
+PAGES = [REFERENCE / f"{name}.md" for name in ("language", "blocks", "constraints")]
+TEXT = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+BLOCKS = re.findall(r"^```hawq\n(.*?)^```$", TEXT, re.M | re.S)
 
 
 class Newlines:
