@@ -10,6 +10,8 @@ and the diagnostics, one page per group, whole.
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from fractions import Fraction
@@ -266,8 +268,15 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def cell(text: str) -> str:
-    """Return text that a table cell can hold."""
-    return text.replace("\\|", "|").replace("|", "\\|").replace("\n", " ").strip()
+    """Return text that a table cell can hold; renderers disagree on bars in code spans."""
+    return _BARRED.sub(_as_html, text).replace("|", "\\|").replace("\n", " ").strip()
+
+
+_BARRED = re.compile(r"`([^`]*\|[^`]*)`")
+
+
+def _as_html(match: re.Match[str]) -> str:
+    return f"<code>{html.escape(match[1]).replace('|', '&#124;')}</code>"
 
 
 PARTS: Mapping[str, Callable[..., str]] = {
