@@ -24,6 +24,7 @@ from hawqlang.diagnostics.catalogue import GROUPS, group
 from hawqlang.diagnostics.entry import Entry
 from hawqlang.ir.literals import quantity_text
 from hawqlang.ir.units import UNITS, Dim
+from hawqlang.stages.import_model.zoo import ZOO
 from hawqlang.stages.resolve import vocabulary
 from hawqlang.stages.resolve.devices import device, device_names
 from hawqlang.stages.resolve.functions import Signature
@@ -156,6 +157,15 @@ def devices() -> str:
     return table(("device", "native precisions", "bandwidth", "cache", "launch", "arch"), rows)
 
 
+def networks() -> str:
+    """Return the table of the networks that ``zoo("name", …)`` has, with their arguments."""
+    rows = [
+        (f"`{one.name}`", ", ".join(f"`{a.name} = {float(a.default):g}`" for a in one.arguments))
+        for one in ZOO.values()
+    ]
+    return table(("network", "arguments and their defaults"), rows)
+
+
 # ---- commands ----------------------------------------------------------------------------------
 
 
@@ -286,6 +296,7 @@ PARTS: Mapping[str, Callable[..., str]] = {
     "metrics": metrics,
     "units": units,
     "devices": devices,
+    "networks": networks,
     "commands": commands,
     "codes": codes,
 }

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +51,7 @@ def links(path: Path) -> tuple[Link, ...]:
     return tuple(Link(*pair) for pair in found)
 
 
+@cache
 def anchors(path: Path) -> frozenset[str]:
     """Return the anchors of a document's headings that the site and the repository's viewer agree on."""
     titles = re.findall(r"^#{1,6} (.+?) *$", prose(path), re.MULTILINE)
