@@ -160,8 +160,18 @@ def _keys(slot: Slot) -> Iterator[Offer]:
             yield Offer(word, "a statement", _K.Keyword, doc, _BODIES[word])
 
 
-def _names(snapshot: Snapshot, kinds: tuple[Kind, ...]) -> Iterator[Offer]:
-    """Yield the declarations that the file sees."""
+_PARAMS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(words.BOOLEANS, ("bool",)),
+    **dict.fromkeys(words.PRECISIONS, ("precision",)),
+    **dict.fromkeys(("batch", "threads", "attempts", "seed", "count", "epochs"), ("int",)),
+}
+"""The types of params that some settings and arguments take; others take any."""
+
+
+def _names(
+    snapshot: Snapshot, kinds: tuple[Kind, ...], types: tuple[str, ...] = ()
+) -> Iterator[Offer]:
+    """Yield the declarations that the file sees; params of the given types, of any where none is given."""
     if snapshot.resolution is None:
         return
     index = snapshot.resolution.index
@@ -170,6 +180,8 @@ def _names(snapshot: Snapshot, kinds: tuple[Kind, ...]) -> Iterator[Offer]:
         declared = index.names[name]
         if declared.kind in kinds:
             value = index.params.get(name)
+            if types and (value is None or value.type not in types):
+                continue
             detail = declared.kind if value is None else f"{value.type} = {value.text}"
             yield Offer(name, detail, _KINDS[declared.kind])
 
@@ -205,7 +217,9 @@ def _values(snapshot: Snapshot, slot: Slot) -> Iterator[Offer]:
         for name in device_names():
             yield Offer(name, "a device", _K.Interface, device_text(device(name)))
     if slot.what != "literal":
-        yield from _names(snapshot, ("param",))
+        wordy = bool(functions or words.words_of(slot.block, slot.key)) and not slot.function
+        types = ("string",) if wordy or slot.key == "device" else _PARAMS.get(key, ())
+        yield from _names(snapshot, ("param",), types)
 
 
 def _in_call(found: Signature | None, slot: Slot) -> Iterator[Offer]:

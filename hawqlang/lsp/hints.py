@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from lsprotocol import types as lsp
 
 from hawqlang.base import Span
+from hawqlang.ir import literals
 from hawqlang.ir.spec import Build
 from hawqlang.ir.syntax import QuantizeDecl
 from hawqlang.lsp.quantities import baseline_value, quantity_text
@@ -15,6 +16,8 @@ from hawqlang.stages.resolve.quantize import build_name
 
 MAX_HINTS = 500
 """So many hints of one request are shown."""
+MAX_LENGTH = 12
+"""Characters of an exact quantity that is shown as it is; a longer one is rounded."""
 
 
 def hints(snapshot: Snapshot, within: lsp.Range) -> list[lsp.InlayHint]:
@@ -43,7 +46,9 @@ def _sides(snapshot: Snapshot, low: int, high: int) -> Iterator[tuple[Span, str]
         build = build_at(snapshot, side.span.line)
         value = None if build is None else baseline_value(side.amount, build, snapshot)
         if value is not None:
-            yield side.span, quantity_text(value, side.amount.dim)
+            exact = literals.quantity_text(value, side.amount.dim)
+            plain = side.amount.is_constant and len(exact) <= MAX_LENGTH
+            yield side.span, exact if plain else quantity_text(value, side.amount.dim)
 
 
 def _params(snapshot: Snapshot, low: int, high: int) -> Iterator[tuple[Span, str]]:

@@ -14,8 +14,6 @@ from hawqlang.stages.candidates.predicates import linear
 from hawqlang.stages.resolve.amounts import Amount
 from hawqlang.units import duration, size, work
 
-__all__ = ["amount_text", "baseline_value", "quantity_text"]
-
 
 def quantity_text(value: Fraction, dim: Dim) -> str:  # noqa: PLR0911 - one line a dimension
     """Return a quantity in base units as a reader writes it, to three digits."""
@@ -37,11 +35,6 @@ def quantity_text(value: Fraction, dim: Dim) -> str:  # noqa: PLR0911 - one line
             return f"{100 * number:.3g}%"
         case "number":
             return f"{number:.6g}"
-
-
-def amount_text(amount: Amount, value: Fraction) -> str:
-    """Return the value of an amount in its unit."""
-    return quantity_text(value, amount.dim)
 
 
 def baseline_value(amount: Amount, build: Build, snapshot: Snapshot) -> Fraction | None:

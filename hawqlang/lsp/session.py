@@ -14,7 +14,7 @@ from lsprotocol import types as lsp
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.lsp.findings import by_document
 from hawqlang.lsp.text import Change, Text
-from hawqlang.lsp.workspace import Document, Options, Parses, Snapshot, View, document_path
+from hawqlang.lsp.workspace import Document, Known, Options, Snapshot, View, document_path
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -32,7 +32,7 @@ class Session:
         self._publish = publish
         self._documents: dict[Path, Document] = {}
         self._paths: dict[str, Path] = {}
-        self._parses = Parses()
+        self._known = Known()
         self._view: View | None = None
         self._resolver = ThreadPoolExecutor(1, "hawqc-resolve")
         self._prover = ThreadPoolExecutor(1, "hawqc-prove")
@@ -48,7 +48,7 @@ class Session:
     def view(self) -> View:
         """Everything as it is now."""
         if self._view is None:
-            self._view = View(dict(self._documents), self.roots, self.options, self._parses)
+            self._view = View(dict(self._documents), self.roots, self.options, self._known)
         return self._view
 
     def changed(self) -> None:
@@ -85,6 +85,7 @@ class Session:
             waiting.cancel()
         self._tell(path, {})
         self._read.pop(path, None)
+        self._known.forget(path)
         self.refresh(path)
 
     def refresh(self, path: Path | None = None) -> None:

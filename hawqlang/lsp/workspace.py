@@ -19,13 +19,15 @@ from hawqlang.ir.syntax import SyntaxTree
 from hawqlang.lsp.text import Text
 from hawqlang.lsp.uris import path_of, uri_of
 from hawqlang.resources import specs_below
-from hawqlang.stages.parse import Parsed, parse_file, parse_text
+from hawqlang.stages.parse import Parsed, parse_file
+from hawqlang.stages.parse.pieces import Pieces
 from hawqlang.stages.parse.place import Lexed, lex
 from hawqlang.stages.resolve import Resolution, resolve
+from hawqlang.stages.resolve.memory import Memory
 
 MAX_FILES = 2000
 """So many specs of a folder are looked through for references."""
-_KEPT = 256
+_KEPT = 64
 """So many parsed files are kept."""
 
 
@@ -54,16 +56,29 @@ class Document:
     version: int | None
 
 
-class Parses:
-    """Files parsed lately: a file that has not changed is not read again."""
+class Known:
+    """What was found lately, from one view to the next: only what an edit changed is parsed and resolved again."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, object], Parsed] = {}
+        self._pieces: dict[str, Pieces] = {}
+        self._memories: dict[Path, Memory] = {}
+
+    def memory(self, main: Path) -> Memory:
+        """Return the builds of a main file's last run."""
+        return self._memories.setdefault(main, Memory())
+
+    def forget(self, main: Path) -> None:
+        """Let go of what was kept for a document."""
+        self._memories.pop(main, None)
+        self._pieces.pop(str(main), None)
 
     def of_text(self, text: str, shown: str) -> Parsed:
         """Return what ``parse_text`` does."""
         key = (shown, text)
-        found = self._kept.pop(key, None) or parse_text(text, shown)
+        found = self._kept.pop(key, None)
+        if found is None:
+            found = self._pieces.setdefault(shown, Pieces(shown)).parse(text)
         return self._keep(key, found)
 
     def of_file(self, real: Path, shown: str) -> Parsed:
@@ -88,13 +103,13 @@ class View:
         documents: Mapping[Path, Document],
         roots: tuple[Path, ...],
         options: Options,
-        parses: Parses,
+        known: Known,
     ) -> None:
         self.documents = documents
         """Open documents by path, links followed."""
         self.roots = roots
         self.options = options
-        self._parses = parses
+        self.known = known
         self._snapshots: dict[Path, Snapshot] = {}
 
     # ---- as the resolver reads it ----------------------------------------------------------------
@@ -103,9 +118,9 @@ class View:
         """Return the tree of a document, else of the file."""
         document = self.documents.get(real)
         if document is not None:
-            return self._parses.of_text(document.text.body, shown)
+            return self.known.of_text(document.text.body, shown)
         try:
-            return self._parses.of_file(real, shown)
+            return self.known.of_file(real, shown)
         except OSError:
             return parse_file(real, shown)
 
@@ -189,6 +204,7 @@ class Snapshot:
             root=options.root,
             trust=options.trust,
             reader=self.view,
+            memory=self.view.known.memory(self.path) if self.view.has(self.path) else None,
         )
 
     @property

@@ -19,30 +19,34 @@ ROOT = Path(__file__).resolve().parents[2]
 Json = dict[str, Any]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The server answered with an error."""
 
 
 class Editor:
     """One server and what it said."""
 
-    def __init__(self, root: Path, options: Mapping[str, Any] | None = None, **capabilities: Any) -> None:
+    def __init__(
+        self, root: Path, options: Mapping[str, Any] | None = None, **capabilities: Any
+    ) -> None:
         environment = {**os.environ, "HAWQ_CACHE": str(root / ".cache"), "OMP_NUM_THREADS": "1"}
         environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'codegen'}"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "hawqlang", "lsp"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(root / "server.log").open("wb"),
-            env=environment,
-            cwd=root,
-        )
+        with (root / "server.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hawqlang", "lsp"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment,
+                cwd=root,
+            )
         self.root = root
         self._answers: queue.Queue[Json] = queue.Queue()
         self._told: queue.Queue[Json] = queue.Queue()
         self._next = 0
         self._versions: dict[str, int] = {}
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         self.capabilities: Json = self.ask(
             "initialize",
             processId=os.getpid(),
@@ -94,14 +98,19 @@ class Editor:
             if answer["id"] != number:
                 continue
             if "error" in answer:
-                raise Refused(answer["error"]["message"])
+                raise RefusedError(answer["error"]["message"])
             return answer["result"]
 
     def stop(self) -> int:
         """End the server and return its status."""
         self.ask("shutdown")
         self._send({"method": "exit"})
-        return self._process.wait(PATIENCE)
+        status = self._process.wait(PATIENCE)
+        self._listener.join(PATIENCE)
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        return status
 
     # ---- documents -------------------------------------------------------------------------------
 

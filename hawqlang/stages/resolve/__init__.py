@@ -14,10 +14,11 @@ from hawqlang.diagnostics import Diagnostic
 from hawqlang.diagnostics.ignore import apply_ignores
 from hawqlang.ir.spec import Spec
 from hawqlang.ir.syntax import IgnoreComment
-from hawqlang.stages.resolve.assemble import assemble
+from hawqlang.stages.resolve.assemble import Given, assemble
 from hawqlang.stages.resolve.existence import MISSING_FILE_CODES, missing_files
 from hawqlang.stages.resolve.files import DISK, Reader, load
 from hawqlang.stages.resolve.index import Index
+from hawqlang.stages.resolve.memory import Memory
 from hawqlang.stages.resolve.report import Sink
 
 __all__ = ["MISSING_FILE_CODES", "Resolution", "missing_files", "resolve", "resolve_file"]
@@ -73,14 +74,16 @@ def resolve(
     root: Path | None = None,
     trust: bool = False,
     reader: Reader = DISK,
+    memory: Memory | None = None,
 ) -> Resolution:
     """Return what ``resolve_file`` returns, with the texts that diagnostics may quote.
 
-    ``reader`` says where specs come from; an editor has some that differ from the files on disk.
+    ``reader`` says where specs come from; an editor has some that differ from the files on disk. With a ``memory``
+    builds that did not change since its last run are not resolved again.
     """
     sink, index = Sink(), Index()
     main, home = load(path, root, sink, reader)
-    spec = assemble(main, home, overrides, trust, sink, index)
+    spec = assemble(main, home, Given(overrides, trust), sink, index, memory)
     files = tuple(main.reached())
     comments = tuple(comment for file in files for comment in file.tree.ignores)
     here, later = _split(comments)

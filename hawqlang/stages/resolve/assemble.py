@@ -19,6 +19,7 @@ from hawqlang.stages.resolve.existence import (
 )
 from hawqlang.stages.resolve.files import Home, SourceFile
 from hawqlang.stages.resolve.index import Index
+from hawqlang.stages.resolve.memory import Memory
 from hawqlang.stages.resolve.models import model
 from hawqlang.stages.resolve.namespace import Namespace, namespace, warn_unused
 from hawqlang.stages.resolve.params import Resolved, check_overrides, param
@@ -28,6 +29,16 @@ from hawqlang.stages.resolve.scope import Constant, Context
 from hawqlang.stages.resolve.targets import target
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the caller says about a spec."""
+
+    overrides: Mapping[str, str]
+    """``--set`` values by param."""
+    trust: bool
+    """Whether ``python(…)`` is allowed."""
 
 
 @dataclass(slots=True)
@@ -52,27 +63,27 @@ class _Run:
 def assemble(
     main: SourceFile,
     home: Home,
-    overrides: Mapping[str, str],
-    trust: bool,
+    given: Given,
     sink: Sink,
     index: Index,
+    memory: Memory | None = None,
 ) -> spec.Spec:
     """Return the spec of a main file; it is meaningless where the sink has errors.
 
     Args:
         main: The main file, its imports loaded.
         home: The project.
-        overrides: ``--set`` values by param.
-        trust: Whether ``python(…)`` is allowed.
+        given: What the caller says about the spec.
         sink: Takes what is wrong.
         index: Takes what is learned on the way.
+        memory: Keeps builds for the next run of the same file.
 
     Raises:
         ToolError: where an override names no param.
     """
     files = tuple(main.reached())
     spaces = namespace(files, sink)
-    run = _Run(sink, files, spaces, {}, _params(spaces, overrides, sink))
+    run = _Run(sink, files, spaces, {}, _params(spaces, given.overrides, sink))
     index.files = files
     index.names |= spaces.names
     index.nodes |= spaces.nodes
@@ -88,7 +99,7 @@ def assemble(
             names=spaces.by_file[file.real],
             elsewhere=spaces.names,
             params=constants,
-            trust=trust,
+            trust=given.trust,
             fence=home.folder if home.closed else None,
             index=index,
         )
@@ -97,7 +108,7 @@ def assemble(
             if isinstance(item, syntax.Declaration) and spaces.nodes.get(item.name.text) is item:
                 _declare(item, file, run)
     index.models, index.targets = run.models, run.targets
-    _builds(main, run)
+    _builds(main, run, memory)
     index.builds |= {found.name: found for found in run.builds}
     library = not any(isinstance(item, syntax.QuantizeDecl) for item in main.tree.items)
     used = run.contexts[main.real].used
@@ -162,9 +173,15 @@ def _catalogue_name(file: SourceFile) -> str | None:
     return None
 
 
-def _builds(main: SourceFile, run: _Run) -> None:
+def _builds(main: SourceFile, run: _Run, memory: Memory | None) -> None:
     declared = Declarations(run.models, run.datasets, run.targets)
     places: dict[str, Span] = {}
+
+    def resolve_build(node: syntax.QuantizeDecl, ctx: Context) -> spec.Build:
+        return build(node, ctx, declared)
+
+    if memory is not None:
+        memory.begin(run.sink, run.contexts[main.real], declared)
     for node in main.tree.items:
         if not isinstance(node, syntax.QuantizeDecl):
             continue
@@ -174,7 +191,10 @@ def _builds(main: SourceFile, run: _Run) -> None:
             run.sink.reject(same_name(message, name.span, places[name.text]))
         places.setdefault(name.text, name.span)
         ctx = run.contexts[main.real].collecting()
-        found = run.sink.attempt(build, node, ctx, declared)
+        if memory is None:
+            found = run.sink.attempt(build, node, ctx, declared)
+        else:
+            found = memory.build(node, ctx, resolve_build)
         if found is None:
             continue
         run.builds.append(found)
