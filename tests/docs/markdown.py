@@ -36,6 +36,10 @@ class Block:
         return f"{self.path.relative_to(ROOT)}:{self.line}"
 
 
+LANGUAGES = ("hawq", "console", "python", "c", "cpp", "cmake", "yaml", "text")
+"""What a fenced block may be in; all but plain text is tested."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """A link to a file, or to a heading of one."""

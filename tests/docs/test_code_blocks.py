@@ -21,7 +21,7 @@ from hawqlang.cli.app import make_app
 from hawqlang.diagnostics.catalogue import entry
 from hawqlang.stages.parse import parse_text
 from hawqlang.stages.resolve import resolve_file
-from tests.docs.markdown import DOCUMENTS, ROOT, Block, anchors, blocks, links
+from tests.docs.markdown import DOCUMENTS, LANGUAGES, ROOT, Block, anchors, blocks, links
 
 PROGRAM: Any = typer.main.get_command(make_app())
 """The group of all commands, of a class of typer's own."""
@@ -99,7 +99,13 @@ def commands() -> list[tuple[Block, str]]:
 
 
 def hawqc_commands() -> list[tuple[Block, str]]:
-    return [(block, line) for block, line in commands() if line.startswith("hawqc ")]
+    """Return the commands that call the program, in consoles and in steps of workflows."""
+    steps = [
+        (block, found)
+        for block in blocks("yaml")
+        for found in re.findall(r"^- run: ([^>\n]*)", block.text, re.MULTILINE)
+    ]
+    return [pair for pair in (*commands(), *steps) if pair[1].startswith("hawqc ")]
 
 
 @pytest.mark.parametrize(("block", "line"), hawqc_commands(), ids=str)
@@ -121,6 +127,31 @@ def test_make_target_in_a_document_exists(block: Block, line: str) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     words = line.split()
     assert set(words[words.index("make") + 1 :]) <= targets
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_blocks_say_what_they_are_in(path: Path) -> None:
+    marks = re.findall(r"^ *```(.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(marks[::2]) <= set(LANGUAGES)
+    assert set(marks[1::2]) <= {""}
+
+
+def test_hooks_and_inputs_in_workflows_exist() -> None:
+    text = "".join(block.text for block in blocks("yaml"))
+    hooks = (ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"id: (hawqc\S+)", text)) <= set(re.findall(r"- id: (\S+)", hooks))
+    action = (ROOT / "action.yml").read_text(encoding="utf-8").partition("\ninputs:")[2]
+    (step,) = re.findall(r"uses: OWNER/hawqc.*\n  with:\n((?:    .*\n)+)", text)
+    for name in re.findall(r"^    (\w+):", step, re.MULTILINE):
+        assert re.search(rf"^  {name}:", action, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("block", [*blocks("c"), *blocks("cpp")], ids=str)
+def test_functions_in_a_document_are_declared_in_a_header(block: Block) -> None:
+    headers = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "templates").rglob("*.h*"))
+    named = set(re.findall(r"\bhawq_\w+", block.text)) - {"hawq_runtime"}
+    assert named
+    assert {name for name in named if not re.search(rf"\b{name}\b", headers)} == set()
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=str)
