@@ -31,7 +31,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -126,7 +126,7 @@ def recorded(text: str, cache: str) -> str:
 
 
 @contextmanager
-def workplace(text: str) -> Iterator[Path]:
+def workplace(text: str) -> Generator[Path]:
     """Yield the folder in which a page's commands run."""
     if WORKPLACE not in text:
         yield ROOT

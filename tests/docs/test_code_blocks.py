@@ -323,7 +323,10 @@ def test_files_of_a_page_are_written_before_the_commands_after_them(record: Modu
         seen.append(command)
         return f"$ {command}\n"
 
-    record.with_outputs(text, run, lambda path, content: seen.append(f"{path}: {content}"))
+    def write(path: str, content: str) -> None:
+        seen.append(f"{path}: {content}")
+
+    record.with_outputs(text, run, write)
     assert seen == ["a.hawq: hawq 1\n", "first", "b/c.py: print()\n"]
 
 
