@@ -21,7 +21,7 @@ class Signature:
     """What every argument is, with unit and default."""
 
 
-_SAMPLES = {"samples": "how many calibration samples are used; as many as a bound on work allows"}
+_SAMPLES = {"samples": "how many calibration samples are used; unless written, as many as a bound on work allows"}
 _MODEL_PATH = {"path": "the file, relative to this one"}
 
 _PYTHON = Signature(
@@ -261,7 +261,7 @@ SENSITIVITIES: Mapping[str, Signature] = {
 _TUNED = ("lr", "distill")
 _TUNED_MEAN = {
     "epochs": "passes over the training data",
-    "lr": "the learning rate",
+    "lr": "the learning rate, 0.0001 unless written",
     "distill": "whether the float network's answers are learned too; `false` unless written",
 }
 FINETUNES: Mapping[str, Signature] = {
