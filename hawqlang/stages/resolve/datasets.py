@@ -97,7 +97,6 @@ def _data(expr: syntax.Expr, ctx: Context) -> spec.Data:
             )
         case _:
             found = spec.PythonData(call=python_call(arguments, ctx), span=expr.span)
-            ctx.defer("python(…) as data", expr.span)
     if ctx.sink.errors > before:
         raise RejectedError
     return found
