@@ -16,9 +16,14 @@ from hawqlang.ops import (
     Frame,
     Linear,
     MaxPool2d,
+    Multiply,
     Pad,
+    Rearrange,
+    Resample,
     Reshape,
     Slice,
+    Table,
+    Take,
     reads,
     writes,
 )
@@ -148,6 +153,8 @@ def _translate(
             launch = maps.move(op, site)
         case Reshape():
             launch = maps.reshape(op, site)
+        case Table() | Multiply() | Rearrange() | Take() | Resample():
+            raise unserved(op.name, f"there is no kernel for {op.op}")
         case _:
             assert_never(op)
     return launch
