@@ -101,7 +101,7 @@ def problem(function: Function) -> str | None:
     """Return, in words, what makes a sequence of words no function; ``None`` where it is one."""
     depth = 0
     for word in function:
-        if isinstance(word, float) or word in ("x", "p"):
+        if not isinstance(word, str) or word in ("x", "p"):
             depth += 1
         elif word in BINARY and depth >= 2:
             depth -= 1
@@ -123,7 +123,7 @@ def value(function: Function, x: Fraction, p: Fraction | None = None) -> Fractio
     """
     stack: list[Fraction] = []
     for word in function:
-        if isinstance(word, float):
+        if not isinstance(word, str):
             stack.append(Fraction(word))
         elif word == "x":
             stack.append(x)
@@ -149,7 +149,7 @@ def is_nonnegative(function: Function, *, x: bool) -> bool:
     """Return whether a function can be seen to be nowhere negative, its argument's sign known to be so or not."""
     stack: list[bool] = []
     for word in function:
-        if isinstance(word, float):
+        if not isinstance(word, str):
             stack.append(word >= 0)
         elif word in ("x", "p"):
             stack.append(x and word == "x")

@@ -59,5 +59,5 @@ def evaluate(op: Table, frame: Frame) -> dict[str, Array]:
     """Return the entry of every element."""
     x, table = frame.tensors[op.x], frame.constant(op.table)
     index = frame.arrays[op.x].astype(np.intp) - x.range[0]
-    channel = np.zeros(1, np.intp) if table.shape[0] == 1 else np.arange(table.shape[0])
+    channel = np.arange(x.shape[-1], dtype=np.intp) % table.shape[0]
     return {op.output: table[channel, index].astype(frame.tensors[op.output].dtype)}

@@ -62,7 +62,7 @@ def applied(function: Function, x: Tensor, slope: Tensor | None = None) -> Tenso
     p = None if slope is None else slope.reshape(1, -1, *[1] * (x.ndim - 2))
     stack: list[Tensor] = []
     for word in function:
-        if isinstance(word, float):
+        if not isinstance(word, str):
             stack.append(x.new_tensor(word))
         elif word == "x":
             stack.append(x)
