@@ -158,12 +158,8 @@ def decoder(w: Writer, x: str) -> tuple[str, int]:
     turned = w.op("ConvTranspose", low, kernel, strides=[2, 2], pads=[1, 1, 1, 1])
     pixels = w.op("DepthToSpace", w.conv(low, (16, 64)), blocksize=2, mode="CRD")
     total = w.op("Add", w.op("Add", linear, near), w.op("Sub", turned, pixels))
-    framed = w.op(
-        "Pad",
-        w.op("Concat", total, x, axis=1),
-        w.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64),
-        mode="reflect",
-    )
+    around = w.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64)
+    framed = w.op("Pad", w.op("Concat", total, x, axis=1), around, mode="reflect")
     slopes = w.constant(w.rng.uniform(0, 0.5, (16, 1, 1)))
     return w.op("PRelu", w.conv(framed, (32, 16), 3), slopes), 16
 
