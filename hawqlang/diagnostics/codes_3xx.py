@@ -166,20 +166,20 @@ weights = file("resnet18.pth")
         code="HQ320",
         title="an operator is not supported",
         cause="""\
-The integer program has convolutions, linear layers, additions, concatenations, pools, clamps and moves. An operator
-outside of these has no integer form in this version. The diagnostic names the node, its place and what it reads, and
-all unsupported operators are listed at once.""",
-        example='source = onnx("mobilenet_v3.onnx")          # has HardSwish\n',
+The integer program has convolutions, linear layers, additions, products, concatenations, pools, resizes, functions of
+one tensor and moves (docs/operators.md lists them). An operator outside of these has no integer form in this version.
+The diagnostic names the node, its place and what it reads, and all unsupported operators are listed at once.""",
+        example='source = onnx("vision_transformer.onnx")    # has LayerNormalization\n',
         mended='source = onnx("mobilenet_v2.onnx")\n',
     ),
     Entry(
         code="HQ321",
         title="a form of an operator is not supported",
         cause="""\
-The operator is known, but not with these attributes or inputs: a convolution over one or three axes, padding with
-something else than zeros, a slice of the batch, a reshape that mixes samples, a softmax in the middle.""",
-        example='source = onnx("net_with_reflect_padding.onnx")\n',
-        mended='source = onnx("net_with_zero_padding.onnx")\n',
+The operator is known, but not with these attributes or inputs: a convolution over one or three axes, a cubic
+resize, a slice of the batch, a reshape that mixes samples, a softmax in the middle.""",
+        example='source = onnx("net_with_cubic_resize.onnx")\n',
+        mended='source = onnx("net_with_linear_resize.onnx")\n',
     ),
     Entry(
         code="HQ322",

@@ -43,7 +43,7 @@ from hawqlang.ir.scales import ScaleTable
 from hawqlang.ir.spec import Build, Emit, ImageInput, Input, Spec
 from hawqlang.ir.tuning import Tuning
 from hawqlang.ir.verdict import Verdict
-from hawqlang.ops import Add, Affine, AvgPool2d, Conv2d, Linear, Op
+from hawqlang.ops import Add, Affine, AvgPool2d, Conv2d, Linear, Multiply, Op, Resample
 from hawqlang.progress import Silent
 from hawqlang.session import Session
 from hawqlang.stages.accuracy import accuracy_constraints, decide
@@ -471,7 +471,7 @@ def _numbers(op: Op, store: TensorStore) -> Iterator[OpNumbers]:
     match op:
         case Affine():
             yield listed(op.output, op.multiplier, op.shift)
-        case Conv2d() | Linear() | AvgPool2d():
+        case Conv2d() | Linear() | AvgPool2d() | Multiply() | Resample():
             for one in op.stores:
                 yield listed(one.output, one.multiplier, one.shift)
         case Add():

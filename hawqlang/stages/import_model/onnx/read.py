@@ -28,18 +28,10 @@ SHOWN = 12
 """Operators refused one by one before the rest is only counted."""
 
 INSTEAD = {
-    "ConvTranspose": "transposed convolutions are not supported",
     "DequantizeLinear": "give the float network; quantizing it is what the compiler does",
-    "HardSwish": "ReLU and ReLU6 are supported activations",
-    "HardSigmoid": "ReLU and ReLU6 are supported activations",
     "InstanceNormalization": "batch norm is supported",
     "LayerNormalization": "batch norm is supported",
-    "LeakyRelu": "ReLU and ReLU6 are supported activations",
-    "PRelu": "ReLU and ReLU6 are supported activations",
     "QuantizeLinear": "give the float network; quantizing it is what the compiler does",
-    "Resize": "classification networks are supported",
-    "Sigmoid": "ReLU and ReLU6 are supported activations",
-    "Tanh": "ReLU and ReLU6 are supported activations",
 }
 """What is supported in place of some operators that are not."""
 
