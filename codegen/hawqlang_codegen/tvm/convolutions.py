@@ -16,7 +16,14 @@ import numpy.typing as npt
 from hawqlang.arith import pack, width
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ops import Conv2d, Linear
-from hawqlang_codegen.tvm.context import Conv, Depthwise, WideDepthwise, WindowSums, plane
+from hawqlang_codegen.tvm.context import (
+    RESIDENT,
+    Conv,
+    Depthwise,
+    WideDepthwise,
+    WindowSums,
+    plane,
+)
 from hawqlang_codegen.tvm.layout import ALIGNMENT, LANES, WORD, Layout, round_up
 from hawqlang_codegen.tvm.packing import (
     dense_weights,
@@ -46,8 +53,6 @@ NIBBLE_BITS = 4
 """Weights up to this width stand two to a byte; as the upper half of a byte they count 2^4 times."""
 HALVES = 2
 """Channels of a 32-bit word where products are of 16 bits."""
-RESIDENT = 32 * 1024
-"""Weights up to this many bytes stay in the first-level cache while the pixels stream past."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 Moves, logic, shuffles, blends and broadcasts with a float mnemonic (``vmovaps``, ``vxorps``, ``vunpcklps``) do not
 compute with floats; arithmetic, comparisons and conversions do, and so does all of x87.
 
-The innermost loops of products are also looked at for vectors that registers had no room for.
+The loops of products are also looked at for vectors that registers had no room for.
 """
 
 from __future__ import annotations
 
 import re
 import struct
+from bisect import bisect, bisect_left
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def float_instructions(library: Path) -> tuple[int, tuple[str, ...]]:
 
 
 def spills(library: Path) -> tuple[int, tuple[str, ...]]:
-    """Return how many innermost loops compute products, and every instruction in them that saves a vector on the stack.
+    """Return how many loops compute products, and every instruction in them that saves a vector on the stack.
 
     Reading one from there costs what reading it from anywhere else does.
     """
@@ -79,31 +80,31 @@ def spills(library: Path) -> tuple[int, tuple[str, ...]]:
     found: list[str] = []
     for section, address, code in code_sections(library.read_bytes()):
         listing = list(instructions(code, address))
-        for first, last in innermost_loops(listing):
-            body = listing[first : last + 1]
-            if any(mnemonic.startswith(PRODUCTS) for _, mnemonic, _ in body):
-                count += 1
-                found += [
-                    f"{section}+{at - address:#x}: {mnemonic} {operands}"
-                    for at, mnemonic, operands in body
-                    if STACKED.search(operands)
-                ]
+        for first, last in product_loops(listing):
+            count += 1
+            found += [
+                f"{section}+{at - address:#x}: {mnemonic} {operands}"
+                for at, mnemonic, operands in listing[first : last + 1]
+                if STACKED.search(operands)
+            ]
     return count, tuple(found)
 
 
-def innermost_loops(listing: list[tuple[int, str, str]]) -> Iterator[tuple[int, int]]:
-    """Yield first and last index of every backward jump's range that has no other such range in it."""
+def product_loops(listing: list[tuple[int, str, str]]) -> Iterator[tuple[int, int]]:
+    """Yield first and last index of every loop with products in it that has no other such loop in it."""
     places = {at: i for i, (at, _, _) in enumerate(listing)}
+    products = [i for i, (_, mnemonic, _) in enumerate(listing) if mnemonic.startswith(PRODUCTS)]
     newest = -1
     for last, (at, mnemonic, operands) in enumerate(listing):
         if not mnemonic.startswith("j") or not operands.startswith("0x"):
             continue
         target = int(operands, 16)
         first = places.get(target)
-        if target <= at and first is not None:
-            if first > newest:
-                yield first, last
-            newest = max(newest, first)
+        if target > at or first is None or bisect_left(products, first) == bisect(products, last):
+            continue
+        if first > newest:
+            yield first, last
+        newest = max(newest, first)
 
 
 def instructions(code: bytes, address: int) -> Iterator[tuple[int, str, str]]:
