@@ -34,7 +34,7 @@ from typing import Any
 import torch
 from common import RESULTS, ROOT, show, write_results
 from contest import INCLUDES, ONEDNN, OWN, Case, NoAnswerError, measure, prepare, table
-from layers import layer_rows, share_rows
+from layers import layer_rows, share_row
 from nets import NETS
 
 from hawqlang.diagnostics import HawqError
@@ -145,7 +145,7 @@ def time_layers(case: Case, results: Results) -> None:
     for kept in (results.layers, results.shares):
         kept[:] = [row for row in kept if not own.items() <= row.items()]
     results.layers += [own | row for row in found]
-    results.shares += [own | row for row in share_rows(found)]
+    results.shares.append(own | share_row(found))
 
 
 def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -197,6 +197,8 @@ def main() -> None:
         sys.stdout.flush()
     print()
     show(table(results.rows))
+    print()
+    show(results.shares)
     for program, words in INCLUDES.items():
         print(f"{program}: {words}")
     for words in results.failures:
