@@ -25,7 +25,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import CalledProcessError
@@ -117,18 +118,25 @@ def time_case(case: Case, options: argparse.Namespace, results: Results) -> None
     if any(wanted.items() <= row.items() for row in results.rows):
         return
     results.rows = [row for row in results.rows if not case.key.items() <= row.items()]
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[-case.threads :])
     failed: list[str] = []
-    try:
+    with held_to(case.threads):
         rows = measure(case, options.rivals, options.seconds, failed)
+        results.rows += [row | {"library": library} for row in rows]
+        for problem in failed:
+            results.failed(f"{case.key}", problem)
+        if options.layers and (case.batch, case.threads) == (1, 1) and not repeats(case, results):
+            time_layers(case, results)
+
+
+@contextmanager
+def held_to(count: int) -> Generator[None]:
+    """Hold this process and those it starts to so many cores."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[-count:])
+    try:
+        yield
     finally:
         os.sched_setaffinity(0, cores)
-    results.rows += [row | {"library": library} for row in rows]
-    for problem in failed:
-        results.failed(f"{case.key}", problem)
-    if options.layers and (case.batch, case.threads) == (1, 1) and not repeats(case, results):
-        time_layers(case, results)
 
 
 def repeats(case: Case, results: Results) -> bool:
