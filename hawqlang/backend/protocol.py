@@ -24,6 +24,8 @@ class Runner(Protocol):
     variant: str
     slow: bool
     """Whether a single input takes seconds: an emulation. Verification gives it fewer."""
+    missing: str
+    """Of an emulation: why this machine does not run what is emulated, as a sentence; empty otherwise."""
 
     def run(self, images: Array) -> Array:
         """Return int32 logits ``(N, F)`` of uint8 inputs ``(N, H, W, C)``."""

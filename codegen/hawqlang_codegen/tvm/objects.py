@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
 from hawqlang.cache import write_atomic
 from hawqlang_codegen.tvm.isa import Isa
@@ -84,16 +85,15 @@ def compile_units(wanted: Sequence[Unit], cache: Path | None, processes: int | N
         cache: Folder of objects by key; ``None`` keeps nothing.
         processes: How many compile, 0 for this one alone; as many as pay unless given.
     """
-    missing = [unit for unit in wanted if not _fetch(unit, cache)]
+    missing = [unit for unit in wanted if not fetch(unit, cache)]
     count = _useful(len(missing)) if processes is None else processes
     if count:
         _compile_apart(missing, count)
     else:
         for unit in missing:
             compile_one(unit.text, unit.isa.target, unit.path)
-    if cache is not None:
-        for unit in missing:
-            _keep(unit, cache)
+    for unit in missing:
+        keep(unit, cache)
     return len(missing)
 
 
@@ -137,7 +137,21 @@ def _import_path() -> Iterator[str]:
     return (str(Path(entry).resolve()) for entry in sys.path if entry)
 
 
-def _fetch(unit: Unit, cache: Path | None) -> bool:
+class Kept(Protocol):
+    """A file that depends on its key alone."""
+
+    @property
+    def key(self) -> str:
+        """Return a digest of all that it depends on."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """Return where it goes."""
+        ...
+
+
+def fetch(unit: Kept, cache: Path | None) -> bool:
     """Write an object that the cache holds whole, and return whether it does."""
     if cache is None:
         return False
@@ -152,12 +166,14 @@ def _fetch(unit: Unit, cache: Path | None) -> bool:
     return True
 
 
-def _keep(unit: Unit, cache: Path) -> None:
+def keep(unit: Kept, cache: Path | None) -> None:
     """Put an object into the cache; one that cannot be written costs time, never the result."""
+    if cache is None:
+        return
     body = unit.path.read_bytes()
     with suppress(OSError):
         write_atomic(_place(unit, cache), hashlib.sha256(body).digest() + body)
 
 
-def _place(unit: Unit, cache: Path) -> Path:
+def _place(unit: Kept, cache: Path) -> Path:
     return cache / unit.key[:2] / f"{unit.key}.o"

@@ -18,15 +18,20 @@ from hawqlang.ops import (
     Conv2d,
     Linear,
     MaxPool2d,
+    Multiply,
     Pad,
+    Rearrange,
+    Resample,
     Reshape,
     Slice,
+    Table,
+    Take,
     writes,
 )
-from hawqlang_codegen.tvm import convolutions, maps
+from hawqlang_codegen.tvm import convolutions, maps, places
 from hawqlang_codegen.tvm.arena import Arena
 from hawqlang_codegen.tvm.blob import Blob, BlobBuilder
-from hawqlang_codegen.tvm.context import Conv, Kernel
+from hawqlang_codegen.tvm.context import Conv, Depthwise, Kernel
 from hawqlang_codegen.tvm.layout import Layouts
 from hawqlang_codegen.tvm.memory import plan_memory
 from hawqlang_codegen.tvm.select import Choice, Work
@@ -103,7 +108,7 @@ def plan_program(
     blob = BlobBuilder()
     tensors = {tensor.name: tensor for tensor in program.tensors}
     site = Site(tensors=tensors, layouts=layouts, blob=blob, constant=store.get, measured=measured)
-    calls = [_translate(in_order(op, layouts), site) for op in program.ops]
+    calls = [_translate(in_order(op, layouts.buffer), site) for op in program.ops]
     kernels = _name_kernels(program, calls)
     names = {kernel.context: kernel.name for kernel in kernels}
     steps = tuple(
@@ -121,7 +126,10 @@ def plan_program(
         layouts=layouts,
         arena=memory.arena,
         live_bytes=memory.live_bytes,
-        scratch=max((k.context.scratch for k in kernels if isinstance(k.context, Conv)), default=0),
+        scratch=max(
+            (k.context.scratch for k in kernels if isinstance(k.context, Conv | Depthwise)),
+            default=0,
+        ),
         blob=blob.finish(),
         kernels=kernels,
         steps=steps,
@@ -149,7 +157,7 @@ def check_sizes(program: IntegerProgram, layouts: Layouts) -> None:
             )
 
 
-def _translate(op: IntegerOp, site: Site) -> list[Call]:
+def _translate(op: IntegerOp, site: Site) -> list[Call]:  # noqa: C901, PLR0912 - one case an operator
     match op:
         case Conv2d():
             calls = convolutions.conv2d(op, site)
@@ -165,6 +173,16 @@ def _translate(op: IntegerOp, site: Site) -> list[Call]:
             calls = maps.avg_pool(op, site)
         case Concat() | Pad() | Slice() | Reshape():
             calls = maps.move(op, site)
+        case Table():
+            calls = places.table(op, site)
+        case Multiply():
+            calls = places.multiply(op, site)
+        case Rearrange():
+            calls = places.rearrange(op, site)
+        case Take():
+            calls = places.take(op, site)
+        case Resample():
+            calls = places.resample(op, site)
         case _:
             assert_never(op)
     return calls
