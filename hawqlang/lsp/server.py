@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -50,6 +51,15 @@ def make_server() -> HawqServer:
     for register in (_life, _documents, _questions, _edits):
         register(server)
     return server
+
+
+def serve() -> None:
+    """Serve an editor over standard input and output until it ends the server."""
+    server = make_server()
+    # Trees are large and have no cycles: looking for some after every few hundred nodes takes longer than parsing.
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+    server.start_io()
 
 
 def options_from(given: object) -> Options:
