@@ -56,9 +56,7 @@ def make_server() -> HawqServer:
 def serve() -> None:
     """Serve an editor over standard input and output until it ends the server."""
     server = make_server()
-    # Trees are large and have no cycles: looking for some after every few hundred nodes takes longer than parsing.
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
+    gc.freeze()  # what was imported stays, so nobody has to look through it again
     server.start_io()
 
 

@@ -55,7 +55,9 @@ class Pieces:
     """The pieces of one file's last text."""
 
     file: str
-    _kept: dict[tuple[str, bool], tuple[int, _Piece]] = field(default_factory=dict[tuple[str, bool], tuple[int, _Piece]])
+    _kept: dict[tuple[str, bool], tuple[int, _Piece]] = field(
+        default_factory=dict[tuple[str, bool], tuple[int, _Piece]]
+    )
     """By text, and whether it is the first: the line that a piece stood at, and what it is."""
 
     def parse(self, text: str) -> Parsed:
@@ -178,7 +180,7 @@ def _moved_piece(piece: _Piece, by: int) -> _Piece:
 
 
 def _moved(value: _T, by: int) -> _T:
-    """Return a value with every span in it some lines further down; what was valid stays so and is not validated."""
+    """Return a value with every span some lines further down; what was valid stays so and is not validated."""
     if isinstance(value, Span):
         fields = value.__dict__
         lines = {"line": fields["line"] + by, "end_line": fields["end_line"] + by}
