@@ -8,7 +8,7 @@ QUICKSTART := specs/examples/digits.hawq
 SOURCES := pyproject.toml constraints.txt tools/environment
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check fix golden bench docs wheel clean
+.PHONY: help quickstart test check fix golden bench docs editor wheel clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,10 +51,18 @@ bench: .venv/.installed-dev ## measure on this machine; writes benchmarks/result
 	$(BIN)/python benchmarks/build_steps.py
 	$(BIN)/python benchmarks/cpu.py --layers
 	$(BIN)/python benchmarks/start_up.py
+	$(BIN)/python benchmarks/lsp.py
 
 docs: .venv/.installed-dev ## rewrite the recorded outputs in README.md and docs/, then test every code block
 	$(BIN)/python docs/record.py
 	$(BIN)/python -m pytest -q tests/docs
+
+editor: ## check, test and package the VS Code extension; takes Node.js, and is skipped without it
+	@if command -v npm >/dev/null; then \
+	  cd editors/vscode && npm ci && npm run check && npm test && npm run package; \
+	else \
+	  echo 'skipped: npm is not there, https://nodejs.org has it'; \
+	fi
 
 wheel: .venv/.installed-dev ## build sdist and wheel into dist/, and test the wheel
 	$(BIN)/python -m build
