@@ -126,4 +126,5 @@ def _cached(snapshot: Snapshot, head: Head, layer: Layer) -> dict[Precision, flo
 
     found = recall(build, table, Cache(cache_dir()))
     rows = () if found is None else found.sensitivities.layers
-    return next((dict(row.values) for row in rows if row.layer == layer.name), {})
+    own = next((row.values for row in rows if row.layer == layer.name), ())
+    return dict(own)

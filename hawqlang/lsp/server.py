@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -221,7 +221,7 @@ def _edits(server: HawqServer) -> None:
 
 
 def _actions(
-    snapshot: Snapshot, within: lsp.Range, only: list[lsp.CodeActionKind | str] | None
+    snapshot: Snapshot, within: lsp.Range, only: Sequence[lsp.CodeActionKind | str] | None
 ) -> list[lsp.CodeAction]:
     found = dict.fromkeys((*snapshot.diagnostics, *snapshot.proven))
     return actions(snapshot, found, within, only)

@@ -27,7 +27,7 @@ from hawqlang.stages.resolve.memory import Memory
 
 MAX_FILES = 2000
 """So many specs of a folder are looked through for references."""
-_KEPT = 64
+_KEPT = 512
 """So many parsed files are kept."""
 
 

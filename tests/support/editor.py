@@ -180,7 +180,7 @@ def applied(text: str, edits: list[Json]) -> str:
     def offset(place: Json) -> int:
         if place["line"] >= len(lines):
             return len(text)
-        line = lines[place["line"]].encode("utf-16-le")[: 2 * place["character"]]
+        line: bytes = lines[place["line"]].encode("utf-16-le")[: 2 * place["character"]]
         return starts[place["line"]] + len(line.decode("utf-16-le"))
 
     ranges = [(offset(e["range"]["start"]), offset(e["range"]["end"]), e["newText"]) for e in edits]
