@@ -206,6 +206,11 @@ class Target(Frozen):
     latency: Literal["modelled", "measured"] | ProfileLatency
     span: Span
 
+    @property
+    def latency_from(self) -> Literal["modelled", "measured", "profiled"]:
+        """Return where latencies come from, in one word."""
+        return "profiled" if isinstance(self.latency, ProfileLatency) else self.latency
+
 
 class ProfileLatency(Frozen):
     """``profile("profile.json")``."""

@@ -27,6 +27,7 @@ from hawqlang.stages.allocate.feasibility import AT_BUILD, feasible
 from hawqlang.stages.candidates import candidates
 from hawqlang.stages.candidates.predicates import metrics_of
 from hawqlang.stages.deferred import deferred
+from hawqlang.stages.measurable import not_measurable
 
 
 def feasibility(build: Build) -> Iterator[Diagnostic]:
@@ -36,6 +37,10 @@ def feasibility(build: Build) -> Iterator[Diagnostic]:
     """
     latency = build.target.latency
     if isinstance(latency, ProfileLatency) and not Path(latency.path).exists():
+        return
+    refused = not_measurable(build) if latency == "measured" else None
+    if refused is not None:
+        yield refused
         return
     try:
         table = layers_of(build.model, build.target.batch, build.residual)
@@ -66,15 +71,20 @@ def _remedy(reasons: tuple[str, ...]) -> str:
 
 
 def offered(build: Build, table: LayerTable) -> CandidateTable:
-    """Return the candidates of every layer: with sensitivities where a constraint asks for them and they are cached."""
-    given = any(layer.sensitivity for layer in table.layers)
-    asked = any("perturbation" in metrics_of(one.predicate) for one in build.constraints)
-    if given or not asked:
+    """Return the candidates of every layer: with what was measured where a constraint asks for it and it is cached."""
+    given = any(layer.sensitivity or layer.latency_us for layer in table.layers)
+    if given or not asks_for_measurements(build):
         return candidates(build, table, None)
     from hawqlang.stages.analysed import recall
 
     known = recall(build, table, Cache(cache_dir()))
     return candidates(build, table, None) if known is None else known.candidates(build, table)
+
+
+def asks_for_measurements(build: Build) -> bool:
+    """Return whether a constraint is decided by what only an analysis measures."""
+    asked = {metric for one in build.constraints for metric in metrics_of(one.predicate)}
+    return "perturbation" in asked or (build.target.latency == "measured" and "latency" in asked)
 
 
 def findings(spec: Spec, builds: Iterable[Build]) -> tuple[Diagnostic, ...]:

@@ -97,7 +97,6 @@ def _latency(expr: syntax.Expr, ctx: Context) -> Latency:
                 raise RejectedError
             return spec.ProfileLatency(path=found, span=expr.span)
         case "measured":
-            ctx.defer("latency = measured", expr.span)
             return "measured"
         case _:
             return "modelled"

@@ -228,6 +228,7 @@ def equalize(
     model = equalized(bench.model)
     if model is bench.model or not all(adaptive(own) for own in settings.values()):
         return chosen
+    bench.reference.forget()
     table = ranges_of(model)
     even = replace(bench, model=model, table=table, reference=Reference(model, bench.samples))
     corrections: tuple[Correction, ...] = ("equalized", *chosen.corrections)

@@ -94,6 +94,10 @@ class Reference:
             self._collect(node)
         return self.kept[node.name]
 
+    def forget(self) -> None:
+        """Let go of the outputs: up to :data:`BYTES` of memory."""
+        self.kept.clear()
+
     def _collect(self, node: LayerNode) -> None:
         """Run the network for the layers from ``node`` on, as many as the bound allows."""
         graph = self.model.graph
