@@ -28,7 +28,10 @@ TEXTS = [
 
 def _ask_everything(editor: Editor, uri: str, where: tuple[int, int]) -> None:
     line, character = where
-    everywhere = {"start": {"line": 0, "character": 0}, "end": {"line": line, "character": character}}
+    everywhere = {
+        "start": {"line": 0, "character": 0},
+        "end": {"line": line, "character": character},
+    }
     for method in ("hover", "completion", "definition"):
         editor.at(method, uri, where)
     editor.at("references", uri, where, context={"includeDeclaration": True})
@@ -54,7 +57,7 @@ def test_a_document_without_a_file_is_served(editor: Editor) -> None:
     document = {"uri": "untitled:Untitled-1", "languageId": "hawq", "version": 1, "text": text}
     editor.tell("textDocument/didOpen", textDocument=document)
 
-    assert [one["code"] for one in editor.findings("untitled:Untitled-1")][0] == "HQ205"
+    assert editor.findings("untitled:Untitled-1")[0]["code"] == "HQ205"
 
 
 def test_what_is_not_open_is_answered_with_nothing(editor: Editor) -> None:

@@ -130,10 +130,10 @@ def test_everything_sure_is_mended_at_once(editor: Editor, project: Callable[...
 
 
 def test_positions_count_utf_16(editor: Editor, project: Callable[..., str]) -> None:
-    text = MAIN.replace("size <= budget", "size <= budget # 𝔹 é").replace(
+    text = MAIN.replace("size <= budget", "size <= budget # 😀 é").replace(
         "# in a row.", '# 😀 in "a row'
     )
-    text = text.replace('layers("net.json")', 'layers("𝔹𝔹" + neet)')
+    text = text.replace('layers("net.json")', 'layers("😀😀" + neet)')
     uri = editor.open(f"{project()}/main.hawq", text)
 
     found = next(one for one in editor.findings(uri) if one["code"] == "HQ201")

@@ -17,9 +17,7 @@ EVERYWHERE: Json = {
 def test_the_outline_has_declarations_builds_and_what_they_hold(editor: Editor, main: str) -> None:
     found = editor.about("documentSymbol", main)
     names = {one["name"]: [inner["name"] for inner in one.get("children") or ()] for one in found}
-    subject = next(
-        inner for inner in found[-1]["children"] if inner["name"] == "subject to"
-    )
+    subject = next(inner for inner in found[-1]["children"] if inner["name"] == "subject to")
 
     assert names == {
         "lib.hawq": [],
@@ -49,7 +47,9 @@ def test_formatting_is_that_of_fmt(editor: Editor, project: Callable[..., str]) 
     assert applied(text, edits) == format_text(MAIN, "main.hawq").text
 
 
-def test_a_formatted_spec_and_a_broken_one_stay(editor: Editor, project: Callable[..., str]) -> None:
+def test_a_formatted_spec_and_a_broken_one_stay(
+    editor: Editor, project: Callable[..., str]
+) -> None:
     folder = project()
     from hawqlang.stages.format import format_text
 

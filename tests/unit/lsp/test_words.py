@@ -52,7 +52,9 @@ def test_hover_on_a_layer_tells_its_weights_work_and_sensitivity(editor: Editor,
     assert "sensitivity at `w4a4`: 0.5" in shown
 
 
-def test_hover_on_a_pattern_counts_what_it_matches(editor: Editor, project: Callable[..., str]) -> None:
+def test_hover_on_a_pattern_counts_what_it_matches(
+    editor: Editor, project: Callable[..., str]
+) -> None:
     text = MAIN.replace('"layer1*"', '"layer?.*"')
     uri = editor.open(f"{project()}/main.hawq", text)
 
