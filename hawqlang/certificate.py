@@ -31,11 +31,16 @@ from hawqlang.ops import (
     Frame,
     Linear,
     MaxPool2d,
+    Multiply,
     Op,
     Pad,
+    Rearrange,
+    Resample,
     Reshape,
     Slice,
     Store,
+    Table,
+    Take,
 )
 
 INT64_MAX = 2**63 - 1
@@ -100,7 +105,15 @@ def _prove(frame: Frame, op: Op, reach: Reach) -> _Proof:
             proof = _mapped(frame, op)
         case Concat():
             proof = _Proof(None, {op.output: max(reach[x] for x in op.inputs)})
-        case MaxPool2d() | Pad() | Slice() | Reshape():
+        case Multiply():
+            proof = _stored(frame, op, np.array([reach[op.a] * reach[op.b]]), reach)
+        case Resample():
+            proof = _stored(frame, op, np.array([reach[op.x] << 2 * op.bits]), reach)
+        case Table():
+            zero = frame.tensors[op.output].zero_point
+            entries = frame.constant(op.table).astype(np.int64)
+            proof = _Proof(None, {op.output: int(np.abs(entries - zero).max())})
+        case MaxPool2d() | Pad() | Slice() | Reshape() | Rearrange() | Take():
             proof = _Proof(None, {op.output: reach[op.x]})
         case _:
             assert_never(op)
@@ -132,7 +145,12 @@ def _narrow(frame: Frame, op: Op) -> tuple[Bound, ...]:
     return (Bound(op=op.name, channel=channel, largest=worst, limit=limit),)
 
 
-def _stored(frame: Frame, op: Conv2d | Linear | AvgPool2d, acc: Int64, reach: Reach) -> _Proof:
+def _stored(
+    frame: Frame,
+    op: Conv2d | Linear | AvgPool2d | Multiply | Resample,
+    acc: Int64,
+    reach: Reach,
+) -> _Proof:
     channel = int(acc.argmax())
     worst = int(acc[channel])
     if worst > INT32_MAX:

@@ -102,7 +102,11 @@ def evaluation_data(manifest: Manifest, data: Path | None, labels: Path | None) 
             )
         return declared
     path, csv = str(data.resolve()), None if labels is None else str(labels.resolve())
-    like = declared or (None if dataset is None else dataset.calibration)
+    like = (
+        declared
+        if isinstance(declared, ArraysData | ImagesData)
+        else (None if dataset is None else dataset.calibration)
+    )
     match like:
         case ArraysData() if data.is_file():
             return like.replace(path=path, count=None)

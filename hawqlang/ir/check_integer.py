@@ -13,13 +13,18 @@ from hawqlang.ops import (
     Conv2d,
     Frame,
     Linear,
+    Multiply,
     Op,
     QTensor,
+    Resample,
     problems,
     reads,
     shapes,
     writes,
 )
+
+COMPUTING = (Conv2d, Linear, Add, AvgPool2d, Affine, Multiply, Resample)
+"""Operators with a sum or product that a bound speaks of; moves have none, and a table's entries are all known."""
 
 
 class MalformedProgramError(ValueError):
@@ -111,7 +116,7 @@ def _bound_problems(program: IntegerProgram) -> Iterator[str]:
     """Yield operators without a proof of their range, and proofs that prove nothing."""
     proven = {bound.op for bound in program.bounds}
     for op in program.ops:
-        if isinstance(op, Conv2d | Linear | Add | AvgPool2d | Affine) and op.name not in proven:
+        if isinstance(op, COMPUTING) and op.name not in proven:
             yield f"{op.name} has no bound"
     names = {op.name for op in program.ops}
     for bound in program.bounds:

@@ -13,10 +13,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from hawqlang.arith.functions import Function
 from hawqlang.base import Frozen, TensorRef
 
 Pads = tuple[int, int, int, int]
 """Padding as (top, left, bottom, right)."""
+
+Tap = tuple[int, int, float]
+"""Of an interpolation: ``x[first] · (1 − weight) + x[second] · weight``."""
 
 
 class Value(Frozen):
@@ -153,6 +157,58 @@ class Pad(Node):
     padding: Pads = (0, 0, 0, 0)
 
 
+class Table(Node):
+    """A function of each element alone: sigmoid, SiLU, GELU, leaky ReLU, whatever reads one tensor."""
+
+    op: Literal["table"] = "table"
+    x: str
+    function: Function
+    """In postfix (``arith.functions``)."""
+    slope: str | None = None
+    """The parameter ``p`` of every channel, ``(C,)``: PReLU."""
+
+
+class Multiply(Node):
+    """Elementwise product; an axis of length 1 stands for any length, and a vector ``(C,)`` for ``(C, 1, 1)``."""
+
+    op: Literal["multiply"] = "multiply"
+    a: str
+    b: str
+
+
+class Rearrange(Node):
+    """The elements in order, seen as ``view``, its axes brought into ``order``, seen as the result's shape.
+
+    Every chain of reshapes and transposes is one or more of these: channel shuffle, depth to space.
+    """
+
+    op: Literal["rearrange"] = "rearrange"
+    x: str
+    view: tuple[int, ...]
+    order: tuple[int, ...]
+    """Axis ``i`` of the permuted view is axis ``order[i]`` of the view."""
+    shape: tuple[int, ...]
+    """Of the result."""
+
+
+class Take(Node):
+    """Chosen indices along every axis: nearest resize, expansion, padding by reflection or by the edge."""
+
+    op: Literal["take"] = "take"
+    x: str
+    indices: tuple[tuple[int, ...] | None, ...]
+    """One per axis of the value's shape; ``None`` keeps an axis."""
+
+
+class Resample(Node):
+    """Linear interpolation along height and width, each output between two rows and two columns."""
+
+    op: Literal["resample"] = "resample"
+    x: str
+    rows: tuple[Tap, ...]
+    columns: tuple[Tap, ...]
+
+
 Operator = Annotated[
     Conv2d
     | Linear
@@ -164,7 +220,12 @@ Operator = Annotated[
     | AvgPool2d
     | Flatten
     | Slice
-    | Pad,
+    | Pad
+    | Table
+    | Multiply
+    | Rearrange
+    | Take
+    | Resample,
     Field(discriminator="op"),
 ]
 

@@ -20,16 +20,35 @@ from hawqlang.ops import (
     Conv2d,
     Linear,
     MaxPool2d,
+    Multiply,
     Pad,
     QTensor,
+    Rearrange,
+    Resample,
     Reshape,
     Slice,
+    Table,
+    Take,
 )
 
 __all__ = ["Bound", "IntegerOp", "IntegerProgram", "QTensor"]
 
 IntegerOp = Annotated[
-    Affine | Conv2d | Linear | Add | MaxPool2d | AvgPool2d | Concat | Pad | Slice | Reshape,
+    Affine
+    | Conv2d
+    | Linear
+    | Add
+    | MaxPool2d
+    | AvgPool2d
+    | Concat
+    | Pad
+    | Slice
+    | Reshape
+    | Table
+    | Multiply
+    | Rearrange
+    | Take
+    | Resample,
     Field(discriminator="op"),
 ]
 

@@ -14,16 +14,21 @@ from hawqlang.ir.graph import (
     Flatten,
     Linear,
     MaxPool2d,
+    Multiply,
     Operator,
     Pad,
+    Rearrange,
+    Resample,
     Slice,
+    Table,
+    Take,
 )
 
 
 def inputs(node: Operator) -> tuple[str, ...]:
     """Return the values an operator reads, in order, a value it reads twice given twice."""
     match node:
-        case Add():
+        case Add() | Multiply():
             return (node.a, node.b)
         case Concat():
             return node.inputs
@@ -37,6 +42,10 @@ def inputs(node: Operator) -> tuple[str, ...]:
             | Flatten()
             | Slice()
             | Pad()
+            | Table()
+            | Rearrange()
+            | Take()
+            | Resample()
         ):
             return (node.x,)
         case _:
@@ -50,7 +59,22 @@ def parameters(node: Operator) -> tuple[str, ...]:
             named = (node.weight, node.bias)
         case BatchNorm():
             named = (node.gamma, node.beta, node.mean, node.var)
-        case Clamp() | Add() | Concat() | MaxPool2d() | AvgPool2d() | Flatten() | Slice() | Pad():
+        case Table():
+            named = (node.slope,)
+        case (
+            Clamp()
+            | Add()
+            | Multiply()
+            | Concat()
+            | MaxPool2d()
+            | AvgPool2d()
+            | Flatten()
+            | Slice()
+            | Pad()
+            | Rearrange()
+            | Take()
+            | Resample()
+        ):
             named = ()
         case _:
             assert_never(node)
@@ -60,7 +84,7 @@ def parameters(node: Operator) -> tuple[str, ...]:
 def with_inputs(node: Operator, names: tuple[str, ...]) -> Operator:
     """Return the operator reading ``names`` instead of what it reads."""
     match node:
-        case Add():
+        case Add() | Multiply():
             return node.replace(a=names[0], b=names[1])
         case Concat():
             return node.replace(inputs=names)
@@ -74,6 +98,10 @@ def with_inputs(node: Operator, names: tuple[str, ...]) -> Operator:
             | Flatten()
             | Slice()
             | Pad()
+            | Table()
+            | Rearrange()
+            | Take()
+            | Resample()
         ):
             return node.replace(x=names[0])
         case _:

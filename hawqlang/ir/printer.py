@@ -24,12 +24,17 @@ from hawqlang.ops import (
     Frame,
     Linear,
     MaxPool2d,
+    Multiply,
     Op,
     Pad,
     QTensor,
+    Rearrange,
+    Resample,
     Reshape,
     Slice,
     Store,
+    Table,
+    Take,
     macs,
 )
 
@@ -72,7 +77,7 @@ def _by(sizes: Iterable[int]) -> str:
     return "x".join(str(size) for size in sizes)
 
 
-def _op_lines(op: Op, frame: Frame, bounds: list[Bound]) -> list[str]:
+def _op_lines(op: Op, frame: Frame, bounds: list[Bound]) -> list[str]:  # noqa: C901 - one case an operator
     match op:
         case Conv2d():
             lines = [_conv(op, frame), *_stores(op.stores, frame)]
@@ -92,7 +97,15 @@ def _op_lines(op: Op, frame: Frame, bounds: list[Bound]) -> list[str]:
             lines = [f"  affine {op.name} ({op.x})", _affine(op, frame)]
         case MaxPool2d():
             lines = [f"  max_pool2d {op.name} ({op.x}) {_window(op)}", _moved(op.output, frame)]
-        case Concat() | Pad() | Slice() | Reshape():
+        case Multiply():
+            lines = [f"  multiply {op.name} ({op.a}, {op.b})", *_stores(op.stores, frame)]
+        case Resample():
+            taps = f"rows={_digest(op.rows)} columns={_digest(op.columns)} bits={op.bits}"
+            lines = [f"  resample {op.name} ({op.x}) {taps}", *_stores(op.stores, frame)]
+        case Table():
+            head = f"  table {op.name} ({op.x}) entries={_digest(op.table)}"
+            lines = [head, _moved(op.output, frame)]
+        case Concat() | Pad() | Slice() | Reshape() | Rearrange() | Take():
             lines = [f"  {_move(op)}", _moved(op.output, frame)]
         case _:
             assert_never(op)
@@ -187,7 +200,7 @@ def _affine(op: Affine, frame: Frame) -> str:
     return f"    -> {output} {_clamp(op)} {numbers} add={_digest(op.add)}"
 
 
-def _move(op: Concat | Pad | Slice | Reshape) -> str:
+def _move(op: Concat | Pad | Slice | Reshape | Rearrange | Take) -> str:
     match op:
         case Concat():
             text = f"concat {op.name} ({', '.join(op.inputs)})"
@@ -199,6 +212,11 @@ def _move(op: Concat | Pad | Slice | Reshape) -> str:
             text = f"slice {op.name} ({op.x})[{', '.join(f'{a}:{b}:{c}' for a, b, c in axes)}]"
         case Reshape():
             text = f"reshape {op.name} ({op.x})"
+        case Rearrange():
+            text = f"rearrange {op.name} ({op.x}) {_by(op.view)} order={_commas(op.order)}"
+        case Take():
+            axes = (":" if ref is None else _digest(ref) for ref in op.indices)
+            text = f"take {op.name} ({op.x})[{', '.join(axes)}]"
         case _:
             assert_never(op)
     return text
@@ -232,7 +250,7 @@ def _node(node: g.Operator, shapes: Mapping[str, tuple[int, ...]]) -> str:
 def _details(node: g.Operator) -> str:
     """Return the fields of a node that are not names of tensors and differ from the default."""
     hidden = {"name", "output", "op", "x", "a", "b", "inputs", "weight", "bias"}
-    hidden |= {"gamma", "beta", "mean", "var"}
+    hidden |= {"gamma", "beta", "mean", "var", "slope"}
     fields = type(node).model_fields
     shown = {
         key: getattr(node, key)

@@ -66,6 +66,8 @@ class PythonCall(Frozen):
     kind: Literal["python"] = "python"
     factory: str
     arguments: tuple[tuple[str, Fraction | str | bool], ...] = ()
+    folder: str = "."
+    """Where its modules are looked for first: beside the file that names it."""
 
 
 class LayersSource(Frozen):

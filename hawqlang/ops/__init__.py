@@ -7,7 +7,19 @@ Every module has the functions that are dispatched here: ``reads``, ``writes``, 
 from collections.abc import Iterator
 from typing import assert_never
 
-from hawqlang.ops import add, affine, avgpool2d, conv2d, linear, maxpool2d, moves
+from hawqlang.ops import (
+    add,
+    affine,
+    avgpool2d,
+    conv2d,
+    linear,
+    maxpool2d,
+    moves,
+    multiply,
+    rearrange,
+    resample,
+    table,
+)
 from hawqlang.ops.add import Add, AddStore
 from hawqlang.ops.affine import Affine
 from hawqlang.ops.avgpool2d import AvgPool2d
@@ -16,12 +28,48 @@ from hawqlang.ops.frame import Array, Frame, QTensor, Shape, WeightTerms
 from hawqlang.ops.linear import Linear
 from hawqlang.ops.maxpool2d import MaxPool2d
 from hawqlang.ops.moves import Concat, Pad, Reshape, Slice
+from hawqlang.ops.multiply import Multiply
+from hawqlang.ops.rearrange import Rearrange, Take
+from hawqlang.ops.resample import Resample
 from hawqlang.ops.stores import Addend, Store
+from hawqlang.ops.table import Table
 
-OPS = (Affine, Conv2d, Linear, Add, MaxPool2d, AvgPool2d, Concat, Pad, Slice, Reshape)
+OPS = (
+    Affine,
+    Conv2d,
+    Linear,
+    Add,
+    MaxPool2d,
+    AvgPool2d,
+    Concat,
+    Pad,
+    Slice,
+    Reshape,
+    Table,
+    Multiply,
+    Rearrange,
+    Take,
+    Resample,
+)
 """Every integer operator."""
 
-Op = Affine | Conv2d | Linear | Add | MaxPool2d | AvgPool2d | Concat | Pad | Slice | Reshape
+Op = (
+    Affine
+    | Conv2d
+    | Linear
+    | Add
+    | MaxPool2d
+    | AvgPool2d
+    | Concat
+    | Pad
+    | Slice
+    | Reshape
+    | Table
+    | Multiply
+    | Rearrange
+    | Take
+    | Resample
+)
 
 __all__ = [
     "OPS",
@@ -35,12 +83,17 @@ __all__ = [
     "Frame",
     "Linear",
     "MaxPool2d",
+    "Multiply",
     "Op",
     "Pad",
     "QTensor",
+    "Rearrange",
+    "Resample",
     "Reshape",
     "Slice",
     "Store",
+    "Table",
+    "Take",
     "WeightTerms",
     "evaluate",
     "macs",
@@ -51,7 +104,7 @@ __all__ = [
 ]
 
 
-def reads(op: Op) -> tuple[str, ...]:
+def reads(op: Op) -> tuple[str, ...]:  # noqa: C901 - one case an operator
     """Return the tensors that ``op`` reads, each once, residual operands included."""
     match op:
         case Affine():
@@ -68,12 +121,20 @@ def reads(op: Op) -> tuple[str, ...]:
             found = avgpool2d.reads(op)
         case Concat() | Pad() | Slice() | Reshape():
             found = moves.reads(op)
+        case Table():
+            found = table.reads(op)
+        case Multiply():
+            found = multiply.reads(op)
+        case Rearrange() | Take():
+            found = rearrange.reads(op)
+        case Resample():
+            found = resample.reads(op)
         case _:
             assert_never(op)
     return found
 
 
-def writes(op: Op) -> tuple[str, ...]:
+def writes(op: Op) -> tuple[str, ...]:  # noqa: C901 - one case an operator
     """Return the tensors that ``op`` writes."""
     match op:
         case Affine():
@@ -90,12 +151,20 @@ def writes(op: Op) -> tuple[str, ...]:
             found = avgpool2d.writes(op)
         case Concat() | Pad() | Slice() | Reshape():
             found = moves.writes(op)
+        case Table():
+            found = table.writes(op)
+        case Multiply():
+            found = multiply.writes(op)
+        case Rearrange() | Take():
+            found = rearrange.writes(op)
+        case Resample():
+            found = resample.writes(op)
         case _:
             assert_never(op)
     return found
 
 
-def shapes(op: Op, frame: Frame) -> dict[str, Shape]:
+def shapes(op: Op, frame: Frame) -> dict[str, Shape]:  # noqa: C901 - one case an operator
     """Return the shape that the operator's rule gives to each tensor it writes."""
     match op:
         case Affine():
@@ -112,12 +181,20 @@ def shapes(op: Op, frame: Frame) -> dict[str, Shape]:
             found = avgpool2d.shapes(op, frame)
         case Concat() | Pad() | Slice() | Reshape():
             found = moves.shapes(op, frame)
+        case Table():
+            found = table.shapes(op, frame)
+        case Multiply():
+            found = multiply.shapes(op, frame)
+        case Rearrange() | Take():
+            found = rearrange.shapes(op, frame)
+        case Resample():
+            found = resample.shapes(op, frame)
         case _:
             assert_never(op)
     return found
 
 
-def problems(op: Op, frame: Frame) -> Iterator[str]:
+def problems(op: Op, frame: Frame) -> Iterator[str]:  # noqa: C901 - one case an operator
     """Yield, in words, everything that makes ``op`` illegal."""
     match op:
         case Affine():
@@ -134,12 +211,20 @@ def problems(op: Op, frame: Frame) -> Iterator[str]:
             found = avgpool2d.problems(op, frame)
         case Concat() | Pad() | Slice() | Reshape():
             found = moves.problems(op, frame)
+        case Table():
+            found = table.problems(op, frame)
+        case Multiply():
+            found = multiply.problems(op, frame)
+        case Rearrange() | Take():
+            found = rearrange.problems(op, frame)
+        case Resample():
+            found = resample.problems(op, frame)
         case _:
             assert_never(op)
     return found
 
 
-def evaluate(op: Op, frame: Frame) -> dict[str, Array]:
+def evaluate(op: Op, frame: Frame) -> dict[str, Array]:  # noqa: C901 - one case an operator
     """Return every tensor that ``op`` writes: the meaning of the operator, to which every kernel is held."""
     match op:
         case Affine():
@@ -156,6 +241,14 @@ def evaluate(op: Op, frame: Frame) -> dict[str, Array]:
             found = avgpool2d.evaluate(op, frame)
         case Concat() | Pad() | Slice() | Reshape():
             found = moves.evaluate(op, frame)
+        case Table():
+            found = table.evaluate(op, frame)
+        case Multiply():
+            found = multiply.evaluate(op, frame)
+        case Rearrange() | Take():
+            found = rearrange.evaluate(op, frame)
+        case Resample():
+            found = resample.evaluate(op, frame)
         case _:
             assert_never(op)
     return found
@@ -168,7 +261,21 @@ def macs(op: Op, frame: Frame) -> int:
             found = conv2d.macs(op, frame)
         case Linear():
             found = linear.macs(op, frame)
-        case Affine() | Add() | MaxPool2d() | AvgPool2d() | Concat() | Pad() | Slice() | Reshape():
+        case (
+            Affine()
+            | Add()
+            | MaxPool2d()
+            | AvgPool2d()
+            | Concat()
+            | Pad()
+            | Slice()
+            | Reshape()
+            | Table()
+            | Multiply()
+            | Rearrange()
+            | Take()
+            | Resample()
+        ):
             found = 0
         case _:
             assert_never(op)

@@ -123,7 +123,7 @@ def examine(build: Build, session: Session, report: Report) -> Examined:
     if isinstance(build.model.source, LayersSource):
         raise HawqError(_no_network(build))
     with session.step("import_model", f"import {build.model.name}"):
-        graph = import_model(build.model, session.cache.tensors)
+        graph = import_model(build.model, session.cache.tensors, trust=True)
         model = FloatModel(graph, session.cache.tensors)
         table = layer_table(graph, residual=build.residual)
     layers = _settings(build, table)

@@ -20,7 +20,7 @@ from hawqlang.ir.candidates import CandidateTable
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.profile import Profile
 from hawqlang.ir.sensitivity import SensitivityTable
-from hawqlang.ir.spec import Build, FileSensitivity, OnnxSource, ZooSource
+from hawqlang.ir.spec import Build, FileSensitivity, OnnxSource, Pt2Source, ZooSource
 from hawqlang.stages.candidates import candidates, settings
 
 EXTERNAL = b"\n\x08location\x12"
@@ -125,6 +125,8 @@ def _model(build: Build) -> Iterator[object]:
         case OnnxSource():
             if EXTERNAL in Path(source.path).read_bytes():
                 return
+            yield _file(Path(source.path))
+        case Pt2Source():
             yield _file(Path(source.path))
         case ZooSource():
             yield source

@@ -110,12 +110,12 @@ def layers_of(model: Model, batch: int, residual: int) -> LayerTable | None:
             from hawqlang.stages.import_model.layer_table import read_layer_table
 
             return read_layer_table(Path(source.path)) if Path(source.path).is_file() else None
-        case OnnxSource() if not Path(source.path).is_file():
+        case OnnxSource() | Pt2Source() if not Path(source.path).is_file():
             return None
-        case Pt2Source() | PythonCall():
+        case PythonCall():
             return None
-        case OnnxSource():
-            # Reading a file's structure takes the onnx package; a file that has not changed is not read again.
+        case OnnxSource() | Pt2Source():
+            # Reading a file's structure takes time; a file that has not changed is not read again.
             content = hashlib.sha256(Path(source.path).read_bytes()).hexdigest()
             key = digest("layers", __version__, content, (model.input, batch, residual))
             return Cache(cache_dir()).step(

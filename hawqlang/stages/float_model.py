@@ -29,13 +29,19 @@ from hawqlang.ir.graph import (
     Graph,
     Linear,
     MaxPool2d,
+    Multiply,
     Operator,
     Pad,
     Pads,
+    Rearrange,
+    Resample,
     Slice,
+    Table,
+    Take,
 )
 from hawqlang.ir.operands import inputs
 from hawqlang.ir.spec import ImageInput, TensorInput
+from hawqlang.stages import float_ops
 from hawqlang.stages.data.samples import Samples
 
 UInt8 = npt.NDArray[np.uint8]
@@ -104,11 +110,13 @@ class FloatModel:
         return Run(output=alive[self.graph.output], kept=kept)
 
 
-def evaluate(  # noqa: PLR0911 - one return an operator
+def evaluate(  # noqa: C901, PLR0911 - one return an operator
     node: Operator, values: Mapping[str, Tensor], parameters: Overrides
 ) -> Tensor:
     """Return what one operator makes of the values it reads."""
     match node:
+        case Table() | Multiply() | Rearrange() | Take() | Resample():
+            return float_ops.evaluate(node, values, parameters)
         case Conv2d() | Linear() | BatchNorm():
             return _weighted(node, values[node.x], parameters)
         case Clamp():

@@ -29,9 +29,14 @@ from hawqlang.ir.graph import (
     Flatten,
     Linear,
     MaxPool2d,
+    Multiply,
     Operator,
     Pad,
+    Rearrange,
+    Resample,
     Slice,
+    Table,
+    Take,
 )
 from hawqlang.ir.operands import inputs
 from hawqlang.ir.ranges import RangeTable
@@ -45,6 +50,7 @@ from hawqlang.stages.quantize import (
     stored_params,
 )
 from hawqlang.stages.structure import (
+    BYTE_BITS,
     LOGITS_BITS,
     Form,
     LayerNode,
@@ -253,13 +259,19 @@ class Simulation:
                 return self.store(self.accumulate(node.output, lookup), form)
             case Add():
                 return self._add(node, form, lookup)
-            case AvgPool2d() | BatchNorm():
+            case Table() | Multiply():
+                stored = {
+                    name: lookup(Key(name, Form(self.root[name], BYTE_BITS)))
+                    for name in inputs(node)
+                }
+                return self.store(evaluate(node, stored, self._parameters), form)
+            case AvgPool2d() | BatchNorm() | Resample():
                 bits = inner_width(form.bits, logits=form.root == self.graph.output)
                 x = lookup(Key(node.x, Form(self.root[node.x], bits)))
                 return self.store(evaluate(node, {node.x: x}, self._parameters), form)
             case Clamp():
                 return self._clamp(node, form, lookup(Key(node.x, form)))
-            case Concat() | MaxPool2d() | Flatten() | Slice() | Pad():
+            case Concat() | MaxPool2d() | Flatten() | Slice() | Pad() | Rearrange() | Take():
                 stored = {name: lookup(Key(name, form)) for name in inputs(node)}
                 return evaluate(node, stored, self._parameters)
             case _:

@@ -1,6 +1,6 @@
 """How quantized tensors flow through a float graph: range roots, signs, stored forms.
 
-A *move* (max pool, slice, pad, flatten) and a clamp keep scale and zero point, so a tensor behind
+A *move* (max pool, slice, pad, flatten, rearrangement, take) and a clamp keep scale and zero point, so a tensor behind
 them shares the range of its *root*: the convolution, linear, addition, average pool, batch norm,
 concat or input before them, after its clamp. What reads a tensor decides how it is stored: a
 :class:`Form` is a range (named by its root) and a width, and a tensor is stored once per form, each
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
+from hawqlang.arith import functions
 from hawqlang.ir.graph import (
     Add,
     AvgPool2d,
@@ -24,16 +25,21 @@ from hawqlang.ir.graph import (
     Graph,
     Linear,
     MaxPool2d,
+    Multiply,
     Operator,
     Pad,
+    Rearrange,
+    Resample,
     Slice,
+    Table,
+    Take,
 )
 from hawqlang.ir.operands import inputs
 
 LayerNode = Conv2d | Linear
 """A layer with weights."""
 
-Move = MaxPool2d | Slice | Pad | Flatten
+Move = MaxPool2d | Slice | Pad | Flatten | Rearrange | Take
 """An operator that computes nothing; its output has its input's scale and zero point."""
 
 LOGITS_BITS = 32
@@ -45,14 +51,17 @@ TAIL_BITS = 8
 INNER_BITS = 16
 """Most bits that an average pool or batch norm reads: its sums have to fit int32."""
 
+BYTE_BITS = 8
+"""Width of what a table or a product reads, whatever its result is stored in: a table has 256 entries."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Reader:
     """What decides a width: a layer, an addition, the logits or the tail before them."""
 
-    kind: Literal["layer", "add", "inner", "logits", "tail"]
+    kind: Literal["layer", "add", "inner", "logits", "tail", "byte"]
     """``inner``: an addition whose operand is the result of an average pool or batch norm, which
-    reads this; ``tail``: likewise the logits."""
+    reads this; ``tail``: likewise the logits; ``byte``: a table or product, which reads 8 bits."""
     name: str
     """The node's name; ``""`` for the logits and their tail."""
 
@@ -99,7 +108,7 @@ def layer_nodes(graph: Graph) -> tuple[LayerNode, ...]:
 def range_root(graph: Graph) -> dict[str, str]:
     """Return, for every value, the value whose range a reader of it uses.
 
-    A max pool, slice, pad or flatten hands on its input's root; everything else is a root of its
+    A move hands on its input's root; everything else is a root of its
     own, clamps included (``conv → relu`` is stored in the range of the ReLU's output). The parts of
     a concat are observed together: the copy of a part that the concat reads is stored in the
     *concat's* range, as :func:`demands` says.
@@ -107,9 +116,20 @@ def range_root(graph: Graph) -> dict[str, str]:
     root = {graph.input.name: graph.input.name}
     for node in graph.nodes:
         match node:
-            case MaxPool2d() | Slice() | Pad() | Flatten():
+            case MaxPool2d() | Slice() | Pad() | Flatten() | Rearrange() | Take():
                 root[node.output] = root[node.x]
-            case Conv2d() | Linear() | BatchNorm() | Clamp() | Add() | Concat() | AvgPool2d():
+            case (
+                Conv2d()
+                | Linear()
+                | BatchNorm()
+                | Clamp()
+                | Add()
+                | Concat()
+                | AvgPool2d()
+                | Table()
+                | Multiply()
+                | Resample()
+            ):
                 root[node.output] = node.output
             case _:
                 assert_never(node)
@@ -119,9 +139,9 @@ def range_root(graph: Graph) -> dict[str, str]:
 def nonnegative(graph: Graph, *, input_nonnegative: bool = False) -> frozenset[str]:
     """Return the values that cannot be negative: these are stored unsigned, all others signed.
 
-    A clamp from 0 upwards makes a value non-negative; moves, concats, average pools and sums of
-    such values keep it. ``input_nonnegative`` says that of the graph's input (its smallest pixel
-    maps to 0 or above).
+    A clamp from 0 upwards makes a value non-negative; moves, concats, averages, sums and
+    products of such values keep it, and some functions give nothing else. ``input_nonnegative`` says
+    that of the graph's input (its smallest pixel maps to 0 or above).
     """
     found: set[str] = {graph.input.name} if input_nonnegative else set()
     for node in graph.nodes:
@@ -130,7 +150,21 @@ def nonnegative(graph: Graph, *, input_nonnegative: bool = False) -> frozenset[s
             case Clamp():
                 floor = node.low is not None and node.low >= 0
                 positive = (floor or inherited) and (node.high is None or node.high >= 0)
-            case MaxPool2d() | Slice() | Pad() | Flatten() | AvgPool2d() | Concat() | Add():
+            case Table():
+                positive = functions.is_nonnegative(node.function, x=inherited)
+            case (
+                MaxPool2d()
+                | Slice()
+                | Pad()
+                | Flatten()
+                | Rearrange()
+                | Take()
+                | Resample()
+                | AvgPool2d()
+                | Concat()
+                | Add()
+                | Multiply()
+            ):
                 positive = inherited
             case Conv2d() | Linear() | BatchNorm():
                 positive = False
@@ -191,9 +225,11 @@ def _wanted_of_input(
             return (Demand(root, Reader("layer", node.name)),)
         case Add():
             return (Demand(root, Reader("add", node.name)),)
-        case AvgPool2d() | BatchNorm():
+        case Table() | Multiply():
+            return (Demand(root, Reader("byte", node.name)),) if found[node.output] else ()
+        case AvgPool2d() | BatchNorm() | Resample():
             return tuple(Demand(root, computed_for(d.reader)) for d in found[node.output])
-        case MaxPool2d() | Slice() | Pad() | Flatten() | Clamp() | Concat():
+        case MaxPool2d() | Slice() | Pad() | Flatten() | Rearrange() | Take() | Clamp() | Concat():
             return tuple(found[node.output])
         case _:
             assert_never(node)
@@ -206,7 +242,7 @@ def computed_for(reader: Reader) -> Reader:
             return Reader("tail", "")
         case "add":
             return Reader("inner", reader.name)
-        case "layer" | "inner" | "tail":
+        case "layer" | "inner" | "tail" | "byte":
             return reader
         case _:
             assert_never(reader.kind)
@@ -249,6 +285,8 @@ def width(reader: Reader, abits: Mapping[str, int], residual: int) -> int:
             return min(residual, INNER_BITS)
         case "tail":
             return TAIL_BITS
+        case "byte":
+            return BYTE_BITS
         case "logits":
             return LOGITS_BITS
         case _:

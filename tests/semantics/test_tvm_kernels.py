@@ -21,6 +21,9 @@ from hawqlang_codegen.tvm.plan import Plan, plan_program
 from hawqlang_codegen.tvm.run import TvmRunner, variants
 from tests.semantics.families import FAMILIES, Case, network
 from tests.semantics.guards import statuses
+from tests.semantics.places import PLACES
+
+ALL = {**FAMILIES, **PLACES}
 
 
 def assert_exact(case: Case, folder: Path) -> Plan:
@@ -68,9 +71,9 @@ def assert_integer_and_confined(plan: Plan, folder: Path) -> None:
     assert statuses(plan, folder, names, at_end=False) == {0}
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", sorted(ALL))
 def test_library_equals_the_interpreter(family: str, tmp_path: Path) -> None:
-    plan = assert_exact(FAMILIES[family](7), tmp_path)
+    plan = assert_exact(ALL[family](7), tmp_path)
     assert_integer_and_confined(plan, tmp_path)
 
 
@@ -92,10 +95,10 @@ def test_random_networks_equal_the_interpreter(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
-@pytest.mark.parametrize("family", [*sorted(FAMILIES), "network"])
+@pytest.mark.parametrize("family", [*sorted(ALL), "network"])
 def test_library_equals_the_interpreter_on_more_seeds(
     family: str, seed: int, tmp_path: Path
 ) -> None:
-    make = network if family == "network" else FAMILIES[family]
+    make = network if family == "network" else ALL[family]
     plan = assert_exact(make(1000 + seed), tmp_path)
     assert_integer_and_confined(plan, tmp_path)

@@ -17,9 +17,14 @@ from hawqlang.ops import (
     Frame,
     Linear,
     MaxPool2d,
+    Multiply,
     Pad,
+    Rearrange,
+    Resample,
     Reshape,
     Slice,
+    Table,
+    Take,
     writes,
 )
 from hawqlang_codegen.cuda import convolutions, maps
@@ -153,6 +158,8 @@ def _translate(
             launch = maps.move(op, site)
         case Reshape():
             launch = maps.reshape(op, site)
+        case Table() | Multiply() | Rearrange() | Take() | Resample():
+            raise unserved(op.name, f"there is no kernel for {op.op}")
         case _:
             assert_never(op)
     return launch

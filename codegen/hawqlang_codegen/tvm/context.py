@@ -583,6 +583,99 @@ class Renumber:
     kind: Literal["renumber"] = "renumber"
 
 
+@dataclass(frozen=True, slots=True)
+class TableMap:
+    """A function of bytes, looked up element by element."""
+
+    height: int
+    width: int
+    channels: int
+    entries: int
+    """Of one table."""
+    apart: bool
+    """Whether every channel has a table of its own."""
+    x: Plane
+    out: Plane
+    kind: Literal["table"] = "table"
+
+
+@dataclass(frozen=True, slots=True)
+class MultiplyMaps:
+    """Elementwise product of two stored tensors; along an axis of length 1 an operand stands still."""
+
+    height: int
+    width: int
+    chunks: int
+    operands: tuple[Plane, Plane]
+    zeros: tuple[int, int]
+    single: tuple[bool, bool]
+    """Which operands have one channel for all."""
+    stores: tuple[StoreForm, ...]
+    kind: Literal["multiply"] = "multiply"
+
+
+@dataclass(frozen=True, slots=True)
+class TakeMap:
+    """Chosen rows, columns and channels; which of them are chosen, and not all, says ``chosen``."""
+
+    height: int
+    width: int
+    channels: int
+    chosen: tuple[bool, bool, bool]
+    x: Plane
+    out: Plane
+    kind: Literal["take"] = "take"
+
+    @property
+    def starts(self) -> tuple[int, int, int]:
+        """Return where the offsets of rows, columns and channels begin in their one array."""
+        return 0, self.height, self.height + self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Rearrangement:
+    """A permutation of axes that stand at fixed strides in both tensors; the last loop is the innermost."""
+
+    sizes: tuple[int, ...]
+    x_strides: tuple[int, ...]
+    out_strides: tuple[int, ...]
+    x: Plane
+    out: Plane
+    kind: Literal["rearrange"] = "rearrange"
+
+    @property
+    def vectors(self) -> bool:
+        """Return whether the innermost axis is copied in vectors of 16."""
+        together = self.x_strides[-1] == self.out_strides[-1] == 1
+        return together and self.sizes[-1] % LANES == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """A rearrangement whose shapes share no axes: element by element through a table of places."""
+
+    total: int
+    x: Plane
+    out: Plane
+    out_shape: tuple[int, int, int]
+    kind: Literal["scatter"] = "scatter"
+
+
+@dataclass(frozen=True, slots=True)
+class ResampleMap:
+    """Linear interpolation; tables hold two offsets and a weight per row and per column."""
+
+    height: int
+    width: int
+    chunks: int
+    whole: int
+    """The sum of two weights."""
+    zero: int
+    x: Plane
+    stores: tuple[StoreForm, ...]
+    kind: Literal["resample"] = "resample"
+
+
 Kernel = (
     Conv
     | Depthwise
@@ -595,5 +688,11 @@ Kernel = (
     | AvgPool
     | Move
     | Renumber
+    | TableMap
+    | MultiplyMaps
+    | TakeMap
+    | Rearrangement
+    | Scatter
+    | ResampleMap
 )
 """Every kernel context; ``kind`` names the template."""

@@ -31,6 +31,12 @@ TEMPLATES = {
     "avg_pool": "avg_pool.py.j2",
     "move": "move.py.j2",
     "renumber": "renumber.py.j2",
+    "table": "table.py.j2",
+    "multiply": "multiply.py.j2",
+    "take": "take.py.j2",
+    "rearrange": "rearrange.py.j2",
+    "scatter": "scatter.py.j2",
+    "resample": "resample.py.j2",
 }
 """Template by kind of kernel."""
 PAGE = 4096

@@ -18,12 +18,17 @@ from hawqlang.ops import (
     Conv2d,
     Linear,
     MaxPool2d,
+    Multiply,
     Pad,
+    Rearrange,
+    Resample,
     Reshape,
     Slice,
+    Table,
+    Take,
     writes,
 )
-from hawqlang_codegen.tvm import convolutions, maps
+from hawqlang_codegen.tvm import convolutions, maps, places
 from hawqlang_codegen.tvm.arena import Arena
 from hawqlang_codegen.tvm.blob import Blob, BlobBuilder
 from hawqlang_codegen.tvm.context import Conv, Depthwise, Kernel
@@ -152,7 +157,7 @@ def check_sizes(program: IntegerProgram, layouts: Layouts) -> None:
             )
 
 
-def _translate(op: IntegerOp, site: Site) -> list[Call]:
+def _translate(op: IntegerOp, site: Site) -> list[Call]:  # noqa: C901, PLR0912 - one case an operator
     match op:
         case Conv2d():
             calls = convolutions.conv2d(op, site)
@@ -168,6 +173,16 @@ def _translate(op: IntegerOp, site: Site) -> list[Call]:
             calls = maps.avg_pool(op, site)
         case Concat() | Pad() | Slice() | Reshape():
             calls = maps.move(op, site)
+        case Table():
+            calls = places.table(op, site)
+        case Multiply():
+            calls = places.multiply(op, site)
+        case Rearrange():
+            calls = places.rearrange(op, site)
+        case Take():
+            calls = places.take(op, site)
+        case Resample():
+            calls = places.resample(op, site)
         case _:
             assert_never(op)
     return calls

@@ -23,10 +23,15 @@ from hawqlang.ops import (
     Conv2d,
     Linear,
     MaxPool2d,
+    Multiply,
     Pad,
+    Rearrange,
+    Resample,
     Reshape,
     Slice,
     Store,
+    Table,
+    Take,
     reads,
 )
 from hawqlang_codegen.tvm.layout import (
@@ -198,7 +203,9 @@ def _writes_vectors(op: IntegerOp) -> Iterator[str]:
         case Conv2d() | Linear() | Add() | AvgPool2d():
             if not is_depthwise(op):
                 yield from (store.output for store in op.stores)
-        case MaxPool2d() | Concat():
+        case Multiply() | Resample():
+            yield from (store.output for store in op.stores)
+        case MaxPool2d() | Concat() | Table() | Take() | Rearrange():
             yield op.output
         case _:
             return
@@ -209,7 +216,19 @@ def _reads_part(op: IntegerOp) -> bool:
     match op:
         case Conv2d():
             return op.groups == 1
-        case Concat() | MaxPool2d() | AvgPool2d() | Add() | Slice() | Pad():
+        case (
+            Concat()
+            | MaxPool2d()
+            | AvgPool2d()
+            | Add()
+            | Slice()
+            | Pad()
+            | Table()
+            | Multiply()
+            | Take()
+            | Rearrange()
+            | Resample()
+        ):
             return True
         case _:
             return False

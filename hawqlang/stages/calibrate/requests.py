@@ -20,6 +20,7 @@ from hawqlang.ir.spec import (
 from hawqlang.stages.calibrate.observed import Interval
 from hawqlang.stages.quantize import Scheme
 from hawqlang.stages.structure import (
+    BYTE_BITS,
     INNER_BITS,
     LOGITS_BITS,
     TAIL_BITS,
@@ -83,6 +84,8 @@ def _widths(reader: Reader, settings: Mapping[str, LayerSettings], residual: int
             return [min(residual, INNER_BITS)]
         case "tail":
             return [TAIL_BITS]
+        case "byte":
+            return [BYTE_BITS]
         case "logits":
             return [LOGITS_BITS]
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 
+from hawqlang.arith.functions import Function
 from hawqlang.ir.graph import (
     Add,
     AvgPool2d,
@@ -19,12 +20,18 @@ from hawqlang.ir.graph import (
     Flatten,
     Linear,
     MaxPool2d,
+    Multiply,
     Operator,
     Pad,
     Pads,
+    Rearrange,
+    Resample,
     Slice,
+    Table,
+    Take,
+    Tap,
 )
-from hawqlang.stages.import_model.draft import INPUT, Draft
+from hawqlang.stages.import_model.draft import INPUT, Draft, Uniform
 from hawqlang.stages.import_model.recipes import Recipe, Shape, Stored
 from hawqlang.stages.import_model.windows import Pair, ceil_padding, pads, pair, window_count
 
@@ -46,6 +53,8 @@ class Builder:
     shapes: dict[str, Shape] = field(default_factory=dict[str, Shape])
     parameters: dict[str, Recipe] = field(default_factory=dict[str, "Recipe"])
     notes: list[str] = field(default_factory=list[str])
+    uniform: dict[str, Uniform] = field(default_factory=dict[str, Uniform])
+    """Batch norms by output that are one slope and one offset for all channels."""
 
     def __post_init__(self) -> None:
         self.shapes[INPUT] = self.input_shape
@@ -59,6 +68,7 @@ class Builder:
             parameters=dict(self.parameters),
             output=output,
             notes=tuple(self.notes),
+            uniform=dict(self.uniform),
         )
 
     # ---- operators with weights ------------------------------------------------------------------------------------
@@ -288,6 +298,11 @@ class Builder:
         _, height, width = self.map_shape(name, x)
         return self.avg_pool(name, x, (height, width), (height, width))
 
+    def global_max(self, name: str, x: str) -> str:
+        """Add the maximum over the whole map, ``(C, H, W)`` to ``(C, 1, 1)``."""
+        _, height, width = self.map_shape(name, x)
+        return self.max_pool(name, x, (height, width), (height, width))
+
     def flatten(self, name: str, x: str) -> str:
         """Add a flattening; a vector stays as it is."""
         shape = self.shapes[x]
@@ -312,6 +327,56 @@ class Builder:
         node = Pad(name=name, output=name, x=x, channels=channels, padding=sides)
         shape = (depth + sum(channels), height + top + bottom, width + left + right)
         return self.add_node(node, shape)
+
+    # ---- elementwise functions, products, changes of place ---------------------------------------------------------
+
+    def table(self, name: str, x: str, function: Function, slope: Recipe | None = None) -> str:
+        """Add a function of each element; ``slope`` is its parameter per channel."""
+        shape = self.shapes[x]
+        if slope is not None and slope.shape != shape[:1]:
+            raise ShapeError(
+                f"'{name}' has {slope.shape} slopes, but its input has {shape[0]} channels"
+            )
+        parameter = self.optional(f"{name}.slope", slope)
+        node = Table(name=name, output=name, x=x, function=function, slope=parameter)
+        return self.add_node(node, shape)
+
+    def multiply(self, name: str, a: str, b: str) -> str:
+        """Add a product; an axis of length 1 stands for any length, a vector for ``(C, 1, 1)``."""
+        shapes = [self.shapes[a], self.shapes[b]]
+        rank = max(map(len, shapes))
+        first, second = (shape + (1,) * (rank - len(shape)) for shape in shapes)
+        if any(m != n and min(m, n) != 1 for m, n in zip(first, second, strict=True)):
+            raise ShapeError(f"'{name}' multiplies tensors of shapes {shapes[0]} and {shapes[1]}")
+        shape = tuple(map(max, first, second))
+        return self.add_node(Multiply(name=name, output=name, a=a, b=b), shape)
+
+    def rearrange(
+        self, name: str, x: str, view: Sequence[int], order: Sequence[int], shape: Shape
+    ) -> str:
+        """Add the elements seen as ``view``, its axes in ``order``, seen as ``shape``."""
+        if len({prod(self.shapes[x]), prod(view), prod(shape)}) != 1:
+            raise ShapeError(f"'{name}' sees {self.shapes[x]} as {tuple(view)} and {shape}")
+        node = Rearrange(
+            name=name, output=name, x=x, view=tuple(view), order=tuple(order), shape=shape
+        )
+        return self.add_node(node, shape)
+
+    def take(self, name: str, x: str, indices: Sequence[Sequence[int] | None]) -> str:
+        """Add chosen indices along every axis; ``None`` keeps an axis."""
+        shape = self.shapes[x]
+        chosen = tuple(None if one is None else tuple(one) for one in indices)
+        pairs = list(zip(chosen, shape, strict=True))
+        if any(one is not None and not all(0 <= i < n for i in one) for one, n in pairs):
+            raise ShapeError(f"'{name}' takes elements outside of {shape}")
+        result = tuple(n if one is None else len(one) for one, n in pairs)
+        return self.add_node(Take(name=name, output=name, x=x, indices=chosen), result)
+
+    def resample(self, name: str, x: str, rows: Sequence[Tap], columns: Sequence[Tap]) -> str:
+        """Add a linear interpolation between rows and columns."""
+        channels, *_ = self.map_shape(name, x)
+        node = Resample(name=name, output=name, x=x, rows=tuple(rows), columns=tuple(columns))
+        return self.add_node(node, (channels, len(rows), len(columns)))
 
     # ---- parts -----------------------------------------------------------------------------------------------------
 

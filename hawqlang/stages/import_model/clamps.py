@@ -20,9 +20,14 @@ from hawqlang.ir.graph import (
     Flatten,
     Linear,
     MaxPool2d,
+    Multiply,
     Operator,
     Pad,
+    Rearrange,
+    Resample,
     Slice,
+    Table,
+    Take,
 )
 from hawqlang.stages.import_model.draft import Draft
 from hawqlang.stages.import_model.rewrite import Rewriter
@@ -63,14 +68,28 @@ def _hoist(rewriter: Rewriter, clamp: Clamp) -> None:
         clamp = clamp.replace(x=above.x)
 
 
-def _passable(clamp: Clamp, above: Operator | None) -> MaxPool2d | Flatten | Slice | Pad | None:
+def _passable(
+    clamp: Clamp, above: Operator | None
+) -> MaxPool2d | Flatten | Slice | Rearrange | Take | Pad | None:
     """Return the operator above where it commutes with the clamp."""
     match above:
-        case MaxPool2d() | Flatten() | Slice():
+        case MaxPool2d() | Flatten() | Slice() | Rearrange() | Take():
             return above
         case Pad():
             return above if (clamp.low or 0.0) <= 0.0 <= (clamp.high or 0.0) else None
-        case Conv2d() | Linear() | BatchNorm() | Clamp() | Add() | Concat() | AvgPool2d() | None:
+        case (
+            Conv2d()
+            | Linear()
+            | BatchNorm()
+            | Clamp()
+            | Add()
+            | Concat()
+            | AvgPool2d()
+            | Table()
+            | Multiply()
+            | Resample()
+            | None
+        ):
             return None
         case _:
             assert_never(above)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hawqlang.base import TensorRef
 from hawqlang.ir.graph import Graph, Operator, Parameter, Value
 from hawqlang.ir.operands import parameters
 from hawqlang.stages.import_model.recipes import Recipe, Shape
+
+Uniform = tuple[float, float]
+"""Slope and offset of ``slope · x + offset``."""
 
 INPUT = "input"
 """Name of the value that enters the network."""
@@ -25,6 +28,8 @@ class Draft:
     parameters: Mapping[str, Recipe]
     output: str
     notes: tuple[str, ...] = ()
+    uniform: Mapping[str, Uniform] = field(default_factory=dict[str, "Uniform"])
+    """Batch norms by output that are one slope and one offset for all channels."""
 
     def graph(self, stored: Mapping[str, TensorRef] | None = None) -> Graph:
         """Return the finished graph; without ``stored`` its parameters have shapes only."""

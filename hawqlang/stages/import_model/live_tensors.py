@@ -24,13 +24,19 @@ from hawqlang.ir.graph import (
     Graph,
     Linear,
     MaxPool2d,
+    Multiply,
     Operator,
     Pad,
+    Rearrange,
+    Resample,
     Slice,
+    Table,
+    Take,
 )
 from hawqlang.ir.layers import LiveTensor
 from hawqlang.ir.operands import inputs
 from hawqlang.stages.structure import (
+    BYTE_BITS,
     INNER_BITS,
     LOGITS_BITS,
     TAIL_BITS,
@@ -111,6 +117,8 @@ def _fixed_bits(reader: Reader, residual: int) -> int | None:
             return min(residual, INNER_BITS)
         case "tail":
             return TAIL_BITS
+        case "byte":
+            return BYTE_BITS
         case "logits":
             return LOGITS_BITS
         case _:
@@ -158,13 +166,16 @@ class _Planner:
         match node:
             case Conv2d() | Linear():
                 yield self._step(slots, (self._own(node.x, Reader("layer", node.name)),))
-            case AvgPool2d() | BatchNorm():
+            case Table() | Multiply():
+                reader = Reader("byte", node.name)
+                yield self._step(slots, tuple(self._own(x, reader) for x in inputs(node)))
+            case AvgPool2d() | BatchNorm() | Resample():
                 for slot in slots:
                     reads = (self._own(node.x, computed_for(slot.reader)),)
                     yield self._step((slot,), reads)
             case Clamp():
                 self._wanted[node.x].update(dict.fromkeys(slots))
-            case MaxPool2d() | Slice() | Pad() | Flatten() | Concat():
+            case MaxPool2d() | Slice() | Pad() | Flatten() | Rearrange() | Take() | Concat():
                 for slot in slots:
                     reads = (_Slot(x, slot.root, slot.reader) for x in inputs(node))
                     yield self._step((slot,), tuple(reads))

@@ -23,9 +23,11 @@ from hawqlang.stages.import_model.recipes import (
     FoldedWeight,
     Norm,
     Recipe,
+    Repeated,
     Reshaped,
     Scaled,
     Stored,
+    SubPixel,
     Transposed,
 )
 
@@ -124,6 +126,10 @@ def exact(recipe: Recipe, read: Read) -> Float64:  # noqa: PLR0911 - one return 
         case Scaled():
             value = exact(recipe.of, read)
             return recipe.factor / value if recipe.inverse else value * recipe.factor
+        case Repeated():
+            return np.repeat(exact(recipe.of, read), recipe.times)
+        case SubPixel():
+            return _sub_pixel(exact(recipe.of, read), recipe)
         case FoldedWeight():
             weight = exact(recipe.weight, read)
             factor = _factor(recipe.norm, read)
@@ -135,6 +141,19 @@ def exact(recipe: Recipe, read: Read) -> Float64:  # noqa: PLR0911 - one return 
             return shifted if norm.beta is None else shifted + exact(norm.beta, read)
         case _:
             assert_never(recipe)
+
+
+def _sub_pixel(weight: Float64, recipe: SubPixel) -> Float64:
+    """Return the weights of every phase: ``w[g·ic + i, oc, r + (j_last − a)·s]`` at tap ``a``."""
+    rows, columns = recipe.stride
+    incoming, outgoing, tall, wide = weight.shape
+    _, _, taps_down, taps_across = recipe.shape
+    padded = np.zeros((incoming, outgoing, taps_down * rows, taps_across * columns))
+    padded[:, :, :tall, :wide] = weight
+    split = padded.reshape(recipe.groups, -1, outgoing, taps_down, rows, taps_across, columns)[
+        :, :, :, ::-1, :, ::-1
+    ]
+    return split.transpose(0, 2, 4, 6, 1, 3, 5).reshape(recipe.shape)
 
 
 def _factor(norm: Norm, read: Read) -> Float64:

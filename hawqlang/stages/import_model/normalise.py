@@ -9,11 +9,14 @@ from hawqlang.stages.import_model.draft import Draft
 from hawqlang.stages.import_model.fold_batchnorm import fold_batchnorm
 from hawqlang.stages.import_model.merge_moves import merge_moves
 from hawqlang.stages.import_model.merge_pads import merge_pads
+from hawqlang.stages.import_model.merge_tables import merge_tables
 from hawqlang.stages.import_model.rewrite import drop_dead
 
 PASSES: tuple[Callable[[Draft], Draft], ...] = (
     drop_dead,
     fold_batchnorm,
+    merge_tables,
+    drop_dead,
     merge_clamps,
     hoist_clamps,
     merge_clamps,

@@ -101,7 +101,51 @@ class FoldedBias:
         return self.norm.mean.shape
 
 
-Recipe = Stored | Filled | Transposed | Reshaped | Scaled | FoldedWeight | FoldedBias
+@dataclass(frozen=True, slots=True)
+class SubPixel:
+    """The weight ``(OC·sh·sw, IC/g, jh, jw)`` of a convolution that gives every phase of a transposed one.
+
+    ``of`` is the transposed convolution's, ``(IC, OC/g, KH, KW)``. Phase ``r`` of output channel ``oc`` reads its taps
+    ``r, r + s, …``, the last of them first; a tap beyond the kernel is 0.
+    """
+
+    of: Recipe
+    stride: tuple[int, int]
+    groups: int
+
+    @property
+    def shape(self) -> Shape:
+        """Return the shape of the convolution's weight."""
+        incoming, outgoing, *kernel = self.of.shape
+        taps = (-(-k // s) for k, s in zip(kernel, self.stride, strict=True))
+        channels = outgoing * self.groups * self.stride[0] * self.stride[1]
+        return (channels, incoming // self.groups, *taps)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """Every element of a vector ``times`` times in a row."""
+
+    of: Recipe
+    times: int
+
+    @property
+    def shape(self) -> Shape:
+        """Return the longer shape."""
+        return (self.of.shape[0] * self.times,)
+
+
+Recipe = (
+    Stored
+    | Filled
+    | Transposed
+    | Reshaped
+    | Scaled
+    | FoldedWeight
+    | FoldedBias
+    | SubPixel
+    | Repeated
+)
 
 
 def stored_in(recipes: Iterable[Recipe | None]) -> list[Stored]:
@@ -111,7 +155,7 @@ def stored_in(recipes: Iterable[Recipe | None]) -> list[Stored]:
         match recipe:
             case Stored():
                 found.append(recipe)
-            case Transposed() | Reshaped() | Scaled():
+            case Transposed() | Reshaped() | Scaled() | SubPixel() | Repeated():
                 found += stored_in([recipe.of])
             case FoldedWeight(first, norm) | FoldedBias(first, norm):
                 found += stored_in([first, norm.gamma, norm.beta, norm.mean, norm.var])

@@ -44,6 +44,14 @@ class Rewriter:
         """Put ``new``, which reads and defines the same values, where ``node`` is."""
         self._nodes[node.output] = new
 
+    def exchange(self, node: Operator, new: Operator) -> None:
+        """Put ``new``, which defines the same value out of earlier ones, where ``node`` is."""
+        for value in inputs(node):
+            self._readers[value].remove(node.output)
+        for value in inputs(new):
+            self._readers.setdefault(value, []).append(node.output)
+        self._nodes[node.output] = new
+
     def bypass(self, node: Operator) -> None:
         """Remove an operator of one input; whatever reads its output reads its input instead."""
         (source,) = inputs(node)
@@ -80,6 +88,7 @@ class Rewriter:
             parameters=self.parameters,
             output=self.output,
             notes=tuple(self.notes),
+            uniform=self._draft.uniform,
         )
 
     def _redirect(self, old: str, new: str) -> None:

@@ -24,8 +24,13 @@ from hawqlang.ir.graph import (
     Graph,
     Linear,
     MaxPool2d,
+    Multiply,
     Pad,
+    Rearrange,
+    Resample,
     Slice,
+    Table,
+    Take,
 )
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.spec import Input
@@ -114,7 +119,9 @@ class Result:
     """Stored operands of a residual addition: both for an ``Add``, the other one for a convolution."""
 
 
-Worker = Conv2d | Linear | BatchNorm | Add | Concat | MaxPool2d | AvgPool2d | Flatten | Slice | Pad
+Move = MaxPool2d | Flatten | Slice | Pad | Rearrange | Take
+"""What computes nothing and reads one tensor."""
+Worker = Conv2d | Linear | BatchNorm | Add | Concat | AvgPool2d | Table | Multiply | Resample | Move
 """Every operator of the graph but the clamp."""
 
 

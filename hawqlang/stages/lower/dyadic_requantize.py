@@ -7,11 +7,12 @@ From here on nothing is a float.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -27,17 +28,26 @@ from hawqlang.ops import (
     Conv2d,
     Linear,
     MaxPool2d,
+    Multiply,
     Op,
     Pad,
+    Rearrange,
+    Resample,
     Reshape,
     Slice,
     Store,
+    Table,
+    Take,
     WeightTerms,
     writes,
 )
+from hawqlang.ops.resample import weight_bits
 from hawqlang.stages.lower.affine_maps import RealMap, batch_norm_map, input_map, integer_map
 from hawqlang.stages.lower.draft import Draft, IntegerLayer, Result, Step, counts, scale_of
 from hawqlang.stages.lower.errors import ratio_too_large
+from hawqlang.stages.lower.tables import table_entries
+
+T = TypeVar("T")
 
 
 def dyadic_requantize(draft: Draft) -> Draft:
@@ -46,7 +56,7 @@ def dyadic_requantize(draft: Draft) -> Draft:
     return replace(draft, ops=tuple(_uniquely_named(ops)))
 
 
-def _ops(draft: Draft, step: Step) -> Iterator[Op]:
+def _ops(draft: Draft, step: Step) -> Iterator[Op]:  # noqa: C901 - one case an operator
     match step.node:
         case None:
             real = input_map(draft)
@@ -63,6 +73,14 @@ def _ops(draft: Draft, step: Step) -> Iterator[Op]:
         case graph.BatchNorm() as node:
             real = batch_norm_map(draft, node, draft.params(step.reads[0]))
             yield from (_affine(draft, node.name, step, r, real) for r in step.results)
+        case graph.Table() as node:
+            yield from (_table(draft, node, step, r) for r in step.results)
+        case graph.Multiply() as node:
+            yield _multiply(draft, node, step)
+        case graph.Resample() as node:
+            yield _resample(draft, node, step)
+        case graph.Rearrange() | graph.Take():
+            yield _replace(draft, step.node, step)
         case graph.Concat() | graph.MaxPool2d() | graph.Slice() | graph.Pad() | graph.Flatten():
             yield _move(draft, step.node, step)
         case _:
@@ -143,6 +161,74 @@ def _avgpool(draft: Draft, node: graph.AvgPool2d, step: Step) -> AvgPool2d:
         populations=distinct,
         stores=tuple(_store(draft, result, scales) for result in step.results),
     )
+
+
+def _table(draft: Draft, node: graph.Table, step: Step, result: Result) -> Table:
+    x, y = draft.params(step.reads[0]), draft.params(result.slot)
+    entries = table_entries(draft, node, x, y, _clamp(draft, result))
+    return Table(
+        name=node.name,
+        x=draft.names[step.reads[0]],
+        output=draft.names[result.slot],
+        table=draft.request.store.put(entries),
+    )
+
+
+def _multiply(draft: Draft, node: graph.Multiply, step: Step) -> Multiply:
+    a, b = step.reads if len(step.reads) == 2 else step.reads * 2
+    scales = [scale_of(draft.params(a)) * scale_of(draft.params(b))]
+    return Multiply(
+        name=node.name,
+        a=draft.names[a],
+        b=draft.names[b],
+        stores=tuple(_store(draft, result, scales) for result in step.results),
+    )
+
+
+def _resample(draft: Draft, node: graph.Resample, step: Step) -> Resample:
+    """Return an interpolation; weights are exact where so few bits hold them, else rounded to what fits."""
+    put, most = draft.request.store.put, weight_bits(step.reads[0].bits)
+    weights = [Fraction(tap[2]) for tap in (*node.rows, *node.columns)]
+    whole = (n for n in range(most) if all((w * (1 << n)).denominator == 1 for w in weights))
+    bits = next(whole, most)
+
+    def taps(given: tuple[graph.Tap, ...]) -> npt.NDArray[np.int32]:
+        rows = [(first, second, round(Fraction(w) * (1 << bits))) for first, second, w in given]
+        return np.array(rows, np.int32)
+
+    scales = [scale_of(draft.params(step.reads[0])) / (1 << 2 * bits)]
+    return Resample(
+        name=node.name,
+        x=draft.names[step.reads[0]],
+        rows=put(taps(node.rows)),
+        columns=put(taps(node.columns)),
+        bits=bits,
+        stores=tuple(_store(draft, result, scales) for result in step.results),
+    )
+
+
+def _replace(draft: Draft, node: graph.Rearrange | graph.Take, step: Step) -> Op:
+    x, output = draft.names[step.reads[0]], draft.names[step.results[0].slot]
+    match node:
+        case graph.Rearrange() if _stays(node, draft.request.graph.shape(node.x)):
+            return Reshape(name=node.name, x=x, output=output)
+        case graph.Rearrange():
+            return Rearrange(name=node.name, x=x, output=output, view=node.view, order=node.order)
+        case graph.Take():
+            put = draft.request.store.put
+            refs = tuple(
+                None if chosen is None else put(np.array(chosen, np.int32))
+                for chosen in channels_last(node.indices)
+            )
+            return Take(name=node.name, x=x, output=output, indices=refs)
+
+
+def _stays(node: graph.Rearrange, shape: tuple[int, ...]) -> bool:
+    """Return whether every element keeps its place in HWC order: a vector seen as a map of one pixel."""
+    places = np.arange(math.prod(shape), dtype=np.int32).reshape(channels_last(shape))
+    model = np.moveaxis(places, -1, 0).reshape(node.view).transpose(node.order)
+    moved = np.moveaxis(model.reshape(node.shape), 0, -1)
+    return bool((moved.reshape(-1) == places.reshape(-1)).all())
 
 
 def _store(draft: Draft, result: Result, scales: list[Fraction]) -> Store:
@@ -243,7 +329,7 @@ def _move(
     return op
 
 
-def channels_last(axes: tuple[int, ...]) -> tuple[int, ...]:
+def channels_last(axes: tuple[T, ...]) -> tuple[T, ...]:
     """Return a tuple over ``(C, H, W)`` as one over ``(H, W, C)``; a vector's stays as it is."""
     return (*axes[1:], axes[0])
 

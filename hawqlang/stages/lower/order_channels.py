@@ -22,9 +22,14 @@ from hawqlang.ir.graph import (
     Graph,
     Linear,
     MaxPool2d,
+    Multiply,
     Operator,
     Pad,
+    Rearrange,
+    Resample,
     Slice,
+    Table,
+    Take,
 )
 from hawqlang.ir.spec import ImageInput
 from hawqlang.stages.lower.draft import Draft, Order
@@ -47,17 +52,21 @@ def order_channels(draft: Draft) -> Draft:
     return replace(draft, orders=orders)
 
 
-def _order(node: Operator, graph: Graph, orders: dict[str, Order]) -> Order | None:
+def _order(node: Operator, graph: Graph, orders: dict[str, Order]) -> Order | None:  # noqa: C901 - one case an operator
     """Return the order of a node's output, ``None`` where it is the model's."""
     match node:
         case Conv2d():
             found = _conv(node, graph, orders)
         case Linear():
             found = None
-        case BatchNorm() | Clamp() | MaxPool2d() | AvgPool2d():
+        case BatchNorm() | Clamp() | MaxPool2d() | AvgPool2d() | Table() | Resample():
             found = orders.get(node.x)
         case Add():
             found = _add(node, orders)
+        case Multiply():
+            found = _multiply(node, graph, orders)
+        case Rearrange() | Take():
+            found = _rearranged(node, orders)
         case Concat():
             found = _concat(node, graph, orders)
         case Flatten():
@@ -84,6 +93,21 @@ def _add(node: Add, orders: dict[str, Order]) -> Order | None:
     if orders.get(node.a) != orders.get(node.b):
         raise order_lost(node.name, "its operands are stored in two orders")
     return orders.get(node.a)
+
+
+def _multiply(node: Multiply, graph: Graph, orders: dict[str, Order]) -> Order | None:
+    channels = {x: graph.shape(x)[0] for x in (node.a, node.b)}
+    found = {orders.get(x) for x in (node.a, node.b) if channels[x] > 1}
+    if len(found) > 1:
+        raise order_lost(node.name, "its operands are stored in two orders")
+    return found.pop() if found else None
+
+
+def _rearranged(node: Rearrange | Take, orders: dict[str, Order]) -> Order | None:
+    order = orders.get(node.x)
+    if order is not None and (isinstance(node, Rearrange) or node.indices[0] is not None):
+        raise order_lost(node.name, "it rearranges a permuted tensor")
+    return order
 
 
 def _concat(node: Concat, graph: Graph, orders: dict[str, Order]) -> Order | None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from hawqlang.arith.width import INT32_MAX
-from hawqlang.ir.graph import AvgPool2d, BatchNorm, Conv2d, Linear
+from hawqlang.ir.graph import AvgPool2d, BatchNorm, Conv2d, Linear, Multiply, Resample, Table
 from hawqlang.stages.lower.affine_maps import RealMap, batch_norm_map, input_map
 from hawqlang.stages.lower.draft import Draft, Result, Slot, Step, counts, largest, scale_of
+from hawqlang.stages.lower.tables import table_reach
 from hawqlang.stages.structure import producers
 
 ROOM = 2**12
@@ -83,6 +84,14 @@ def _reach(draft: Draft, step: Step) -> Fraction:
             x = draft.params(step.reads[0])
             share = Fraction(math.prod(step.node.kernel), min(counts(draft, step.node)))
             reach = scale_of(x) * largest(x) * share
+        case Resample():
+            x = draft.params(step.reads[0])
+            reach = scale_of(x) * largest(x)
+        case Multiply():
+            a, b = (draft.params(slot) for slot in step.reads)
+            reach = scale_of(a) * largest(a) * scale_of(b) * largest(b)
+        case Table():
+            reach = table_reach(draft, step.node, draft.params(step.reads[0]))
         case BatchNorm():
             reach = _map_reach(batch_norm_map(draft, step.node, draft.params(step.reads[0])))
         case None:

@@ -22,14 +22,20 @@ from hawqlang.ir.graph import (
     Graph,
     Linear,
     MaxPool2d,
+    Multiply,
     Operator,
     Pad,
+    Rearrange,
+    Resample,
     Slice,
+    Table,
+    Take,
 )
 from hawqlang.ir.operands import inputs
-from hawqlang.stages.lower.draft import Draft, Request, Result, Slot, Step, Worker
+from hawqlang.stages.lower.draft import Draft, Move, Request, Result, Slot, Step, Worker
 from hawqlang.stages.lower.errors import clamp_across_padding, unsupported_width
 from hawqlang.stages.structure import (
+    BYTE_BITS,
     LOGITS_BITS,
     enters_unrounded,
     inner_width,
@@ -112,11 +118,13 @@ def _plan(node: Operator, results: tuple[Result, ...], context: _Context) -> _Pl
             bits = context.request.precisions[node.name].abits
             _check_width(f"activations read by '{node.name}'", bits)
             plan = _single(node, node.x, context.natural(node.x, bits), results)
-        case AvgPool2d() | BatchNorm():
+        case Table() | Multiply():
+            plan = _of_bytes(node, results, context)
+        case AvgPool2d() | BatchNorm() | Resample():
             plan = _joined(_computed(node, results, context))
         case Clamp():
             plan = _Plan(demands=tuple((node.x, _clamped(node, r)) for r in results))
-        case MaxPool2d() | Slice() | Pad() | Flatten() | Concat():
+        case MaxPool2d() | Slice() | Pad() | Flatten() | Rearrange() | Take() | Concat():
             plan = _joined(_moved(node, result) for result in results)
         case Add():
             plan = _add(node, results, context)
@@ -143,7 +151,7 @@ def _single(node: Worker, value: str, slot: Slot, results: tuple[Result, ...]) -
 
 
 def _computed(
-    node: AvgPool2d | BatchNorm, results: tuple[Result, ...], context: _Context
+    node: AvgPool2d | BatchNorm | Resample, results: tuple[Result, ...], context: _Context
 ) -> Iterator[_Plan]:
     """Yield a plan per width: an average pool or batch norm reads at the width of its reader."""
     output = context.request.graph.output
@@ -151,6 +159,12 @@ def _computed(
     for bits in dict.fromkeys(widths):
         wanted = tuple(r for r, width in zip(results, widths, strict=True) if width == bits)
         yield _single(node, node.x, context.natural(node.x, bits), wanted)
+
+
+def _of_bytes(node: Table | Multiply, results: tuple[Result, ...], context: _Context) -> _Plan:
+    """Return the plan of what reads bytes, whatever its results are stored in."""
+    slots = tuple(context.natural(value, BYTE_BITS) for value in inputs(node))
+    return _Plan((Step(node, slots, results),), tuple((s.value, Result(s)) for s in slots))
 
 
 def _clamped(node: Clamp, result: Result) -> Result:
@@ -167,7 +181,7 @@ def _clamped(node: Clamp, result: Result) -> Result:
     return replace(result, low=low, high=high)
 
 
-def _moved(node: MaxPool2d | Slice | Pad | Flatten | Concat, result: Result) -> _Plan:
+def _moved(node: Move | Concat, result: Result) -> _Plan:
     """Return the plan of a move: its input is stored as its output is, clamped before instead of after."""
     low, high = result.low, result.high
     if isinstance(node, Pad) and ((low or 0) > 0 or (high or 0) < 0):

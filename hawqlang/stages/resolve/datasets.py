@@ -79,7 +79,6 @@ def _data(expr: syntax.Expr, ctx: Context) -> spec.Data:
             )
         case _:
             found = spec.PythonData(call=python_call(arguments, ctx), span=expr.span)
-            ctx.defer("python(…) as data", expr.span)
     if ctx.sink.errors > before:
         raise RejectedError
     return found

@@ -21,7 +21,9 @@ class Signature:
     """What every argument is, with unit and default."""
 
 
-_SAMPLES = {"samples": "how many calibration samples are used; unless written, as many as a bound on work allows"}
+_SAMPLES = {
+    "samples": "how many calibration samples are used; unless written, as many as a bound on work allows"
+}
 _MODEL_PATH = {"path": "the file, relative to this one"}
 
 _PYTHON = Signature(

@@ -83,13 +83,11 @@ def _source(expr: syntax.Expr, ctx: Context) -> spec.Source:
             found = spec.OnnxSource(path=arguments.read("path", path, ""))
         case "pt2":
             found = spec.Pt2Source(path=arguments.read("path", path, ""))
-            ctx.defer("source = pt2(…)", expr.span)
         case "zoo":
             name = arguments.read("name", text, "")
             found = spec.ZooSource(name=name, arguments=arguments.extras())
         case "python":
             found = python_call(arguments, ctx)
-            ctx.defer("source = python(…)", expr.span)
         case _:
             found = spec.LayersSource(path=arguments.read("path", path, ""))
     if ctx.sink.errors > before:
@@ -104,7 +102,7 @@ def python_call(arguments: Arguments, ctx: Context) -> spec.PythonCall:
     if not ctx.trust:
         message = "`python(…)` runs code that the spec names"
         raise error("HQ231", message, arguments.span, help="give `--trust` if you trust the spec")
-    return spec.PythonCall(factory=factory, arguments=extras)
+    return spec.PythonCall(factory=factory, arguments=extras, folder=ctx.folder)
 
 
 def _factory(expr: syntax.Expr, ctx: Context) -> str:

@@ -95,13 +95,35 @@ def add(t: Translator, node: OnnxNode, name: str) -> Flow:
     """Write a sum of two tensors of one shape, or the addition of a constant."""
     if t.is_flow(node, 0) and t.is_flow(node, 1):
         a, b = t.flow(node, 0), t.flow(node, 1)
-        if a.dims != b.dims:
-            raise RefusedError(
-                f"it adds tensors of shapes {t.batched(a)} and {t.batched(b)}",
-                "an addition of two tensors needs equal shapes",
-            )
-        return t.result(t.builder.add(name, t.tensor(a), t.tensor(b)))
+        return sum_of(t, name, a, b)
     return affine(t, node, name)
+
+
+def sum_of(t: Translator, name: str, a: Flow, b: Flow) -> Flow:
+    """Write a sum; along an axis of length 1 an operand is repeated."""
+    if a.dims != b.dims:
+        shape = common_shape(t, a, b)
+        a, b = (widened(t, f"{name}.{side}", flow, shape) for side, flow in (("a", a), ("b", b)))
+    return t.result(t.builder.add(name, t.tensor(a), t.tensor(b)))
+
+
+def common_shape(t: Translator, a: Flow, b: Flow) -> tuple[int, ...]:
+    """Return the shape that two tensors of one rank broadcast to, batch axis left out."""
+    pairs = list(zip(a.dims, b.dims, strict=False))
+    if len(a.dims) != len(b.dims) or any(m != n and min(m, n) != 1 for m, n in pairs):
+        raise RefusedError(
+            f"it combines tensors of shapes {t.batched(a)} and {t.batched(b)}",
+            "shapes must be equal, or 1 where they differ",
+        )
+    return tuple(max(pair) for pair in pairs)
+
+
+def widened(t: Translator, name: str, flow: Flow, shape: tuple[int, ...]) -> Flow:
+    """Return a flow repeated along its axes of length 1 until it has a shape."""
+    if flow.dims == shape:
+        return flow
+    indices = [None if m == n else (0,) * n for m, n in zip(flow.dims, shape, strict=True)]
+    return t.result(t.builder.take(name, t.tensor(flow), indices))
 
 
 def affine(t: Translator, node: OnnxNode, name: str) -> Flow:
@@ -109,7 +131,7 @@ def affine(t: Translator, node: OnnxNode, name: str) -> Flow:
     if t.is_flow(node, 0) and t.is_flow(node, 1):
         raise RefusedError(
             f"{node.op} of two tensors the network computes is not supported",
-            "addition is; multiplicative gates (squeeze-and-excitation, swish) are not",
+            "addition, subtraction and multiplication are",
             "HQ320",
         )
     left = t.is_flow(node, 0)
@@ -132,6 +154,9 @@ def affine(t: Translator, node: OnnxNode, name: str) -> Flow:
             gamma = Scaled(constant, 1.0, inverse=True)
         case _:
             raise RefusedError("it divides a constant by a tensor")
+    number = t.embedded(t.constant(node, 1 if left else 0, "operand"))
+    if number is not None and np.isfinite(number):
+        _note_uniform(t, name, node.op, number, left=left)
     value = t.builder.batch_norm_of(
         name,
         x,
@@ -142,6 +167,15 @@ def affine(t: Translator, node: OnnxNode, name: str) -> Flow:
         epsilon=0.0,
     )
     return t.result(value)
+
+
+def _note_uniform(t: Translator, name: str, op: str, c: float, *, left: bool) -> None:
+    """Record slope and offset of an operation with one number, so that it may become part of a table."""
+    found = {"Add": (1.0, c), "Sub": (1.0, -c) if left else (-1.0, c), "Mul": (c, 0.0)}
+    if op == "Div" and c != 0.0:
+        t.builder.uniform[name] = (1.0 / c, 0.0)
+    elif op in found:
+        t.builder.uniform[name] = found[op]
 
 
 def relu(t: Translator, node: OnnxNode, name: str) -> Flow:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from hawqlang.stages.import_model.onnx import computing, moving, pooling
+from hawqlang.stages.import_model.onnx import activations, computing, moving, pooling, resizing
 from hawqlang.stages.import_model.onnx.model import OnnxNode
 from hawqlang.stages.import_model.onnx.translator import Operand, Translator
 
 Rule = Callable[[Translator, OnnxNode, str], Operand | list[Operand]]
 
 RULES: Mapping[str, Rule] = {
+    **dict.fromkeys(activations.FUNCTIONS, activations.function),
     "Add": computing.add,
     "AveragePool": pooling.average_pool,
     "BatchNormalization": computing.batch_norm,
@@ -22,9 +23,13 @@ RULES: Mapping[str, Rule] = {
     "Clip": computing.clip,
     "Concat": moving.concat,
     "Conv": computing.conv,
+    "ConvTranspose": resizing.transposed_conv,
+    "DepthToSpace": resizing.depth_to_space,
     "Div": computing.affine,
     "Dropout": computing.dropout,
+    "Expand": moving.expand,
     "Flatten": moving.flatten,
+    "Gather": moving.gather,
     "Gemm": computing.gemm,
     "GlobalAveragePool": pooling.global_average,
     "GlobalMaxPool": pooling.global_max,
@@ -35,18 +40,25 @@ RULES: Mapping[str, Rule] = {
     "Max": computing.bound,
     "MaxPool": pooling.max_pool,
     "Min": computing.bound,
-    "Mul": computing.affine,
+    "Mul": activations.multiply,
+    "Neg": activations.negated,
+    "PRelu": activations.prelu,
     "Pad": moving.pad,
+    "Pow": activations.power,
+    "ReduceMax": pooling.reduce_max,
     "ReduceMean": pooling.reduce_mean,
     "Relu": computing.relu,
     "Reshape": moving.reshape,
+    "Resize": resizing.resize,
     "Shape": moving.shape,
     "Size": moving.size,
     "Slice": moving.slice_,
     "Softmax": computing.softmax,
+    "SpaceToDepth": resizing.space_to_depth,
     "Split": moving.split,
     "Squeeze": moving.squeeze,
-    "Sub": computing.affine,
+    "Sub": activations.subtract,
+    "Tile": moving.tile,
     "Transpose": moving.transpose,
     "Unsqueeze": moving.unsqueeze,
 }

@@ -1,8 +1,9 @@
 """Translator: the state of one translation from an ONNX graph to a draft.
 
 Every ONNX value is one of two things. A ``Constant`` is known without running the network. A ``Flow`` depends on the
-input: it is a value of the draft, seen in the axis order and shape that the file gives it. Reshaping, squeezing and
-flattening only change that view; the draft gets a ``Flatten`` when something reads it as a vector.
+input: it is a value of the draft, seen in the axis order and shape that the file gives it. Reshaping, transposing,
+squeezing and flattening only change that view; the draft gets a ``Flatten`` when something reads it as a vector, and a
+``Rearrange`` when something reads it in another order or shape than it has.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from hawqlang.cache import Array
 from hawqlang.stages.import_model.builder import Builder
 from hawqlang.stages.import_model.onnx.constants import evaluate
 from hawqlang.stages.import_model.onnx.model import OnnxModel, OnnxNode, RefusedError
-from hawqlang.stages.import_model.onnx.tensors import to_array
 from hawqlang.stages.import_model.recipes import Reshaped, Shape, Stored
 
 
@@ -44,6 +44,10 @@ class Flow:
     """The node that last changed the view: what a Flatten made of it is called."""
     softmax: str | None = None
     """The node of a softmax this came through, which may only lead to the output."""
+    view: Shape = ()
+    """What the value's elements are seen as before their axes are brought into ``order``."""
+    order: Shape = ()
+    """Empty where the elements are in the value's own order."""
 
 
 Operand = Constant | Flow | None
@@ -61,6 +65,10 @@ class Translator:
     arrays: dict[str, Array] = field(default_factory=dict[str, Array])
     """Constants that are no initializers, by key."""
     flattened: dict[str, str] = field(default_factory=dict[str, str])
+    rearranged: dict[tuple[str, Shape, Shape, Shape], str] = field(
+        default_factory=dict[tuple[str, Shape, Shape, Shape], str]
+    )
+    """Values by what they were made of: value, view, order, shape."""
 
     @property
     def folder(self) -> Path:
@@ -70,7 +78,7 @@ class Translator:
     def read(self, key: str) -> Array:
         """Return the array of a constant."""
         found = self.arrays.get(key)
-        return to_array(self.model.initializers[key], self.folder) if found is None else found
+        return self.model.initializers[key].read() if found is None else found
 
     def known(self, name: str, array: Array) -> Constant:
         """Record a computed constant."""
@@ -151,13 +159,50 @@ class Translator:
             )
         dims = shape[1:]
         if flow.channels_last and dims != flow.dims:
-            if flow.dims[:2] != (1, 1):
-                raise RefusedError(
-                    "it reshapes a tensor whose channels are last",
-                    "export the network in the order batch, channels, height, width",
-                )
-            flow = replace(flow, channels_last=False)
+            one = flow.dims[:2] == (1, 1)
+            flow = replace(flow, channels_last=False) if one else self.permuted(flow)
         return replace(flow, dims=dims, named=name)
+
+    def permuted(self, flow: Flow) -> Flow:
+        """Return a flow whose channels are last as one whose axes are yet to be permuted."""
+        if not flow.channels_last:
+            return flow
+        height, width, channels = flow.dims
+        return replace(flow, channels_last=False, view=(channels, height, width), order=(1, 2, 0))
+
+    def transposed(self, flow: Flow, order: Shape, name: str) -> Flow:
+        """Return the flow with its axes, the batch's left out, in another order."""
+        flow = self.permuted(flow)
+        if flow.order and flow.dims == tuple(flow.view[axis] for axis in flow.order):
+            order = tuple(flow.order[axis] for axis in order)
+        else:
+            flow = self.settled(flow)
+            flow = replace(flow, view=flow.dims)
+        dims = tuple(flow.view[axis] for axis in order)
+        order = () if order == tuple(range(len(order))) else order
+        return replace(flow, dims=dims, order=order, named=name)
+
+    def settled(self, flow: Flow) -> Flow:
+        """Return the flow with its elements in the order in which it is seen; of a shape that a value may have."""
+        if not flow.order:
+            return flow
+        shape = flow.dims
+        if len(shape) not in (1, 3):
+            shape = (shape[0], shape[1], prod(shape[2:])) if len(shape) > 3 else (*shape, 1)
+        return replace(flow, value=self.arranged(flow, shape), view=(), order=())
+
+    def arranged(self, flow: Flow, shape: Shape) -> str:
+        """Return the flow as a value of its own, of the given shape; the same view of a value is made once."""
+        view, order = flow.view, flow.order
+        if not order:
+            view, order = flow.dims, tuple(range(len(flow.dims)))
+        key = (flow.value, view, order, shape)
+        if key not in self.rearranged:
+            name = flow.named
+            while name in self.builder.shapes:
+                name = f"{name}.view"
+            self.rearranged[key] = self.builder.rearrange(name, flow.value, view, order, shape)
+        return self.rearranged[key]
 
     def channels_first(self, flow: Flow) -> Flow:
         """Return the flow with its axes in the draft's own order."""
@@ -171,6 +216,8 @@ class Translator:
         shape = self.builder.shapes[flow.value]
         if len(flow.dims) != 1:
             raise RefusedError(f"it reads a tensor of shape {self.batched(flow)} as vectors")
+        if flow.order:
+            return self.arranged(flow, flow.dims)
         if len(shape) == 1:
             return flow.value
         if flow.value not in self.flattened:
@@ -184,7 +231,9 @@ class Translator:
                 "it reads a tensor whose channels are last",
                 "export the network in the order batch, channels, height, width",
             )
-        if len(flow.dims) != 3 or self.builder.shapes[flow.value] != flow.dims:
+        if len(flow.dims) == 3 and (flow.order or self.builder.shapes[flow.value] != flow.dims):
+            return self.arranged(flow, flow.dims)
+        if len(flow.dims) != 3:
             raise RefusedError(
                 f"it reads a tensor of shape {self.batched(flow)}, which is not one of feature maps "
                 "(batch, channels, height, width)",
@@ -195,6 +244,16 @@ class Translator:
     def tensor(self, flow: Flow) -> str:
         """Return the draft's value for a flow that is read in its own shape."""
         return self.vector(flow) if len(flow.dims) == 1 else self.feature_map(flow)
+
+    def embedded(self, constant: Constant) -> float | None:
+        """Return the number of a constant that is one number and stands in the file itself."""
+        import onnx
+
+        held = self.model.initializers.get(constant.key)
+        outside = held is not None and held.data_location == onnx.TensorProto.EXTERNAL
+        if outside or prod(constant.shape) != 1:
+            return None
+        return float(self.read(constant.key).reshape(-1)[0])
 
     def result(self, value: str) -> Flow:
         """Return the flow of a value just defined, in the draft's own shape."""

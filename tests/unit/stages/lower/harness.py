@@ -30,8 +30,11 @@ from hawqlang.ops import (
     AvgPool2d,
     Conv2d,
     Linear,
+    Multiply,
     Op,
+    Resample,
     Store,
+    Table,
     reads,
     writes,
 )
@@ -161,7 +164,7 @@ class Lowered:
                 parts = (a.x, b.x)
             case _:
                 parts = () if isinstance(op, Conv2d | Linear) else reads(op)
-        if isinstance(op, AvgPool2d):
+        if isinstance(op, AvgPool2d | Multiply | Resample):
             parts = reads(op)
         if self.program.input in parts and self.program.input not in named:
             return {self.graph.input.name: self.seen().double()}
@@ -182,6 +185,8 @@ class Lowered:
                 return 1.0
             case Affine():
                 return 0.5
+            case None if isinstance(op, Table):
+                return 0.5
             case None:
                 clamps = any(node.op == "clamp" for node in self.graph.nodes)
                 return 0.5 if clamps else 0.0
@@ -200,7 +205,7 @@ class Lowered:
 
 def _store(op: Op, name: str) -> Store | AddStore | Affine | None:
     match op:
-        case Conv2d() | Linear() | AvgPool2d() | Add():
+        case Conv2d() | Linear() | AvgPool2d() | Add() | Multiply() | Resample():
             return next(store for store in op.stores if store.output == name)
         case Affine():
             return op
