@@ -29,6 +29,7 @@ from hawqlang.ir.literals import quantity_text
 from hawqlang.ir.units import UNITS, Dim
 from hawqlang.ops import OPS
 from hawqlang.stages.import_model.onnx.operators import RULES
+from hawqlang.stages.import_model.pt2.aten import ATEN
 from hawqlang.stages.import_model.zoo import ZOO
 from hawqlang.stages.resolve import vocabulary
 from hawqlang.stages.resolve.devices import device, device_names
@@ -162,18 +163,26 @@ def devices() -> str:
     return table(("device", "native precisions", "bandwidth", "cache", "launch", "arch"), rows)
 
 
-def operators(of: str) -> str:
-    """Return the table of ONNX operators that are read, or of those of integer programs."""
-    if of == "integer":
-        alone = Counter(op.__module__ for op in OPS)
-        rows = [
-            (
-                f"`{op.model_fields['op'].default}`",
-                _summary(sys.modules[op.__module__] if alone[op.__module__] == 1 else op),
-            )
-            for op in OPS
-        ]
-        return table(("operator", "meaning"), rows)
+def integer_operators() -> str:
+    """Return the table of the operators of integer programs."""
+    alone = Counter(op.__module__ for op in OPS)
+    rows = [
+        (
+            f"`{op.model_fields['op'].default}`",
+            _summary(sys.modules[op.__module__] if alone[op.__module__] == 1 else op),
+        )
+        for op in OPS
+    ]
+    return table(("operator", "meaning"), rows)
+
+
+def aten_operators() -> str:
+    """Return the names of the operators that archives of ``torch.export`` may hold."""
+    return ", ".join(f"`{name}`" for name in sorted(ATEN) if not name.startswith("_")) + ".\n"
+
+
+def onnx_operators() -> str:
+    """Return the table of ONNX operators that are read, those with one rule in one row."""
     names: dict[str, list[str]] = {}
     for name, rule in sorted(RULES.items()):
         names.setdefault(_summary(rule), []).append(f"`{name}`")
@@ -326,7 +335,9 @@ PARTS: Mapping[str, Callable[..., str]] = {
     "units": units,
     "devices": devices,
     "networks": networks,
-    "operators": operators,
+    "aten_operators": aten_operators,
+    "integer_operators": integer_operators,
+    "onnx_operators": onnx_operators,
     "commands": commands,
     "codes": codes,
 }
