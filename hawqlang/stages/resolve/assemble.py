@@ -53,9 +53,6 @@ class _Run:
     models: dict[str, spec.Model] = field(default_factory=dict[str, spec.Model])
     datasets: dict[str, spec.Dataset] = field(default_factory=dict[str, spec.Dataset])
     targets: dict[str, spec.Target] = field(default_factory=dict[str, spec.Target])
-    deferrals: dict[str, list[tuple[str, Span]]] = field(
-        default_factory=dict[str, list[tuple[str, Span]]]
-    )
     builds: list[spec.Build] = field(default_factory=list[spec.Build])
     deferred: list[spec.Deferred] = field(default_factory=list[spec.Deferred])
 
@@ -148,7 +145,7 @@ def _constant(params: Mapping[str, Resolved], name: str) -> Constant | None:
 
 def _declare(item: syntax.Declaration, file: SourceFile, run: _Run) -> None:
     """Resolve one declaration and keep it under its name."""
-    ctx = run.contexts[file.real].collecting()
+    ctx = run.contexts[file.real]
     name = item.name.text
     match item.kind:
         case "model":
@@ -158,7 +155,6 @@ def _declare(item: syntax.Declaration, file: SourceFile, run: _Run) -> None:
         case "target":
             catalogue = _catalogue_name(file)
             _keep(run.targets, name, run.sink.attempt(target, item, ctx, catalogue))
-    run.deferrals[name] = ctx.deferrals
 
 
 def _keep(table: dict[str, _T], name: str, value: _T | None) -> None:
@@ -198,11 +194,8 @@ def _builds(main: SourceFile, run: _Run, memory: Memory | None) -> None:
         if found is None:
             continue
         run.builds.append(found)
-        parts = [node.model, node.target, *([node.dataset] if node.dataset else [])]
-        notes = [note for part in parts for note in run.deferrals.get(part.text, ())]
         run.deferred += [
-            spec.Deferred(build=found.name, what=what, span=span)
-            for what, span in (*notes, *ctx.deferrals)
+            spec.Deferred(build=found.name, what=what, span=span) for what, span in ctx.deferrals
         ]
 
 
