@@ -167,7 +167,7 @@ weights = file("resnet18.pth")
         title="an operator is not supported",
         cause="""\
 The integer program has convolutions, linear layers, additions, products, concatenations, pools, resizes, functions of
-one tensor and moves (docs/operators.md lists them). An operator outside of these has no integer form in this version.
+one tensor and moves; the reference lists them. An operator outside of these has no integer form in this version.
 The diagnostic names the node, its place and what it reads, and all unsupported operators are listed at once.""",
         example='source = onnx("vision_transformer.onnx")    # has LayerNormalization\n',
         mended='source = onnx("mobilenet_v2.onnx")\n',
