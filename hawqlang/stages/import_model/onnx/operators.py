@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from hawqlang.stages.import_model.onnx import computing, moving, pooling
+from hawqlang.stages.import_model.onnx import computing, moving, pooling, quantized
 from hawqlang.stages.import_model.onnx.model import OnnxNode
 from hawqlang.stages.import_model.onnx.translator import Operand, Translator
 
@@ -19,9 +19,11 @@ RULES: Mapping[str, Rule] = {
     "AveragePool": pooling.average_pool,
     "BatchNormalization": computing.batch_norm,
     "Cast": computing.same,
+    "CastLike": computing.cast_like,
     "Clip": computing.clip,
     "Concat": moving.concat,
     "Conv": computing.conv,
+    "DequantizeLinear": quantized.dequantize,
     "Div": computing.affine,
     "Dropout": computing.dropout,
     "Flatten": moving.flatten,
@@ -37,6 +39,7 @@ RULES: Mapping[str, Rule] = {
     "Min": computing.bound,
     "Mul": computing.affine,
     "Pad": moving.pad,
+    "QuantizeLinear": quantized.quantize,
     "ReduceMean": pooling.reduce_mean,
     "Relu": computing.relu,
     "Reshape": moving.reshape,

@@ -27,16 +27,23 @@ from hawqlang.stages.import_model.recipes import Shape
 SHOWN = 12
 """Operators refused one by one before the rest is only counted."""
 
+_FLOAT = "give the float network, or quantize in QDQ format: its float network is recovered"
+
+DEQUANTIZING = ("QuantizeLinear", "DequantizeLinear")
+"""Operators whose rules read constants too: what is rounded and what is stored rounded."""
+
 INSTEAD = {
     "ConvTranspose": "transposed convolutions are not supported",
-    "DequantizeLinear": "give the float network; quantizing it is what the compiler does",
     "HardSwish": "ReLU and ReLU6 are supported activations",
     "HardSigmoid": "ReLU and ReLU6 are supported activations",
     "InstanceNormalization": "batch norm is supported",
     "LayerNormalization": "batch norm is supported",
     "LeakyRelu": "ReLU and ReLU6 are supported activations",
     "PRelu": "ReLU and ReLU6 are supported activations",
-    "QuantizeLinear": "give the float network; quantizing it is what the compiler does",
+    "QLinearConv": _FLOAT,
+    "QLinearMatMul": _FLOAT,
+    "ConvInteger": _FLOAT,
+    "MatMulInteger": _FLOAT,
     "Resize": "classification networks are supported",
     "Sigmoid": "ReLU and ReLU6 are supported activations",
     "Tanh": "ReLU and ReLU6 are supported activations",
@@ -168,7 +175,7 @@ def _outputs(translator: Translator, node: OnnxNode, name: str) -> list[Operand]
     if not depends and can_evaluate(node.op):
         return list(fold(translator, node))
     rule = RULES.get(node.op)
-    if rule is None or not depends:
+    if rule is None or not (depends or node.op in DEQUANTIZING):
         raise RefusedError(
             f"operator '{node.operator}' is not supported", INSTEAD.get(node.op), "HQ320"
         )
