@@ -94,7 +94,7 @@ def _keyed(build: Build) -> tuple[object, ...]:
 
 def _derived(build: Build) -> LayerTable:
     from hawqlang.stages.import_model import import_structure
-    from hawqlang.stages.import_model.layer_table import layer_table
+    from hawqlang.stages.import_model.layer_table import network_table
 
     graph = import_structure(build.model, batch=build.target.batch)
-    return layer_table(graph, residual=build.residual)
+    return network_table(graph, build.model, residual=build.residual)

@@ -73,8 +73,18 @@ def edited(source: Path, target: Path, edit: Callable[[dict[str, Any]], None]) -
     return repacked(source, target, change)
 
 
-def save_dynamo(net: nn.Module, path: Path, shape: Sequence[int], *, optimize: bool = True) -> Path:
-    """Export a module to ONNX by way of ``torch.export``; ``optimize`` folds batch norms and constants."""
+def save_dynamo(
+    net: nn.Module,
+    path: Path,
+    shape: Sequence[int],
+    *,
+    optimize: bool = True,
+    external: bool = False,
+) -> Path:
+    """Export a module to ONNX by way of ``torch.export``.
+
+    ``optimize`` folds batch norms and constants; ``external`` keeps weights in a file of their own.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exported = cast("Any", torch.onnx).export(
@@ -86,5 +96,5 @@ def save_dynamo(net: nn.Module, path: Path, shape: Sequence[int], *, optimize: b
             dynamic_shapes=({0: "n"},),
             verbose=False,
         )
-    exported.save(str(path))
+    exported.save(str(path), external_data=external)
     return path

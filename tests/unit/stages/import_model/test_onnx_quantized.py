@@ -27,7 +27,7 @@ from tests.support.imports import (
 
 RNG = np.random.default_rng(5)
 INT8 = RNG.integers(-127, 128, (4, 3, 3, 3)).astype(np.int8)
-SCALES = np.array([0.01, 0.02, 0.005, 0.03], dtype=np.float32)
+SCALES = np.array([0.001, 0.002, 0.0005, 0.003], dtype=np.float32)
 
 
 def node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto:
