@@ -218,6 +218,15 @@ ArgMax) and constants are none.""",
         mended='source = onnx("classification.onnx")\n',
     ),
     Entry(
+        code="HQ326",
+        title="a network has no layer with weights",
+        cause="""\
+Precision is chosen per layer with weights, that is per convolution and linear layer. The network was read, but it has
+none: the file holds only a part of it, or another graph than was meant.""",
+        example='source = onnx("softmax_only.onnx")\n',
+        mended='source = onnx("classifier.onnx")\n',
+    ),
+    Entry(
         code="HQ330",
         title="a layer table cannot be read",
         cause="""\

@@ -33,7 +33,14 @@ from hawqlang.ir.graph import (
 )
 from hawqlang.stages.import_model.draft import INPUT, Draft, Uniform
 from hawqlang.stages.import_model.recipes import Recipe, Shape, Stored
-from hawqlang.stages.import_model.windows import Pair, ceil_padding, pads, pair, window_count
+from hawqlang.stages.import_model.windows import (
+    Pair,
+    ceil_padding,
+    pads,
+    pair,
+    uniform_windows,
+    window_count,
+)
 
 LARGEST = 2**31
 """Elements of the largest tensor of one sample."""
@@ -302,6 +309,20 @@ class Builder:
         """Add the maximum over the whole map, ``(C, H, W)`` to ``(C, 1, 1)``."""
         _, height, width = self.map_shape(name, x)
         return self.max_pool(name, x, (height, width), (height, width))
+
+    def adaptive_mean(self, name: str, x: str, size: Pair) -> str:
+        """Add the average pool that gives a map of ``size``, as PyTorch's adaptive pooling; nothing if it has it."""
+        _, height, width = self.map_shape(name, x)
+        if (height, width) == size:
+            return x
+        rows, columns = (
+            uniform_windows(n, count) for n, count in zip((height, width), size, strict=True)
+        )
+        if rows is None or columns is None:
+            raise ShapeError(
+                f"'{name}' makes {size[0]}x{size[1]} of {height}x{width}, with windows of different sizes"
+            )
+        return self.avg_pool(name, x, (rows[0], columns[0]), (rows[1], columns[1]))
 
     def flatten(self, name: str, x: str) -> str:
         """Add a flattening; a vector stays as it is."""
