@@ -2,7 +2,7 @@
 
     python docs/record.py [--files-only]
 
-Two kinds of block are rewritten, each between its markers::
+Three kinds of block are rewritten, each between its markers::
 
     <!-- include: PATH -->           the fenced block that follows holds the file PATH
     <!-- end include -->
@@ -12,6 +12,9 @@ Two kinds of block are rewritten, each between its markers::
     ! COMMAND
     -->
     <!-- end record -->
+
+    <!-- table: NAME -->             the table that follows is made from the code: `onnx`, `integer`
+    <!-- end table -->
 
 Commands run in the repository's root, one after the other, with this environment's programs
 first on the PATH, an empty cache, and without the examples' locks. Text that was overwritten is
@@ -25,9 +28,14 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
+from inspect import getdoc
 from pathlib import Path
+
+from hawqlang.ops import OPS
+from hawqlang.stages.import_model.onnx.operators import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 INCLUDE = re.compile(
@@ -38,6 +46,10 @@ INCLUDE = re.compile(
 RECORD = re.compile(
     r"(?P<open><!-- record\n(?P<commands>.*?)-->\n```(?P<lang>\w*)\n)"
     r"(?P<body>.*?)(?P<close>```\n<!-- end record -->)",
+    re.DOTALL,
+)
+TABLE = re.compile(
+    r"(?P<open><!-- table: (?P<name>\w+) -->\n)(?P<body>.*?)(?P<close><!-- end table -->)",
     re.DOTALL,
 )
 WIDTH = "100"
@@ -57,6 +69,41 @@ def with_files(text: str) -> str:
         return match["open"] + body.rstrip("\n") + "\n" + match["close"]
 
     return INCLUDE.sub(replaced, text)
+
+
+def with_tables(text: str) -> str:
+    """Return ``text`` with every table as the code is now."""
+    return TABLE.sub(lambda found: found["open"] + TABLES[found["name"]]() + found["close"], text)
+
+
+def onnx_table() -> str:
+    """Return the ONNX operators that are read, those with one rule in one row."""
+    rows: dict[str, list[str]] = {}
+    for name, rule in sorted(RULES.items()):
+        rows.setdefault(summary(rule), []).append(f"`{name}`")
+    lines = [f"| {', '.join(names)} | {words} |" for words, names in rows.items()]
+    return "\n".join(["| ONNX | what the importer does |", "| --- | --- |", *lines, ""])
+
+
+def integer_table() -> str:
+    """Return the operators of integer programs."""
+    modules = Counter(op.__module__ for op in OPS)
+    lines = [
+        f"| `{op.model_fields['op'].default}` | "
+        f"{summary(sys.modules[op.__module__] if modules[op.__module__] == 1 else op)} |"
+        for op in OPS
+    ]
+    return "\n".join(["| operator | meaning |", "| --- | --- |", *lines, ""])
+
+
+def summary(thing: object) -> str:
+    """Return the first sentence of a docstring, as Markdown."""
+    words = (getdoc(thing) or "").split("\n\n")[0].replace("\n", " ").replace("``", "`")
+    return words.replace("|", "\\|")
+
+
+TABLES: dict[str, Callable[[], str]] = {"onnx": onnx_table, "integer": integer_table}
+"""What makes each table."""
 
 
 def with_outputs(text: str, run: Callable[[str], str]) -> str:
@@ -115,7 +162,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache:
         run = partial(run_command, cache=cache)
         for path in documents():
-            text = with_files(path.read_text(encoding="utf-8"))
+            text = with_tables(with_files(path.read_text(encoding="utf-8")))
             texts[path] = text if files_only else with_outputs(text, run)
     for path, text in texts.items():
         if text != path.read_text(encoding="utf-8"):

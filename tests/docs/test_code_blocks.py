@@ -19,6 +19,8 @@ from typer.testing import CliRunner
 
 from hawqlang.cli.app import make_app
 from hawqlang.diagnostics.catalogue import entry
+from hawqlang.ops import OPS
+from hawqlang.stages.import_model.onnx.operators import RULES
 from hawqlang.stages.resolve import resolve_file
 from tests.docs.markdown import DOCUMENTS, ROOT, Block, blocks
 
@@ -200,6 +202,22 @@ def record() -> ModuleType:
 def test_quoted_files_are_as_they_are_now(path: Path, record: ModuleType) -> None:
     text = path.read_text(encoding="utf-8")
     assert record.with_files(text) == text
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_tables_made_from_the_code_are_as_it_is_now(path: Path, record: ModuleType) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert record.with_tables(text) == text
+
+
+def test_the_table_of_operators_names_all_of_them(record: ModuleType) -> None:
+    text = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+    for op in OPS:
+        assert f"| `{op.model_fields['op'].default}` |" in text
+    for name in RULES:
+        assert f"`{name}`" in text
+    stale = "<!-- table: integer -->\nstale words\n<!-- end table -->"
+    assert "stale words" not in record.with_tables(stale)
 
 
 def test_recorded_output_replaces_what_stood_there(record: ModuleType) -> None:

@@ -40,7 +40,9 @@ def test_exact_values_are_those_of_torch(name: str) -> None:
     points = torch.linspace(-9, 9, 73, dtype=torch.float64)
     expected = applied(ALL[name], points.reshape(1, -1)).reshape(-1)
     found = [float(value(ALL[name], Fraction(float(x)))) for x in points]
-    torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), expected, atol=1e-14, rtol=1e-13)
+    torch.testing.assert_close(
+        torch.tensor(found, dtype=torch.float64), expected, atol=1e-14, rtol=1e-13
+    )
 
 
 @pytest.mark.parametrize(
