@@ -52,10 +52,7 @@ def invoke(folder: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> An
 
 @pytest.mark.parametrize(
     "family",
-    [
-        pytest.param(name, marks=[] if name == "mobilenet_v3" else [pytest.mark.slow])
-        for name in sorted(FAMILIES)
-    ],
+    [pytest.param(name, marks=pytest.mark.slow) for name in sorted(FAMILIES)],
 )
 def test_a_family_is_built_and_proven(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
