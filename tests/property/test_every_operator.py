@@ -59,7 +59,7 @@ def assert_libraries_are_exact(found: Lowered, folder: Path) -> None:
         runner.close()
 
 
-@pytest.mark.parametrize("seed", [3, 11])
+@pytest.mark.parametrize("seed", [4, 6])
 def test_libraries_of_random_networks_are_exact(seed: int, tmp_path: Path) -> None:
     assert_libraries_are_exact(random_program(seed), tmp_path)
 

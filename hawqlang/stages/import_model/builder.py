@@ -305,6 +305,28 @@ class Builder:
         _, height, width = self.map_shape(name, x)
         return self.avg_pool(name, x, (height, width), (height, width))
 
+    def adaptive_mean(self, name: str, x: str, size: Pair) -> str:
+        """Add the means of ``size`` windows that cover the map, evenly or not, as PyTorch places them.
+
+        Uneven windows are cut out one by one: each mean is rounded once, and all share a range.
+        """
+        channels, *extent = self.map_shape(name, x)
+        if all(n % m == 0 for n, m in zip(extent, size, strict=True)):
+            kernel = (extent[0] // size[0], extent[1] // size[1])
+            return self.avg_pool(name, x, kernel, kernel)
+        spans = [
+            [(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
+            for n, m in zip(extent, size, strict=True)
+        ]
+        means: list[str] = []
+        for i, (top, bottom) in enumerate(spans[0]):
+            for j, (left, right) in enumerate(spans[1]):
+                stop = (channels, bottom, right)
+                window = self.slice(f"{name}.{i}.{j}", x, (0, top, left), stop, (1, 1, 1))
+                means.append(self.global_mean(f"{name}.{i}.{j}.mean", window))
+        joined = self.concat(f"{name}.means", means)
+        return self.rearrange(name, joined, (*size, channels), (2, 0, 1), (channels, *size))
+
     def global_max(self, name: str, x: str) -> str:
         """Add the maximum over the whole map, ``(C, H, W)`` to ``(C, 1, 1)``."""
         _, height, width = self.map_shape(name, x)

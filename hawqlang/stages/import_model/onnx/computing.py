@@ -257,6 +257,16 @@ def softmax(t: Translator, node: OnnxNode, name: str) -> Flow:
     return replace(flow, softmax=name)
 
 
+def choice(t: Translator, node: OnnxNode, name: str) -> list[Operand]:
+    """Pass on the logits, remembering that their largest were chosen: at the end of the network that is dropped."""
+    flow = t.tail(node)
+    axis = node.integer("axis", -1 if node.op == "TopK" else 0) % (len(flow.dims) + 1)
+    last = len(flow.dims) if flow.channels_last else 1
+    if axis != last or not node.integer("largest", 1):
+        raise RefusedError(f"it chooses along axis {axis}, or the smallest")
+    return [replace(flow, choice=name)] * len(node.outputs)
+
+
 def log(t: Translator, node: OnnxNode, name: str) -> Flow:
     """Pass on the logits behind a softmax."""
     del name

@@ -24,6 +24,7 @@ Rule = Callable[[Translator, OnnxNode, str], Operand | list[Operand]]
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(activations.FUNCTIONS, activations.function),
     "Add": computing.add,
+    "ArgMax": computing.choice,
     "AveragePool": pooling.average_pool,
     "BatchNormalization": computing.batch_norm,
     "Cast": computing.same,
@@ -69,6 +70,7 @@ RULES: Mapping[str, Rule] = {
     "Squeeze": moving.squeeze,
     "Sub": activations.subtract,
     "Tile": moving.tile,
+    "TopK": computing.choice,
     "Transpose": moving.transpose,
     "Unsqueeze": moving.unsqueeze,
 }

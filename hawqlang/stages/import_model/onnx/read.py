@@ -293,6 +293,10 @@ def _leave(translator: Translator, model: Model) -> str:
         translator.builder.notes.append(
             f"final softmax '{output.softmax}' dropped: it does not change which class is first"
         )
+    if output.choice is not None:
+        translator.builder.notes.append(
+            f"final '{output.choice}' dropped: the artifact gives the logits that it chose from"
+        )
     flow = translator.channels_first(output)
     if len(flow.dims) == 3 and flow.dims[1:] == (1, 1):
         flow = Flow(value=flow.value, dims=flow.dims[:1], named=f"{flow.named}.flatten")

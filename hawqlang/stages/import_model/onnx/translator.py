@@ -44,6 +44,8 @@ class Flow:
     """The node that last changed the view: what a Flatten made of it is called."""
     softmax: str | None = None
     """The node of a softmax this came through, which may only lead to the output."""
+    choice: str | None = None
+    """The node of an argmax or top-k this came through, which may only lead to the output."""
     view: Shape = ()
     """What the value's elements are seen as before their axes are brought into ``order``."""
     order: Shape = ()
@@ -97,6 +99,11 @@ class Translator:
     def flow(self, node: OnnxNode, i: int = 0) -> Flow:
         """Return the ``i``-th input, which the network must compute and no softmax may have touched."""
         operand = self.tail(node, i)
+        if operand.choice is not None:
+            raise RefusedError(
+                f"it reads what '{operand.choice}' chose",
+                "ArgMax and TopK are supported at the end of a network only, where they are dropped",
+            )
         if operand.softmax is not None:
             raise RefusedError(
                 f"it reads the result of softmax '{operand.softmax}'",

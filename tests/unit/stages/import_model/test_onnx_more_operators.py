@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
+from onnx import helper
 
+from hawqlang.cache import TensorStore
+from hawqlang.diagnostics import HawqError
 from hawqlang.ir.graph import (
     Add,
     AvgPool2d,
+    BatchNorm,
     Clamp,
     Conv2d,
     Graph,
@@ -22,6 +27,9 @@ from hawqlang.ir.graph import (
     Table,
     Take,
 )
+from hawqlang.stages.float_model import FloatModel
+from hawqlang.stages.import_model.builder import Builder
+from tests.support.imports import image, imported, onnx_model, save_graph
 from tests.unit.stages.import_model.test_onnx_operators import check, node, random, tail
 
 Nodes = list[onnx.NodeProto]
@@ -354,3 +362,61 @@ def test_transposed_convolution(
     ]
     graph = check(tmp_path, nodes, {"w": random(4, 3, *kernel), "b": random(3 * groups)})
     assert kinds(graph).count(Conv2d) == 1
+
+
+def test_a_batch_norm_behind_a_transposed_convolution_folds(tmp_path: Path) -> None:
+    nodes = [
+        node("ConvTranspose", "x,w", "c", strides=[2, 2], pads=[1, 1, 1, 1], group=2),
+        node("BatchNormalization", "c,g,b,m,v", "n"),
+        node("Relu", "n", "a"),
+        *tail("a", pool=False),
+    ]
+    statistics = {name: random(6, seed=i) for i, name in enumerate("gbm")}
+    constants = {"w": random(4, 3, 4, 4), **statistics, "v": np.abs(random(6)) + 0.5}
+    graph = check(tmp_path, nodes, constants)
+    assert BatchNorm not in kinds(graph)
+    assert kinds(graph)[:2] == [Conv2d, Clamp]
+
+
+def test_a_batch_norm_behind_a_channel_shuffle_stays(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", "x,w", "c"),
+        node("DepthToSpace", "c", "d", blocksize=2),
+        node("BatchNormalization", "d,g,g,g,v", "a"),
+        *tail("a", pool=False),
+    ]
+    constants = {"w": random(8, 4, 1, 1), "g": random(2), "v": np.abs(random(2)) + 0.5}
+    assert BatchNorm in kinds(check(tmp_path, nodes, constants))
+
+
+@pytest.mark.parametrize("op", ["ArgMax", "TopK"])
+def test_a_final_choice_is_dropped_with_a_note(tmp_path: Path, op: str) -> None:
+    pooled = [node("GlobalAveragePool", "x", "g"), node("Flatten", "g", "f")]
+    last = (
+        node("ArgMax", "f", "y", axis=1)
+        if op == "ArgMax"
+        else helper.make_node("TopK", ["f", "k"], ["values", "y"], name="TopK_y")
+    )
+    constants = {"k": np.array([2], np.int64)} if op == "TopK" else {}
+    path = save_graph(tmp_path / "n.onnx", [*pooled, last], ("n", 4, 5, 5), constants)
+    graph, _ = imported(onnx_model(path, image(5, 5, 4)))
+    assert graph.shape(graph.output) == (4,)
+    assert any("it chose from" in note for note in graph.notes)
+
+
+def test_nothing_may_follow_a_choice(tmp_path: Path) -> None:
+    nodes = [node("ArgMax", "x", "i", axis=1), node("Relu", "i", "y")]
+    path = save_graph(tmp_path / "n.onnx", nodes, ("n", 4, 5, 5))
+    with pytest.raises(HawqError) as caught:
+        imported(onnx_model(path, image(5, 5, 4)))
+    assert "it reads what 'ArgMax_i' chose" in caught.value.diagnostics[0].message
+
+
+@pytest.mark.parametrize("size", [(3, 4), (1, 1), (11, 9), (5, 2), (13, 9)])
+def test_adaptive_means_cover_the_map(size: tuple[int, int]) -> None:
+    builder = Builder(name="net", input_shape=(4, 11, 9))
+    draft = builder.finish(builder.flatten("flat", builder.adaptive_mean("pool", "input", size)))
+    x = torch.from_numpy(random(2, 4, 11, 9))
+    found = FloatModel(draft.graph(), TensorStore()).forward(x)
+    expected = torch.nn.functional.adaptive_avg_pool2d(x, size).flatten(1)
+    torch.testing.assert_close(found, expected)
