@@ -311,9 +311,11 @@ class Builder:
         Uneven windows are cut out one by one: each mean is rounded once, and all share a range.
         """
         channels, *extent = self.map_shape(name, x)
-        if all(n % m == 0 for n, m in zip(extent, size, strict=True)):
-            kernel = (extent[0] // size[0], extent[1] // size[1])
-            return self.avg_pool(name, x, kernel, kernel)
+        if tuple(extent) == size:
+            return x
+        rows, columns = (uniform_windows(n, m) for n, m in zip(extent, size, strict=True))
+        if rows is not None and columns is not None:
+            return self.avg_pool(name, x, (rows[0], columns[0]), (rows[1], columns[1]))
         spans = [
             [(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
             for n, m in zip(extent, size, strict=True)
@@ -331,20 +333,6 @@ class Builder:
         """Add the maximum over the whole map, ``(C, H, W)`` to ``(C, 1, 1)``."""
         _, height, width = self.map_shape(name, x)
         return self.max_pool(name, x, (height, width), (height, width))
-
-    def adaptive_mean(self, name: str, x: str, size: Pair) -> str:
-        """Add the average pool that gives a map of ``size``, as PyTorch's adaptive pooling; nothing if it has it."""
-        _, height, width = self.map_shape(name, x)
-        if (height, width) == size:
-            return x
-        rows, columns = (
-            uniform_windows(n, count) for n, count in zip((height, width), size, strict=True)
-        )
-        if rows is None or columns is None:
-            raise ShapeError(
-                f"'{name}' makes {size[0]}x{size[1]} of {height}x{width}, with windows of different sizes"
-            )
-        return self.avg_pool(name, x, (rows[0], columns[0]), (rows[1], columns[1]))
 
     def flatten(self, name: str, x: str) -> str:
         """Add a flattening; a vector stays as it is."""
