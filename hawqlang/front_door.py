@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hawqlang.atomic import write_atomic
 from hawqlang.backend.protocol import Array
 from hawqlang.cache import Cache
@@ -22,6 +20,7 @@ from hawqlang.ir.spec import Build, Pt2Source, Spec
 from hawqlang.pipeline import compile_build
 from hawqlang.resources import cache_dir
 from hawqlang.session import Session
+from hawqlang.stages.data.made import as_array
 from hawqlang.stages.import_model.python_source import EXPORT_FAILED, export_module
 from hawqlang.stages.resolve import Resolution, resolve
 from hawqlang.stages.resolve.existence import MISSING_MODEL
@@ -51,8 +50,7 @@ class Compiled:
             images: uint8 pixels ``(N, H, W, C)``, or the codes of a declared tensor, as an array or a tensor on
                 the CPU. One common scale makes real logits of the result: it is in the manifest.
         """
-        detach = getattr(images, "detach", None)
-        return self._answers(np.asarray(detach().cpu() if callable(detach) else images))
+        return self._answers(as_array(images))
 
 
 def compile_module(  # noqa: PLR0913 - what a command would take as options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +75,14 @@ class Net(nn.Module):
 
 
 @pytest.fixture(scope="module")
-def hawqc(tmp_path_factory: pytest.TempPathFactory) -> Hawqc:
+def hawqc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hawqc]:
     patch = pytest.MonkeyPatch()
     patch.setenv("HAWQ_CACHE", str(tmp_path_factory.mktemp("cache")))
 
     def run(*arguments: object) -> Any:
         return CliRunner().invoke(make_app(), [str(a) for a in arguments])
 
-    yield run  # pyright: ignore[reportReturnType]
+    yield run
     patch.undo()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from onnx import helper
 from PIL import Image
 from safetensors.torch import save as to_safetensors
+from torch import nn
 
 from hawqlang.cache import TensorStore
 from hawqlang.diagnostics import HawqError
@@ -24,6 +25,7 @@ from hawqlang.ir.spec import ArraysData, ImagesData
 from hawqlang.stages.data import open_samples
 from hawqlang.stages.import_model import import_model, import_structure
 from hawqlang.stages.import_model.layer_table import read_layer_table
+from tests.support.exports import edited, pt2_model, save_pt2
 from tests.support.imports import SPAN, image, onnx_model, save_graph, zoo_model
 from tests.support.networks import CifarResNet
 
@@ -110,6 +112,67 @@ def test_damaged_onnx_files(model_bytes: bytes, tmp_path: Path, damage: Damage) 
     path.write_bytes(damage(model_bytes))
     model = onnx_model(path, image(6, 6, 2))
     assert groups(lambda: import_model(model, TensorStore())) <= {"HQ3"}
+
+
+JUNK: tuple[object, ...] = (
+    None,
+    True,
+    -1,
+    2**70,
+    1.5,
+    "x",
+    [],
+    {},
+    {"as_int": 3},
+    {"as_none": True},
+    {"as_ints": [0, 0]},
+    {"as_tensor": {"name": "x"}},
+)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    net = nn.Sequential(
+        nn.Conv2d(2, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 4)
+    )
+    return save_pt2(net.eval(), tmp_path_factory.mktemp("pt2") / "n.pt2", (2, 6, 6))
+
+
+@quick(150)
+@given(damage=damages())
+def test_damaged_archives(archive: Path, tmp_path: Path, damage: Damage) -> None:
+    path = tmp_path / "n.pt2"
+    path.write_bytes(damage(archive.read_bytes()))
+    model = pt2_model(path, image(6, 6, 2))
+    assert groups(lambda: import_model(model, TensorStore())) <= {"HQ3"}
+
+
+@quick(400)
+@given(
+    spots=st.lists(
+        st.tuples(st.floats(0, 1, exclude_max=True), st.sampled_from(JUNK)), min_size=1, max_size=3
+    )
+)
+def test_archives_whose_description_says_something_else(
+    archive: Path, tmp_path: Path, spots: list[tuple[float, object]]
+) -> None:
+    def edit(description: dict[str, Any]) -> None:
+        places = list(_places(description["graph_module"]))
+        for where, junk in spots:
+            holder, key = places[int(where * len(places))]
+            holder[key] = junk
+
+    model = pt2_model(edited(archive, tmp_path / "n.pt2", edit), image(6, 6, 2))
+    assert groups(lambda: import_model(model, TensorStore())) <= {"HQ3"}
+
+
+def _places(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Every value of nested lists and objects, as its holder and its place there."""
+    keys: Iterable[Any] = content if isinstance(content, dict) else range(len(content))
+    for key in tuple(keys):
+        yield content, key
+        if isinstance(content[key], dict | list):
+            yield from _places(content[key])
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ def open_made(data: PythonData, kind: Input, classes: int | None) -> MadeSamples
 
     samples, labels = called(data.call, data.span, use)
     check_count(len(samples), None, f"'{data.call.factory}'", data.span)
-    images = _images([_array(sample) for sample in samples], data, kind)
+    images = _images([as_array(sample) for sample in samples], data, kind)
     return MadeSamples(
         images, None if labels is None else _labels(labels, len(images), data, classes)
     )
@@ -108,10 +108,9 @@ def _columns(made: object) -> tuple[list[Any], list[Any] | None]:
     return rows, None
 
 
-def _array(sample: object) -> npt.NDArray[Any]:
+def as_array(sample: Any) -> npt.NDArray[Any]:
     """Return a sample as an array; tensors and images convert themselves."""
-    detach = getattr(sample, "detach", None)
-    return np.asarray(detach().cpu() if callable(detach) else sample)
+    return np.asarray(sample.detach().cpu() if hasattr(sample, "detach") else sample)
 
 
 def _images(samples: list[npt.NDArray[Any]], data: PythonData, kind: Input) -> UInt8:
@@ -162,7 +161,7 @@ def _turned(
 
 
 def _labels(labels: list[Any], count: int, data: PythonData, classes: int | None) -> Labels:
-    numbers = [_array(label) for label in labels]
+    numbers = [as_array(label) for label in labels]
     if len(numbers) != count or any(number.shape != () for number in numbers):
         raise finding(
             "HQ407",

@@ -47,7 +47,7 @@ def load(path_text: str, span: Span) -> OnnxModel:
         )
         for tensor in graph.initializer
     }
-    places = Places()
+    places = Places(_integers(graph))
     entering = [value for value in graph.input if text_of(value.name) not in initializers]
     check_single("input", [text_of(value.name) for value in entering], path_text, span)
     check_single("output", [text_of(value.name) for value in graph.output], path_text, span)
@@ -129,7 +129,19 @@ def _node(node: onnx.NodeProto, position: int, places: Places) -> OnnxNode:
         outputs=tuple(text_of(name) for name in node.output),
         attributes={text_of(attribute.name): _attribute(attribute) for attribute in node.attribute},
         position=position,
-        path=places.path(node.op_type, _properties(node)),
+        path=places.path(node.op_type, node.output, _properties(node)),
+    )
+
+
+def _integers(graph: onnx.GraphProto) -> frozenset[str]:
+    """Return the values that the file says to hold whole numbers."""
+    import onnx
+
+    kinds = (onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.BOOL)
+    return frozenset(
+        text_of(value.name)
+        for value in graph.value_info
+        if value.type.tensor_type.elem_type in kinds
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hawqlang.stages.import_model.onnx.model import printable
 
@@ -28,13 +28,15 @@ LONGEST = 4096
 class Places:
     """Numbers the nodes of one file."""
 
-    def __init__(self) -> None:
+    def __init__(self, integers: frozenset[str]) -> None:
+        """Start counting; ``integers`` are values that hold no floats: arithmetic of shapes, which is no module's."""
+        self._integers = integers
         self._found: Counter[tuple[str, str]] = Counter()
 
-    def path(self, op: str, properties: Mapping[str, str]) -> str:
+    def path(self, op: str, outputs: Iterable[str], properties: Mapping[str, str]) -> str:
         """Return where a node stands, as ``/scope/operator``; ``""`` where its properties do not say."""
         scopes = _scopes(properties.get(SCOPES, ""))
-        if scopes is None:
+        if scopes is None or not self._integers.isdisjoint(outputs):
             return ""
         module = printable(scopes[-2]) if len(scopes) > 1 else ""
         leaf = _LEAVES.get(op, op)

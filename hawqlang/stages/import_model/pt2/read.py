@@ -124,6 +124,8 @@ def _write(writer: Writer, program: Program) -> set[str]:
                 rule(writer, Call(node, program.metas, frozenset(batch)))
         except RefusedError as error:
             writer.refuse(error)
+        except (ValueError, TypeError, LookupError, ArithmeticError):  # a malformed call
+            writer.refuse(RefusedError("its arguments do not fit together"))
         first = reads[0].name if reads else ""
         if operator.endswith("_") and reads:
             owner = memory.get(first, first)

@@ -38,7 +38,7 @@ def node(op: str, inputs: str, output: str, **attributes: Any) -> onnx.NodeProto
 
 def constants(zero: int, high: float) -> dict[str, Array]:
     bias = RNG.integers(-500, 500, 4).astype(np.int32)
-    return {
+    found: dict[str, Any] = {
         "conv.weight_quantized": INT8,
         "ws": SCALES,
         "wz": np.zeros(4, np.int8),
@@ -50,6 +50,7 @@ def constants(zero: int, high: float) -> dict[str, Array]:
         "ys": np.float32(high / (255 - zero)),
         "yz": np.uint8(zero),
     }
+    return {name: np.asarray(value) for name, value in found.items()}
 
 
 NODES = [
@@ -97,7 +98,11 @@ def test_weights_rounded_in_the_file_are_taken_unrounded(tmp_path: Path) -> None
         node("GlobalAveragePool", "c", "gap"),
         node("Flatten", "gap", "y"),
     ]
-    given = {"conv.weight": weight, "s": np.float32(0.1), "z": np.int8(0)}
+    given: dict[str, Array] = {
+        "conv.weight": weight,
+        "s": np.asarray(np.float32(0.1)),
+        "z": np.asarray(np.int8(0)),
+    }
     path = save_graph(tmp_path / "n.onnx", nodes, ("n", 3, 6, 6), given)
     graph, store = imported(onnx_model(path, image(6, 6)))
     assert graph.nodes[0].name == "conv"

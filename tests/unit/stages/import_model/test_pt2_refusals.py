@@ -184,6 +184,14 @@ def test_nodes_that_read_what_comes_later_are_refused(good: Path, tmp_path: Path
 # ---- networks that have no integer form --------------------------------------------------------------------
 
 
+def _more(x: Tensor) -> Tensor:
+    return x + 1
+
+
+def _less(x: Tensor) -> Tensor:
+    return x - 1
+
+
 class Wrong(nn.Module):
     """Runs one thing that is not read between two that are."""
 
@@ -210,7 +218,7 @@ class Wrong(nn.Module):
                 return z
             case "branch":
                 cond = cast("Any", torch.cond)
-                y = cond(y.sum() > 0, lambda v: v + 1, lambda v: v - 1, (y,))
+                y = cond(y.sum() > 0, _more, _less, (y,))
             case "dropout":
                 y = nn.functional.dropout(y, training=True)
             case "reflect":
