@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,9 @@ from hawqlang.backend.protocol import Array
 from hawqlang.cache import Cache
 from hawqlang.cli.artifacts import open_answers
 from hawqlang.cli.specs import chosen_builds, only_build, upgraded
+from hawqlang.compiled import Compiled
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.diagnostics.render import render_text
-from hawqlang.ir.bundle import Manifest
-from hawqlang.ir.plan import BitPlan
 from hawqlang.ir.spec import Build, Pt2Source, Spec
 from hawqlang.pipeline import compile_build
 from hawqlang.resources import cache_dir
@@ -27,74 +27,40 @@ from hawqlang.stages.resolve.existence import MISSING_MODEL
 from hawqlang.stages.user_code import telling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor, nn
 
 
-@dataclass(frozen=True)
-class Compiled:
-    """An artifact on disk, loaded: calling it runs the integer program."""
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a caller asks for, as the options of a command."""
 
-    folder: Path
-    manifest: Manifest
-    plan: BitPlan
-    """Every layer's precision, and what the whole takes up."""
-    warnings: tuple[Diagnostic, ...]
-    _answers: Callable[[Array], Array]
-
-    def __call__(self, images: Any) -> Array:
-        """Return int32 logits ``(N, F)``.
-
-        Args:
-            images: uint8 pixels ``(N, H, W, C)``, or the codes of a declared tensor, as an array or a tensor on
-                the CPU. One common scale makes real logits of the result: it is in the manifest.
-        """
-        return self._answers(as_array(images))
+    spec: str
+    name: str | None
+    out: str | Path
+    settings: Mapping[str, str]
+    trust: bool
 
 
-def compile_module(  # noqa: PLR0913 - what a command would take as options
-    module: nn.Module,
-    example_input: Tensor,
-    spec: str | Path,
-    *,
-    name: str | None = None,
-    out: str | Path = "build",
-    settings: Mapping[str, str] | None = None,
-    trust: bool = False,
-) -> Compiled:
-    """Return the artifact of a module, built as a spec says.
-
-    The module takes the place of the source and weights of the build's model; the files that these name need not be
-    there. It is exported in inference mode and kept as ``OUT/NAME.pt2`` beside the artifact ``OUT/NAME``, so that
-    ``pt2("OUT/NAME.pt2")`` builds the same without Python.
-
-    Args:
-        module: The float network.
-        example_input: A tensor it takes, batch included; its other dimensions are those of the spec's input.
-        spec: The path of a ``.hawq`` file.
-        name: The build that is meant, where the spec has several.
-        out: Folder for artifacts.
-        settings: Values of the spec's params, as ``--set`` takes them.
-        trust: Whether the spec may run Python code (``python(…)``).
-
-    Raises:
-        HawqError: With the diagnostics that ``hawqc build`` would print; a note of the exception shows them.
-    """
+def compile_module(module: nn.Module, example_input: Tensor, wanted: Wanted) -> Compiled:
+    """Return the artifact of a module: what :func:`hawqlang.compile` promises."""
     sources: Mapping[str, str] = {}
     try:
-        found = resolve(Path(spec), overrides=dict(settings or {}), trust=trust)
+        found = resolve(Path(wanted.spec), overrides=dict(wanted.settings), trust=wanted.trust)
         sources = found.sources
-        resolved, build, warnings = _chosen(found, str(spec), name)
-        folder = Path(out) / build.name
+        resolved, build, told = _chosen(found, wanted.spec, wanted.name)
+        folder = Path(wanted.out) / build.name
         build = _with_module(build, module, example_input, folder)
         session = Session(Cache(cache_dir()))
-        artifact = compile_build(resolved, build, folder, session, warnings.append)
-        answers = open_answers(artifact.folder, artifact.manifest)
+        artifact = compile_build(resolved, build, folder, session, told.append)
+        answers = open_answers(artifact.folder, artifact.manifest, warnings.warn)
     except HawqError as error:
         error.add_note(render_text(error.diagnostics, sources))
         raise
-    return Compiled(artifact.folder, artifact.manifest, artifact.plan, tuple(warnings), answers)
+
+    def run(images: Any) -> Array:
+        return answers(as_array(images))
+
+    return Compiled(artifact.folder, artifact.manifest, artifact.plan, tuple(told), run)
 
 
 def _chosen(found: Resolution, spec: str, name: str | None) -> tuple[Spec, Build, list[Diagnostic]]:
