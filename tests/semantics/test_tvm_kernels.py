@@ -15,19 +15,20 @@ from hawqlang.backend.protocol import Array
 from hawqlang.interpret import interpret
 from hawqlang.runtime import Model
 from hawqlang_codegen.tvm.build import LIBRARY, build
-from hawqlang_codegen.tvm.disassemble import float_instructions
+from hawqlang_codegen.tvm.disassemble import float_instructions, spills
 from hawqlang_codegen.tvm.generate import generate
+from hawqlang_codegen.tvm.isa import ISAS, Isa
 from hawqlang_codegen.tvm.plan import Plan, plan_program
 from hawqlang_codegen.tvm.run import TvmRunner, variants
 from tests.semantics.families import FAMILIES, Case, network
 from tests.semantics.guards import statuses
 
 
-def assert_exact(case: Case, folder: Path) -> Plan:
+def assert_exact(case: Case, folder: Path, *, batch: int = 1, isas: tuple[Isa, ...] = ISAS) -> Plan:
     """Build the program and compare every stored tensor of every variant with the interpreter's."""
     program, store = case
     plan = plan_program(program, store)
-    build(generate(plan, store), folder, store)
+    build(generate(plan, store, batch=batch, isas=isas), folder, store)
     rng = np.random.default_rng(0)
     shape = program.tensor(program.input).shape
     images = rng.integers(0, 256, (3, *shape)).astype(np.uint8)
@@ -59,10 +60,13 @@ def assert_equal_on_threads(
 
 
 def assert_integer_and_confined(plan: Plan, folder: Path) -> None:
-    """The library has no floating-point instruction, and no kernel leaves its buffers at either end."""
+    """The library has no floating-point instruction, keeps sums of products in registers, and leaves no buffer."""
     count, floats = float_instructions(folder / LIBRARY)
     assert count > 1000
     assert floats == ()
+    loops, spilled = spills(folder / LIBRARY)
+    assert loops > 0
+    assert spilled == ()
     names = variants(folder)
     assert statuses(plan, folder, names, at_end=True) == {0}
     assert statuses(plan, folder, names, at_end=False) == {0}

@@ -43,6 +43,8 @@ IntArray = npt.NDArray[np.integer[Any]]
 Int64 = npt.NDArray[np.int64]
 DEPTHWISE_LANES = (64, 32, 16)
 """Channels a depthwise kernel may compute together."""
+DEPTHWISE_REGISTERS = 11
+"""Of 16: those for sums of pixels and for the weights of a row of taps."""
 NIBBLE_BITS = 4
 """Weights up to this width stand two to a byte; as the upper half of a byte they count 2^4 times."""
 HALVES = 2
@@ -201,6 +203,7 @@ def _depthwise(layer: _Layer) -> Call:
         dilation=geometry.dilation,
         columns=choose_columns(breadth, 4),
         narrow_columns=choose_columns(breadth, 2),
+        madd_columns=choose_columns(breadth, max(1, DEPTHWISE_REGISTERS - wide)),
         stores=tuple(b.form for b in built),
         planes=planes(weights),
     )
