@@ -125,5 +125,6 @@ def programs(draw: st.DrawFn, layers: int) -> Case:
             sources[layer.source] = b.affine(image, signed=layer.source == "signed")
         layer.add(b, sources[layer.source])
     b.constant = None
-    pooled = b.avg_pool(image, b.tensors[image].shape[:2])
+    height, breadth, _ = b.tensors[image].shape
+    pooled = b.avg_pool(image, (height, breadth))
     return b.program(b.linear(b.flatten(pooled), 3, bits=(32,)), "layers"), b.store

@@ -16,8 +16,6 @@ from typing import Any
 
 import capstone
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 SUFFIX = r"(ps|pd|ss|sd|ph|sh|nepbf16|bf16)"
 OPERATIONS = (
@@ -32,8 +30,8 @@ X87 = re.compile(r"^f(?!ence|xsave|xrstor)\w+$")
 EXECUTABLE = 0x4
 UNREADABLE = ".byte"
 PRODUCTS = ("vpdp", "vpmadd", "tdp")
-STACK = "[rsp"
-"""In the operands of what is kept on the stack."""
+STACKED = re.compile(r"[txyz]mm.*\[rsp|\[rsp.*[txyz]mm")
+"""Operands of what keeps a vector on the stack; an address that stands there costs next to nothing."""
 LONGEST = 15
 """Bytes of the longest instruction."""
 INTEGER = {
@@ -74,7 +72,7 @@ def float_instructions(library: Path) -> tuple[int, tuple[str, ...]]:
 
 
 def spills(library: Path) -> tuple[int, tuple[str, ...]]:
-    """Return how many innermost loops compute products, and every instruction in them that touches the stack."""
+    """Return how many innermost loops compute products, and what in them keeps a vector on the stack, as text."""
     count = 0
     found: list[str] = []
     for section, address, code in code_sections(library.read_bytes()):
@@ -85,7 +83,7 @@ def spills(library: Path) -> tuple[int, tuple[str, ...]]:
                 found += [
                     f"{section}+{at - address:#x}: {mnemonic} {operands}"
                     for at, mnemonic, operands in (listing[i] for i in body)
-                    if STACK in operands
+                    if STACKED.search(operands)
                 ]
     return count, tuple(found)
 
@@ -124,19 +122,23 @@ def _innermost(edges: list[tuple[int, int]]) -> Iterator[set[int]]:
 
 def _cycles(edges: list[tuple[int, int]]) -> Iterator[tuple[list[tuple[int, int]], int]]:
     """Yield the edges of every strongly connected part, and the node through which it is entered."""
+    from scipy.sparse import coo_array, csgraph
+
     if not edges:
         return
     size = max(max(edge) for edge in edges) + 1
     tails, heads = np.array(edges).T
     graph = coo_array((np.ones(len(edges), np.int8), (tails, heads)), shape=(size, size))
-    _, part = connected_components(graph, connection="strong")
+    components: Any = csgraph
+    found = components.connected_components(graph, connection="strong")
+    part: list[int] = found[1].tolist()
     inside: dict[int, list[tuple[int, int]]] = {}
     entered: dict[int, int] = {}
     for tail, head in edges:
         if part[tail] == part[head]:
-            inside.setdefault(int(part[head]), []).append((tail, head))
+            inside.setdefault(part[head], []).append((tail, head))
         else:
-            entered.setdefault(int(part[head]), head)
+            entered.setdefault(part[head], head)
     for name, group in inside.items():
         yield group, entered.get(name, min(head for _, head in group))
 
