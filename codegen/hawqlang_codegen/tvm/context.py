@@ -398,6 +398,8 @@ class Depthwise:
     """Output pixels of a row computed together with 32 registers of 64 bytes."""
     narrow_columns: int
     """The same with 16 registers of 32 bytes, which hold 32 channels at most."""
+    madd_columns: int
+    """The same with int16 products."""
     stores: tuple[StoreForm, ...]
     planes: int = 1
     """Bytes whose sum is a weight: more than one where weights have zero points."""
@@ -418,7 +420,9 @@ class Depthwise:
     @property
     def scratch(self) -> int:
         """Return the bytes of working memory."""
-        most = max(self.strip(n).pixels for n in (self.columns, self.narrow_columns))
+        most = max(
+            self.strip(n).pixels for n in (self.columns, self.narrow_columns, self.madd_columns)
+        )
         return self.sums_at + most * self.lanes * 4
 
     def taps(self, columns: int) -> tuple[tuple[int, tuple[tuple[int, int], ...]], ...]:

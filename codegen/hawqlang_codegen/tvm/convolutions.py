@@ -50,6 +50,8 @@ IntArray = npt.NDArray[np.integer[Any]]
 Int64 = npt.NDArray[np.int64]
 DEPTHWISE_LANES = (64, 32, 16)
 """Channels a depthwise kernel may compute together."""
+DEPTHWISE_REGISTERS = 11
+"""Of 16: those for sums of pixels and for the weights of a row of taps."""
 NIBBLE_BITS = 4
 """Weights up to this width stand two to a byte; as the upper half of a byte they count 2^4 times."""
 HALVES = 2
@@ -194,6 +196,7 @@ def _depthwise(layer: _Layer) -> Call:
     _, tall, wide, _ = weights.shape
     geometry = _Geometry(layer, 1)
     built = [build_store(store, site, x.pixel) for store in layer.op.stores]
+    count = planes(weights)
     kernel = Depthwise(
         height=height,
         width=breadth,
@@ -204,12 +207,13 @@ def _depthwise(layer: _Layer) -> Call:
         x=replace(plane(x), origin=geometry.plane.origin),
         step=geometry.step,
         dilation=geometry.dilation,
-        columns=choose_columns(breadth, 4),
+        columns=choose_columns(breadth, 4 if wide <= 5 and count == 1 else 3),
         narrow_columns=choose_columns(breadth, 2),
+        madd_columns=choose_columns(breadth, max(1, DEPTHWISE_REGISTERS - wide)),
         stores=tuple(b.form for b in built),
-        planes=planes(weights),
+        planes=count,
     )
-    packed = depthwise_weights(weights, lanes, x.pixel, kernel.planes)
+    packed = depthwise_weights(weights, lanes, x.pixel, count)
     constants = (SCRATCH, site.data(packed), site.data(padded_bias(layer.bias, x.pixel)))
     return Call(kernel, (site.tensor(layer.op.x), *constants, *_flat(built)))
 

@@ -16,8 +16,6 @@ from typing import Any, TypeAlias
 
 import capstone
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 SUFFIX = r"(ps|pd|ss|sd|ph|sh|nepbf16|bf16)"
 OPERATIONS = (
@@ -33,10 +31,10 @@ EXECUTABLE = 0x4
 UNREADABLE = ".byte"
 TILES = "tdp"
 PRODUCTS = ("vpdp", "vpmadd", TILES)
-STACK = re.compile(r"\[rsp")
-"""In the operands of what is kept on the stack."""
+STACKED = re.compile(r"[txyz]mm.*\[rsp|\[rsp.*[txyz]mm")
+"""Operands of what keeps a vector on the stack; an address that stands there costs next to nothing."""
 SAVED = re.compile(r"^[a-z ]*\[rsp[^,]*, [xyz]mm\d+")
-"""The operands that write a vector to the stack."""
+"""The operands that write a vector there."""
 Instruction: TypeAlias = tuple[int, str, str]
 """Address, mnemonic and operands."""
 LONGEST = 15
@@ -79,9 +77,9 @@ def float_instructions(library: Path) -> tuple[int, tuple[str, ...]]:
 
 
 def spills(library: Path) -> tuple[int, tuple[str, ...]]:
-    """Return how many innermost loops compute products, and every instruction in them that touches the stack.
+    """Return how many innermost loops compute products, and what in them keeps a vector on the stack, as text.
 
-    Beside products of tiles, which take as long as dozens of other instructions, only vectors that are saved count.
+    Beside products of tiles, which take as long as dozens of other instructions, a vector may be read from there.
     """
     count = 0
     found: list[str] = []
@@ -89,7 +87,7 @@ def spills(library: Path) -> tuple[int, tuple[str, ...]]:
         listing = list(instructions(code, address))
         for body in product_loops(listing):
             count += 1
-            kept = SAVED if any(name.startswith(TILES) for _, name, _ in body) else STACK
+            kept = SAVED if any(name.startswith(TILES) for _, name, _ in body) else STACKED
             found += [
                 f"{section}+{at - address:#x}: {mnemonic} {operands}"
                 for at, mnemonic, operands in body
@@ -138,19 +136,23 @@ def _innermost(edges: list[tuple[int, int]]) -> Iterator[set[int]]:
 
 def _cycles(edges: list[tuple[int, int]]) -> Iterator[tuple[list[tuple[int, int]], int]]:
     """Yield the edges of every strongly connected part, and the node through which it is entered."""
+    from scipy.sparse import coo_array, csgraph
+
     if not edges:
         return
     size = max(max(edge) for edge in edges) + 1
     tails, heads = np.array(edges).T
     graph = coo_array((np.ones(len(edges), np.int8), (tails, heads)), shape=(size, size))
-    _, part = connected_components(graph, connection="strong")
+    components: Any = csgraph
+    found = components.connected_components(graph, connection="strong")
+    part: list[int] = found[1].tolist()
     inside: dict[int, list[tuple[int, int]]] = {}
     entered: dict[int, int] = {}
     for tail, head in edges:
         if part[tail] == part[head]:
-            inside.setdefault(int(part[head]), []).append((tail, head))
+            inside.setdefault(part[head], []).append((tail, head))
         else:
-            entered.setdefault(int(part[head]), head)
+            entered.setdefault(part[head], head)
     for name, group in inside.items():
         yield group, entered.get(name, min(head for _, head in group))
 

@@ -142,7 +142,7 @@ def planes(weights: IntArray) -> int:
 
 
 def depthwise_weights(weights: IntArray, lanes: int, pixel: int, count: int = 1) -> Int8:
-    """Return ``[C/lanes][quads][KW][count][4][lanes/16][4][4]`` of ``(C, KH, KW, 1)``: weights as sums of bytes.
+    """Return weights ``[C/lanes][quads][KW][count][4][lanes/16][4][4]`` of ``(C, KH, KW, 1)``: each a sum of ``count``.
 
     The last axis is four tap rows; the three before it are channel ``16·l + 4·j + i`` as ``[j][l][i]``, the order in
     which interleaving bytes, then words, of vectors of ``lanes`` bytes leaves them.

@@ -7,12 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hawqlang_codegen.tvm.disassemble import float_instructions, instructions, is_float, spills
+from hawqlang_codegen.tvm.disassemble import (
+    float_instructions,
+    innermost_loops,
+    instructions,
+    is_float,
+    spills,
+)
 from hawqlang_codegen.tvm.generate import kernels_text
 from hawqlang_codegen.tvm.isa import ISAS, Isa
 from hawqlang_codegen.tvm.plan import plan_program
 from hawqlang_codegen.tvm.worker import compile_one
-from tests.semantics.programs import Builder
+from tests.semantics.programs import Builder, WeightForm
 
 PLANTED = """
 from tvm.script import ir as I
@@ -144,6 +150,14 @@ def test_sums_that_registers_have_no_room_for_are_found(
     assert bool(found) is crowded
 
 
+def test_a_loop_is_found_wherever_its_parts_stand() -> None:
+    around = [(0, "mov", ""), (1, "add", ""), (2, "jmp", "0x6"), (3, "sub", ""), (4, "jne", "0x1")]
+    within = [(5, "ret", ""), (6, "vpmaddwd", ""), (7, "jne", "0x6"), (8, "jmp", "0x3")]
+    assert innermost_loops(around + within) == [[6, 7]]
+    assert innermost_loops([(0, "nop", ""), *around[1:2], (2, "je", "0x1")]) == [[1, 2]]
+    assert innermost_loops([*around[:2], (2, "jmp", "rax"), (3, "ret", "")]) == []
+
+
 @pytest.mark.parametrize("isa", ISAS, ids=lambda isa: isa.name)
 def test_no_loop_of_products_spills(tmp_path: Path, isa: Isa) -> None:
     b = Builder(np.random.default_rng(3))
@@ -152,6 +166,16 @@ def test_no_loop_of_products_spills(tmp_path: Path, isa: Isa) -> None:
     b.conv(x, 64, addend=x)
     b.conv(y, 64, (1, 1), padding=(0, 0, 0, 0))
     b.conv(y, 33, stride=(2, 2))
+    none = (0, 0, 0, 0)
+    for form in (WeightForm(), WeightForm(affine=True)):
+        b.conv(x, 64, weight_bits=4, form=form)
+        b.conv(x, 64, (1, 1), padding=none, weight_bits=4, form=form)
+        b.conv(x, 48, stride=(2, 2), weight_bits=4, form=form)
+        b.conv(x, 64, groups=4, weight_bits=4, form=form)
+        for size in (3, 5, 7):
+            b.conv(x, 64, (size, size), groups=64, form=form)
+            b.conv(x, 64, (size, size), stride=(2, 2), groups=64, form=form)
+    b.conv(b.conv(x, 32, bits=(16,)), 32, groups=32)
     plan = plan_program(b.program(b.linear(b.flatten(y), 40, bits=(32,))), b.store)
     compile_one(kernels_text(plan, isa), isa.target, tmp_path / "kernels.o")
     loops, found = spills(tmp_path / "kernels.o")
