@@ -44,15 +44,10 @@ class Tile:
         """Return the threads of a block."""
         return self.rows // self.warp_rows * (self.columns // 32) * 32
 
-    def registers(self, stages: int) -> int:
-        """Return the registers of a thread, as planned: ``kRegisters`` of conv_igemm.cuh.
-
-        The compiler is held to what so many leave room for. Without asynchronous copies (two buffers) bytes on their
-        way stand in registers too, and a warp of 64 rows does not fit into half of a multiprocessor's.
-        """
-        if self.warp_rows == 64:
-            return 128 if self.threads == 256 and stages > 2 else 255
-        return 160 if self.warp_rows == 32 else 128
+    @property
+    def registers(self) -> int:
+        """Return the registers of a thread, as planned: ``kRegisters`` of conv_igemm.cuh, to which nvcc is held."""
+        return {64: 255, 32: 160}.get(self.warp_rows, 128)
 
     def shared(self, stages: int, *, widened: bool) -> int:
         """Return the bytes of shared memory of a block."""
@@ -130,7 +125,7 @@ def resident(tile: Tile, arch: Arch, stages: int, *, widened: bool) -> int:
     limits = (
         arch.shared // tile.shared(stages, widened=widened),
         arch.threads // tile.threads,
-        REGISTERS // (tile.threads * tile.registers(stages)),
+        REGISTERS // (tile.threads * tile.registers),
     )
     return max(1, min(limits))
 

@@ -34,7 +34,7 @@ def listing(
 def test_the_registers_planned_pass_and_the_next_ones_may_not(widened: int, tile: Tile) -> None:
     rows, columns, warp_rows = tile.rows, tile.columns, tile.warp_rows
     kernel = KERNEL.format(rows, columns, warp_rows, widened)
-    assert resources.problems(listing(kernel, tile.registers(3))) == ()
+    assert resources.problems(listing(kernel, tile.registers)) == ()
     threads = rows // warp_rows * columns // 32 * 32
     planned = resident(tile, ARCHES["sm_80"], 3, widened=bool(widened))
     too_many = resources.REGISTERS // (threads * planned) + 1
