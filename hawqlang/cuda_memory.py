@@ -63,7 +63,7 @@ class Driver:
         Raises:
             CudaFailure: cuda-python is not installed.
         """
-        self.bindings = _bindings() if bindings is None else bindings
+        self.bindings = cuda_python() if bindings is None else bindings
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Return what a function gives, without its code.
@@ -284,12 +284,17 @@ def _is_dense(shape: tuple[int, ...], view: _Tensor) -> bool:
     return True
 
 
-def has_bindings() -> bool:
+def has_cuda_python() -> bool:
     """Return whether cuda-python is installed."""
     return bool(find_spec("cuda") and find_spec("cuda.bindings"))
 
 
-def _bindings() -> Any:
+def cuda_python() -> Any:
+    """Return the module of the CUDA run time.
+
+    Raises:
+        CudaFailure: cuda-python is not installed.
+    """
     try:
         found: Any = import_module("cuda.bindings.runtime")
     except ImportError:

@@ -65,6 +65,7 @@ def declare(library: ctypes.CDLL) -> None:
     library.hawq_cuda_workspace.restype = ctypes.c_size_t
     library.hawq_cuda_weights.restype = ctypes.c_size_t
     library.hawq_cuda_run.argtypes = [ctypes.c_void_p] * 3 + [ctypes.c_int, ctypes.c_void_p]
+    library.hawq_cuda_profile.argtypes = library.hawq_cuda_run.argtypes
 
 
 class Graph:
@@ -201,6 +202,23 @@ class CudaModel(Model):
             recorded = self.driver.call("cudaStreamEndCapture", self._stream)
         return Graph(self.driver, recorded, self._stream, result, (source, target, self))
 
+    def profile_batch(self, images: int) -> dict[str, int]:
+        """Return the nanoseconds of every step of one run of so many images, each step waited for."""
+        times = (ctypes.c_uint64 * len(self.steps))()
+        source, target = self.empty(images), self._output(images, self._stream)
+        try:
+            with self._running() as handle:
+                self.driver.call("cudaSetDevice", self.device)
+                self._check(
+                    self._library.hawq_cuda_profile(
+                        handle, source.address, target.address, images, times
+                    )
+                )
+        finally:
+            source.close()
+            target.close()
+        return dict(zip(self.steps, times, strict=True))
+
     def empty(self, images: int) -> DeviceArray:
         """Return memory on the device for so many images."""
         return DeviceArray(self.driver, (images, *self.input_shape), "|u1", self._stream)
@@ -234,19 +252,12 @@ class CudaModel(Model):
                 f"there is no device {self.device}: this process sees {count}",
                 "Choose another `device`, or see what CUDA_VISIBLE_DEVICES says.",
             )
-        major, minor = (
-            int(
-                driver.call(
-                    "cudaDeviceGetAttribute", driver.flag("cudaDeviceAttr", name), self.device
-                )
-            )
-            for name in (MAJOR, MINOR)
-        )
+        number = device_arch(driver, self.device)
         built = _architectures(folder)
-        if built and toolkit and 10 * major + minor < min(int(name[3:]) for name in built):
+        if built and toolkit and number < min(int(name[3:]) for name in built):
             raise CudaFailure(
-                f"the library was built for {', '.join(built)}, and the device is sm_{major}{minor}",
-                f"Build it again with `emit cuda {{ arch = [sm_{major}{minor}] }}`.",
+                f"the library was built for {', '.join(built)}, and the device is sm_{number}",
+                f"Build it again with `emit cuda {{ arch = [sm_{number}] }}`.",
             )
 
     def _devices(self) -> int:
@@ -343,6 +354,15 @@ class CudaModel(Model):
             source.close()
             target.close()
         return logits
+
+
+def device_arch(driver: Driver, device: int) -> int:
+    """Return the architecture of a device: ``sm_80`` is 80."""
+    major, minor = (
+        int(driver.call("cudaDeviceGetAttribute", driver.flag("cudaDeviceAttr", name), device))
+        for name in (MAJOR, MINOR)
+    )
+    return 10 * major + minor
 
 
 def _architectures(folder: Path) -> tuple[str, ...]:

@@ -87,6 +87,7 @@ class Tunes(Protocol):
         store: TensorStore,
         seconds: float,
         advance: Advance,
+        emit: Emit | None = None,
     ) -> KernelSet:
         """Return what ``generate`` does, with the forms that were fastest; ``seconds`` bound what is measured."""
         ...

@@ -138,4 +138,13 @@ ENTRIES: tuple[Entry, ...] = (
         example="target laptop {\n  device  = cpu.native\n  latency = measured\n}      # while another build runs",
         mended="target laptop {\n  device  = cpu.native\n  latency = modelled\n}",
     ),
+    Entry(
+        code="HQ876",
+        title="CUDA kernels cannot be tuned here",
+        cause="`--tune` runs alternatives on a device: it needs a GPU that the architectures asked for serve, its"
+        " driver, cuda-python and nvcc. Without it a model of the device chooses the tiles, and the library is as right"
+        " and as complete.",
+        example="hawqc build net.hawq --tune 60      # `emit cuda`, on a machine without a GPU",
+        mended="hawqc build net.hawq",
+    ),
 )

@@ -274,7 +274,8 @@ def _kernels(
     store = session.cache.tensors
     if session.tune_seconds is not None and isinstance(backend, Tunes):
         with session.step("tune kernels", f"measure forms of {backend.name} kernels") as advance:
-            return backend.tuned(program, build.target, store, session.tune_seconds, advance)
+            seconds = session.tune_seconds
+            return backend.tuned(program, build.target, store, seconds, advance, emit)
     with session.step("codegen", f"generate {backend.name} code"):
         return backend.generate(program, build.target, store, emit)
 

@@ -34,6 +34,10 @@ HAWQ_DEVICE int swizzle32(int row, int chunk) { return row * 32 + ((chunk ^ (row
 template <int kM, int kN, int kWarpM, int kStageCount> struct Tile {
     static constexpr int kTileM = kM, kTileN = kN, kWarpRows = kWarpM, kWarpColumns = 32, kStages = kStageCount;
     static constexpr int kThreads = (kM / kWarpM) * (kN / kWarpColumns) * 32;
+    // Registers of a thread, and the blocks that leaves room for on a multiprocessor: sums of 64 rows and what storing
+    // them needs do not fit into 128.
+    static constexpr int kRegisters = kWarpM == 64 ? 255 : kWarpM == 32 ? 160 : 128;
+    static constexpr int kBlocks = 65536 / (kThreads * kRegisters);
     static constexpr int kFragmentsM = kWarpM / 16, kFragmentsN = kWarpColumns / 8;
     static constexpr int kStaged = kWarpColumns + 4;  // words of a staged row: reads of 16 bytes do not share banks
     static constexpr int kStagedBytes = kThreads / 32 * 16 * kStaged * 4;
@@ -193,21 +197,28 @@ HAWQ_DEVICE void store_tile(const ConvArgs& a, const int32_t (&acc)[T::kFragment
     constexpr int kItems = 16 * T::kWarpColumns / kVector / 32;
     for (int s = 0; s < a.stores.count; s++) {
         const Store& store_ = a.stores.of[s];
-        Channel channels[T::kFragmentsN][2];
-#pragma unroll
-        for (int j = 0; j < T::kFragmentsN; j++)
-#pragma unroll
-            for (int c = 0; c < 2; c++) channels[j][c] = load_channel(store_.channels, n0 + j * 8 + lane % 4 * 2 + c);
-#pragma unroll
+        // Sixteen rows at a time, not unrolled: what storing needs fits into registers beside the sums, and the code is short.
+#pragma unroll 1
         for (int i = 0; i < T::kFragmentsM; i++) {
+            int32_t sums[T::kFragmentsN][4] = {};
+#pragma unroll
+            for (int k = 0; k < T::kFragmentsM; k++)
+#pragma unroll
+                for (int j = 0; j < T::kFragmentsN; j++)
+#pragma unroll
+                    for (int q = 0; q < 4; q++)
+                        if (k == i) sums[j][q] = acc[k][j][q];
             warp_barrier();
 #pragma unroll
-            for (int j = 0; j < T::kFragmentsN; j++)
+            for (int j = 0; j < T::kFragmentsN; j++) {
+                const int n = j * 8 + lane % 4 * 2;
+                const Channel even = load_channel(store_.channels, n0 + n), odd = load_channel(store_.channels, n0 + n + 1);
 #pragma unroll
                 for (int h = 0; h < 2; h++)
-                    store_shared(reinterpret_cast<int2*>(staged + (lane / 4 + 8 * h) * T::kStaged + j * 8 + lane % 4 * 2),
-                                 make_int2(requantize(acc[i][j][2 * h] >> shift, channels[j][0], store_.wide),
-                                           requantize(acc[i][j][2 * h + 1] >> shift, channels[j][1], store_.wide)));
+                    store_shared(reinterpret_cast<int2*>(staged + (lane / 4 + 8 * h) * T::kStaged + n),
+                                 make_int2(requantize(sums[j][2 * h] >> shift, even, store_.wide),
+                                           requantize(sums[j][2 * h + 1] >> shift, odd, store_.wide)));
+            }
             warp_barrier();
 #pragma unroll
             for (int item = 0; item < kItems; item++) {
@@ -281,7 +292,7 @@ template <class T, Operands kKind, Weights kWeights, bool kWords> HAWQ_DEVICE vo
 
 // gridDim.z blocks share the steps of one tile.
 template <class T, Operands kKind, Weights kWeights, bool kWords>
-__global__ void __launch_bounds__(T::kThreads, 2) conv_igemm(const __grid_constant__ ConvArgs a)
+__global__ void __launch_bounds__(T::kThreads, T::kBlocks) conv_igemm(const __grid_constant__ ConvArgs a)
 {
     if constexpr (serves(T::kStages)) compute_tile<T, kKind, kWeights, kWords>(a);
 }
@@ -295,33 +306,5 @@ void launch_product(const ConvArgs& a, dim3 grid, cudaStream_t stream)
 #else
 ;
 #endif
-
-struct ReduceArgs {
-    const int32_t* partial;
-    int32_t parts, rows, partial_row;
-    Divisor by_chunks;  // vectors of a row
-    Stores stores;
-};
-
-#ifdef HAWQ_KERNELS
-// Adds what blocks that shared a sum left, and stores the result.
-__global__ void __launch_bounds__(256, 2) reduce_parts(const __grid_constant__ ReduceArgs a)
-{
-    const int item = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), m = a.by_chunks.quotient(item);
-    const int c = a.by_chunks.remainder(item, m) * kVector;
-    if (m >= a.rows) return;
-    int32_t acc[kVector] = {};
-    for (int part = 0; part < a.parts; part++) {
-        const int4* from = reinterpret_cast<const int4*>(a.partial + (static_cast<int64_t>(part) * a.rows + m) * a.partial_row + c);
-#pragma unroll
-        for (int q = 0; q < 4; q++) {
-            const int4 v = load(from + q);
-            acc[4 * q] += v.x, acc[4 * q + 1] += v.y, acc[4 * q + 2] += v.z, acc[4 * q + 3] += v.w;
-        }
-    }
-    finish_all(a.stores, m, c, c, 1, acc);
-}
-#endif
-HAWQ_LAUNCHER(reduce_parts, ReduceArgs)
 
 }  // namespace hawq

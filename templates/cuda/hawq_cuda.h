@@ -31,6 +31,9 @@ HAWQ_API int hawq_cuda_open(const hawq_cuda_options *options, hawq_model **out);
 /* Device pointers: `images` dense uint8 images in, as many dense int32 vectors out. `stream` is a cudaStream_t. */
 HAWQ_API int hawq_cuda_run(hawq_model *m, const void *input, void *output, int images, void *stream);
 
+/* The same, step by step, each waited for: `nanoseconds` of hawq_steps() steps. */
+HAWQ_API int hawq_cuda_profile(hawq_model *m, const void *input, void *output, int images, uint64_t *nanoseconds);
+
 #ifdef __cplusplus
 }
 #endif

@@ -348,6 +348,12 @@ int hawq_cuda_run(hawq_model* m, const void* input, void* output, int images, vo
     return hawq::failed(hawq::run_steps(m->run(const_cast<void*>(input), output, images, static_cast<cudaStream_t>(stream)), {}));
 }
 
+int hawq_cuda_profile(hawq_model* m, const void* input, void* output, int images, uint64_t* nanoseconds)
+{
+    if (!m || !input || !output || !nanoseconds || images < 1 || images > m->images) return hawq::failed(HAWQ_EARG);
+    return hawq::failed(hawq::run_steps(m->run(const_cast<void*>(input), output, images, nullptr), {nullptr, nanoseconds}));
+}
+
 int hawq_model_run(hawq_model* m, const void* images, int32_t* logits, size_t count)
 {
     return m ? m->guarded(images, logits, count, {}) : hawq::failed(HAWQ_EARG);

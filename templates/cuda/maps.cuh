@@ -182,4 +182,32 @@ __global__ void __launch_bounds__(256, 2) renumber(const __grid_constant__ Renum
 #endif
 HAWQ_LAUNCHER(renumber, RenumberArgs)
 
+struct ReduceArgs {
+    const int32_t* partial;
+    int32_t parts, rows, partial_row;
+    Divisor by_chunks;  // vectors of a row
+    Stores stores;
+};
+
+#ifdef HAWQ_KERNELS
+// Adds what blocks that shared a sum left, and stores the result.
+__global__ void __launch_bounds__(256, 2) reduce_parts(const __grid_constant__ ReduceArgs a)
+{
+    const int item = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), m = a.by_chunks.quotient(item);
+    const int c = a.by_chunks.remainder(item, m) * kVector;
+    if (m >= a.rows) return;
+    int32_t acc[kVector] = {};
+    for (int part = 0; part < a.parts; part++) {
+        const int4* from = reinterpret_cast<const int4*>(a.partial + (static_cast<int64_t>(part) * a.rows + m) * a.partial_row + c);
+#pragma unroll
+        for (int q = 0; q < 4; q++) {
+            const int4 v = load(from + q);
+            acc[4 * q] += v.x, acc[4 * q + 1] += v.y, acc[4 * q + 2] += v.z, acc[4 * q + 3] += v.w;
+        }
+    }
+    finish_all(a.stores, m, c, c, 1, acc);
+}
+#endif
+HAWQ_LAUNCHER(reduce_parts, ReduceArgs)
+
 }  // namespace hawq

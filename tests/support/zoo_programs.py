@@ -1,10 +1,11 @@
-"""Integer programs of the zoo's networks at their usual sizes: for their shapes, since all weights are alike."""
+"""Integer programs of the zoo's networks at their usual sizes: for their shapes, or with random weights."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
 from hawqlang.base import Precision, Span
 from hawqlang.cache import TensorStore
@@ -42,8 +43,8 @@ def image(name: str) -> ImageInput:
     return ImageInput(height=SIDES[name], width=SIDES[name], channels=3, mean=ones, std=ones)
 
 
-def graph(name: str, store: TensorStore) -> Graph:
-    """The network, every parameter 0.01."""
+def graph(name: str, store: TensorStore, rng: np.random.Generator | None = None) -> Graph:
+    """The network, every parameter 0.01; or weights that keep the size of what they multiply, from ``rng``."""
     model = Model(
         name=name,
         source=ZooSource(name=name, arguments=()),
@@ -55,21 +56,32 @@ def graph(name: str, store: TensorStore) -> Graph:
     )
     draft = normalise(zoo.build(model, ZooSource(name=name, arguments=())))
     return draft.graph(
-        {
-            key: store.put(np.full(recipe.shape, 0.01, dtype=np.float32))
-            for key, recipe in draft.parameters.items()
-        }
+        {key: store.put(_parameter(recipe.shape, rng)) for key, recipe in draft.parameters.items()}
     )
 
 
+def _parameter(shape: tuple[int, ...], rng: np.random.Generator | None) -> npt.NDArray[np.float32]:
+    if rng is None:
+        return np.full(shape, 0.01, dtype=np.float32)
+    if len(shape) < 2:
+        return rng.uniform(0.5, 1.5, shape).astype(np.float32)
+    return (rng.normal(0, 0.5, shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+
+
 def zoo_program(
-    name: str, precision: Precision = W8A8, residual: int = 8
+    name: str,
+    precision: Precision = W8A8,
+    residual: int = 8,
+    *,
+    others: tuple[Precision, ...] = (),
+    rng: np.random.Generator | None = None,
 ) -> tuple[IntegerProgram, TensorStore]:
-    """The program of a network with every layer at one precision."""
+    """The program of a network with every layer at one precision, or at it and ``others`` by turns."""
     store = TensorStore()
-    network = graph(name, store)
-    layers = {node.name: precision for node in layer_nodes(network)}
-    wanted = forms(network, dict.fromkeys(layers, precision.abits), residual)
+    network = graph(name, store, rng)
+    each = (precision, *others)
+    layers = {node.name: each[i % len(each)] for i, node in enumerate(layer_nodes(network))}
+    wanted = forms(network, {name: chosen.abits for name, chosen in layers.items()}, residual)
     ranges = RangeTable(
         ranges=tuple(
             TensorRange(tensor=form.root, bits=form.bits, low=-1.0, high=1.0)

@@ -1,7 +1,8 @@
-"""The CUDA back end's five functions, nothing more."""
+"""The CUDA back end's functions, nothing more."""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from hawqlang.backend.protocol import Backend
@@ -10,11 +11,14 @@ from hawqlang.diagnostics import Diagnostic
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import KernelSet
 from hawqlang.ir.spec import Emit, Target
-from hawqlang_codegen.cuda import build, gates, run
+from hawqlang.progress import Advance
+from hawqlang_codegen.cuda import build, gates, run, tuning
 from hawqlang_codegen.cuda.arch import chosen
 from hawqlang_codegen.cuda.generate import BACKEND as NAME
 from hawqlang_codegen.cuda.generate import generate
 from hawqlang_codegen.cuda.plan import plan_program
+from hawqlang_codegen.tvm.build import beside
+from hawqlang_codegen.tvm.tuning import TUNING
 
 
 class CudaBackend:
@@ -28,6 +32,31 @@ class CudaBackend:
         """Return the sources and packed weights; tiles are chosen for the target's batch."""
         archs = chosen(emit.arch if emit is not None else ())
         return generate(plan_program(program, store, archs, target.batch), store)
+
+    def tuned(
+        self,
+        program: IntegerProgram,
+        target: Target,
+        store: TensorStore,
+        seconds: float,
+        advance: Advance,
+        emit: Emit | None = None,
+    ) -> KernelSet:
+        """Return the same with the tiles that were fastest on this machine's device, for its architecture."""
+        archs = chosen(emit.arch if emit is not None else ())
+        device = tuning.this_device()
+        with tempfile.TemporaryDirectory() as scratch:
+            trial = tuning.Trial(
+                program=program,
+                store=store,
+                arch=tuning.arch_of(device, archs),
+                images=target.batch,
+                device=device,
+                folder=Path(scratch),
+                objects=beside(store, build.OBJECTS),
+            )
+            measured = tuning.tuned(trial, beside(store, TUNING), seconds, advance)
+        return generate(plan_program(program, store, archs, target.batch, measured), store)
 
     def build(self, kernels: KernelSet, folder: Path, store: TensorStore) -> tuple[Diagnostic, ...]:
         """Write sources, blobs and libraries into ``folder``; return what could not be built."""

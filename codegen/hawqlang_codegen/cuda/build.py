@@ -48,6 +48,13 @@ def build(kernels: KernelSet, folder: Path, store: TensorStore) -> tuple[Diagnos
     Raises:
         HawqError: no C++ compiler (HQ804), or a compiler failed (HQ805).
     """
+    write(kernels, folder, store)
+    emulate(folder)
+    return compile_device(folder, beside(store, OBJECTS))
+
+
+def write(kernels: KernelSet, folder: Path, store: TensorStore) -> None:
+    """Write sources, blobs and loaders into ``folder``."""
     (folder / EMULATED).mkdir(parents=True, exist_ok=True)
     files = {source.path: source.text.encode() for source in kernels.sources}
     files |= {blob.path: store.get(blob.data).tobytes() for blob in kernels.blobs}
@@ -55,8 +62,6 @@ def build(kernels: KernelSet, folder: Path, store: TensorStore) -> tuple[Diagnos
     for name, data in files.items():
         write_atomic(folder / name, data)
         (folder / name).chmod(0o644)
-    emulate(folder)
-    return compile_device(folder, beside(store, OBJECTS))
 
 
 def loaders() -> dict[str, bytes]:

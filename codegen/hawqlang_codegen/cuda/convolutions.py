@@ -122,7 +122,17 @@ def _product(layer: _Layer) -> Launch:
     steps = packed.shape[1] // (STEP_BYTES // 2 if widened else STEP_BYTES)
     pixels = layer.out_size[0] * layer.out_size[1]
     channels = layer.weights.shape[0]
-    gemm = Gemm(pixels * site.images, channels, steps, nibbles=x.nibbles, widened=widened)
+    gemm = Gemm(
+        pixels * site.images,
+        channels,
+        steps,
+        nibbles=x.nibbles,
+        widened=widened,
+        kernel=layer.window.kernel,
+        stride=layer.window.stride,
+        words=x.pixel_bytes == WORD,
+    )
+    site.chosen.append((layer.op.name, gemm))
     chosen = variants(gemm, site)
     most = max(variant.parts for variant in chosen)
     zero = tensor.zero_point & (0xF if x.nibbles else 0xFF)
@@ -155,7 +165,7 @@ def variants(gemm: Gemm, site: Site) -> tuple[Variant, ...]:
     """Return the kernels that compute a matrix product, architectures with the same one together."""
     rows: dict[tuple[str, int], list[int]] = {}
     for i, arch in enumerate(site.archs):
-        choice = choose(gemm, arch)
+        choice = site.measured.get((arch.name, gemm)) or choose(gemm, arch)
         tile = choice.tile
         text = f"Tile<{tile.rows}, {tile.columns}, {tile.warp_rows}, {choice.stages}>"
         rows.setdefault((text, choice.parts), []).append(i)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -37,6 +37,7 @@ from hawqlang_codegen.cuda.layout import (
     Readers,
     choose_layouts,
 )
+from hawqlang_codegen.cuda.select import Choice, Gemm
 from hawqlang_codegen.cuda.site import IntArray, Site, unserved
 from hawqlang_codegen.tvm.arena import Arena, Lifetime, plan_arena
 from hawqlang_codegen.tvm.blob import Blob, BlobBuilder
@@ -45,6 +46,8 @@ from hawqlang_codegen.tvm.memory import least_memory, lifetimes
 from hawqlang_codegen.tvm.sharing import in_order
 
 INDEX_LIMIT = 1 << 31
+MODELLED: Mapping[tuple[str, Gemm], Choice] = {}
+"""Nothing was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +70,27 @@ class Plan:
     number: dict[str, int]
     layouts: Layouts
     arena: Arena
+    chosen: tuple[tuple[str, Gemm], ...]
+    """Layers with the products that tiles were chosen for."""
     blob: Blob
     steps: tuple[Step, ...]
 
 
 def plan_program(
-    program: IntegerProgram, store: TensorStore, archs: tuple[Arch, ...], images: int
+    program: IntegerProgram,
+    store: TensorStore,
+    archs: tuple[Arch, ...],
+    images: int,
+    measured: Mapping[tuple[str, Gemm], Choice] = MODELLED,
 ) -> Plan:
-    """Return the plan of ``program``; the same program gives the same plan.
+    """Return the plan of ``program``; the same program and choices give the same plan.
 
     Args:
         program: A verified program.
         store: Holds its constants.
         archs: Architectures to choose tiles for.
         images: The batch for which tiles are chosen.
+        measured: Tiles that measurements chose, per architecture; the model chooses the others.
 
     Raises:
         HawqError: no kernel serves an operator (HQ703), or a tensor is too large (HQ701).
@@ -104,6 +114,7 @@ def plan_program(
         constant=store.get,
         archs=archs,
         images=images,
+        measured=measured,
     )
     _check_sizes(program, site)
     launches = [
@@ -120,6 +131,7 @@ def plan_program(
         number=dict(site.number),
         layouts=layouts,
         arena=plan_arena([*lifetimes(program, layouts), *_scratch(launches)]),
+        chosen=tuple(site.chosen),
         blob=blob.finish(),
         steps=steps,
     )

@@ -1,6 +1,6 @@
 """Proof that kernels find the room they were planned for: registers, and no local memory.
 
-``select`` plans with ``REGISTERS_EACH`` registers a thread. A kernel that takes more leaves fewer blocks on a
+``select`` plans with so many registers a thread of every tile. A kernel that takes more leaves fewer blocks on a
 multiprocessor, and the tile was chosen on false premises; one with a stack keeps values in memory.
 """
 

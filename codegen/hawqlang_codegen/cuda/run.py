@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from hawqlang.cuda_memory import has_bindings
+from hawqlang.cuda_memory import has_cuda_python
 from hawqlang.cuda_runtime import CudaModel
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.runtime import Model, RuntimeFailure, supported
@@ -32,7 +32,7 @@ class CudaRunner:
             # Without cuda-python the library itself copies between host and device.
             self._model: Model = (
                 CudaModel(place, isa=variant)
-                if not emulated and has_bindings()
+                if not emulated and has_cuda_python()
                 else Model(place, isa=variant, weights=folder / WEIGHTS)
             )
         except RuntimeFailure as error:
@@ -95,7 +95,7 @@ def missing(folder: Path) -> str:
     """Return, as a sentence, why this machine does not run the device's library of a built folder."""
     if not (folder / LIBRARY).is_file():
         return "Its library for devices was not built: nvcc was missing"
-    if not has_bindings():
+    if not has_cuda_python():
         return "There is no device that its library could run on"
     try:
         CudaModel(folder).close()

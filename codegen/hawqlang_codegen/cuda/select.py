@@ -16,8 +16,6 @@ STEP_BYTES = 64
 """Bytes of k that come in per step."""
 REGISTERS = 65536
 """Of a multiprocessor."""
-REGISTERS_EACH = 128
-"""Of a thread, as planned; the gate of ``resources`` holds kernels to it."""
 LATENCY = 600
 """Cycles from asking for a step's bytes to having them, when nothing else hides it."""
 ENTRY = 1500
@@ -27,6 +25,8 @@ LAUNCH = 3000
 L2_BYTES = 48
 """Bytes per cycle that a multiprocessor gets from the second-level cache."""
 MOST_PARTS = 16
+MOST_MEASURED = 5
+"""Choices of one product that are worth a device's time."""
 LEAST_STEPS = 4
 """Steps that a part of a split sum has at least."""
 
@@ -44,10 +44,18 @@ class Tile:
         """Return the threads of a block."""
         return self.rows // self.warp_rows * (self.columns // 32) * 32
 
+    @property
+    def registers(self) -> int:
+        """Return the registers of a thread, as planned: ``kRegisters`` of conv_igemm.cuh, to which nvcc is held."""
+        return {64: 255, 32: 160}.get(self.warp_rows, 128)
+
     def shared(self, stages: int, *, widened: bool) -> int:
         """Return the bytes of shared memory of a block."""
         stage = self.rows * 64 + self.columns * (32 if widened else 64)
         return max(stages * stage, self.threads // 32 * 16 * 36 * 4)
+
+    def __str__(self) -> str:
+        return f"{self.rows}x{self.columns}x{self.warp_rows}"
 
 
 TILES = (
@@ -69,6 +77,10 @@ class Gemm:
     steps: int
     nibbles: bool
     widened: bool
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    words: bool = False
+    """Whether pixels of one word are copied tap by tap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +93,31 @@ class Choice:
     cycles: int
     """As modelled."""
 
+    def __str__(self) -> str:
+        return f"{self.tile}, {self.stages} buffers, {self.parts} parts"
+
 
 def choose(gemm: Gemm, arch: Arch) -> Choice:
     """Return the tile and split with the least modelled time; of equals the larger tile, then the fewer parts."""
+    return alternatives(gemm, arch)[0]
+
+
+def alternatives(gemm: Gemm, arch: Arch) -> tuple[Choice, ...]:
+    """Return the choices worth measuring, those with the least modelled time first; one split of each tile."""
     parts = [
         p for p in (1, 2, 3, 4, 6, 8, 12, MOST_PARTS) if p == 1 or gemm.steps // p >= LEAST_STEPS
     ]
-    choices = (
-        Choice(tile, arch.stages, p, _cycles(gemm, arch, tile, p))
-        for tile, p in product(TILES, parts)
+    choices = sorted(
+        (
+            Choice(tile, arch.stages, p, _cycles(gemm, arch, tile, p))
+            for tile, p in product(TILES, parts)
+        ),
+        key=lambda c: c.cycles,
     )
-    return min(choices, key=lambda c: c.cycles)
+    first = {choice.tile: choice for choice in reversed(choices)}
+    halves = [c for c in choices[1:] if c.tile == choices[0].tile][:1]
+    others = sorted((*first.values(), *halves), key=lambda c: c.cycles)
+    return (choices[0], *(c for c in others if c != choices[0]))[:MOST_MEASURED]
 
 
 def resident(tile: Tile, arch: Arch, stages: int, *, widened: bool) -> int:
@@ -99,7 +125,7 @@ def resident(tile: Tile, arch: Arch, stages: int, *, widened: bool) -> int:
     limits = (
         arch.shared // tile.shared(stages, widened=widened),
         arch.threads // tile.threads,
-        REGISTERS // (tile.threads * REGISTERS_EACH),
+        REGISTERS // (tile.threads * tile.registers),
     )
     return max(1, min(limits))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from hawqlang.ops import Addend, Conv2d, Frame, Linear, QTensor, Store
 from hawqlang_codegen.cuda.arch import Arch
 from hawqlang_codegen.cuda.context import Constant, Operand, StoreForm
 from hawqlang_codegen.cuda.layout import Layout, Layouts
+from hawqlang_codegen.cuda.select import Choice, Gemm
 from hawqlang_codegen.tvm.blob import BlobBuilder
 from hawqlang_codegen.tvm.layout import round_up
 from hawqlang_codegen.tvm.packing import NARROW_SHIFT, rescale
@@ -40,6 +41,10 @@ class Site:
     archs: tuple[Arch, ...]
     images: int
     """The batch for which tiles are chosen."""
+    measured: Mapping[tuple[str, Gemm], Choice]
+    """Choices by measurement, per architecture; the model chooses the others."""
+    chosen: list[tuple[str, Gemm]] = field(default_factory=list[tuple[str, Gemm]])
+    """Layers with the product that a choice was made for."""
 
     def layout(self, name: str) -> Layout:
         """Return how tensor ``name`` lies in memory."""

@@ -41,8 +41,10 @@ class TvmBackend:
         store: TensorStore,
         seconds: float,
         advance: Advance,
+        emit: Emit | None = None,
     ) -> KernelSet:
         """Return the same with the forms of kernels that were fastest on this machine."""
+        del emit
         objects = build.beside(store, build.OBJECTS)
         works = [one.work for one in plan_program(program, store).chosen]
         with tempfile.TemporaryDirectory() as scratch:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,8 @@ from hawqlang_codegen.tvm.plan import Plan, plan_program
 from hawqlang_codegen.tvm.run import TvmRunner
 from hawqlang_codegen.tvm.select import Choice, Work
 
+Profile = Callable[[], Mapping[str, int]]
+"""Runs once and returns the nanoseconds of every step."""
 ROUNDS = 31
 """Inferences of each library."""
 QUANTILE = 0.25
@@ -51,7 +52,9 @@ class Trial:
         shape = self.program.tensor(self.program.input).shape
         image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
         try:
-            times = _in_turns(base.runner, other.runner, image)
+            times = in_turns(
+                lambda: base.runner.profile(image), lambda: other.runner.profile(image)
+            )
         finally:
             base.runner.close()
             other.runner.close()
@@ -91,15 +94,13 @@ def open_trial(
     return Trial(program, store, isa, folder, objects)
 
 
-def _in_turns(
-    base: TvmRunner, other: TvmRunner, image: npt.NDArray[Any]
-) -> dict[str, npt.NDArray[np.float64]]:
-    """Return the nanoseconds of every step in both libraries."""
-    for runner in (base, other):
-        runner.profile(image)
+def in_turns(base: Profile, other: Profile) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the nanoseconds of every step in both libraries, run by turns."""
+    for run in (base, other):
+        run()
     found: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for _ in range(ROUNDS):
-        first, second = base.profile(image), other.profile(image)
+        first, second = base(), other()
         for step, nanoseconds in first.items():
             found[step].append((nanoseconds, second[step]))
     return {

@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -31,6 +32,10 @@ TUNING = "tuning"
 NOISE = 0.03
 """Ratios this near to the best are equal; of equals the one that the model likes best is taken."""
 
+WorkT = TypeVar("WorkT", bound=Hashable)
+"""A back end's shape of work; its text tells it apart."""
+ChoiceT = TypeVar("ChoiceT", bound=Hashable)
+"""A back end's form of a kernel, likewise."""
 Measure = Callable[[Mapping[Work, Choice]], Mapping[Work, float]]
 """Returns, per shape of work, the time of a choice over that of the modelled one."""
 Clock = Callable[[], float]
@@ -41,6 +46,7 @@ class Ratios(Frozen):
 
     format_version: int = 1
     cpu: str
+    """The processor, or the device."""
     isa: str
     generation: str
     ratios: dict[str, dict[str, float]]
@@ -55,12 +61,14 @@ class Database:
     isa: str
     path: Path | None = None
     ratios: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    generation: str = ""
+    """Of the kernels: a digest of all that makes their speed but their shape."""
 
-    def find(self, work: Work, choice: Choice) -> float | None:
+    def find(self, work: Hashable, choice: Hashable) -> float | None:
         """Return the ratio of a choice, ``None`` where it was not measured."""
         return self.ratios.get(_key(work), {}).get(str(choice))
 
-    def put(self, work: Work, choice: Choice, ratio: float) -> None:
+    def put(self, work: Hashable, choice: Hashable, ratio: float) -> None:
         """Keep the ratio of a choice."""
         self.ratios.setdefault(_key(work), {})[str(choice)] = ratio
 
@@ -68,35 +76,38 @@ class Database:
         """Write the file whole or not at all; one that cannot be written costs time, never the result."""
         if self.path is None:
             return
-        found = Ratios(cpu=self.cpu, isa=self.isa, generation=generation(), ratios=self.ratios)
+        found = Ratios(cpu=self.cpu, isa=self.isa, generation=self.generation, ratios=self.ratios)
         with suppress(OSError):
             write_atomic(self.path, found.model_dump_json(indent=1).encode())
 
 
-def open_database(folder: Path | None, isa: str, cpu: str | None = None) -> Database:
+def open_database(
+    folder: Path | None, isa: str, cpu: str | None = None, made: str | None = None
+) -> Database:
     """Return the database of a CPU and an instruction set; an unreadable or foreign file counts as empty.
 
     Args:
         folder: Of the databases; ``None`` keeps nothing.
         isa: The instruction set.
         cpu: Its model's name; this machine's unless given.
+        made: The generation of kernels; that of this back end's unless given.
     """
-    cpu = cpu or cpu_model()
+    cpu, made = cpu or cpu_model(), made or generation()
     if folder is None:
-        return Database(cpu, isa)
+        return Database(cpu, isa, generation=made)
     name = re.sub(r"[^A-Za-z0-9]+", "-", cpu).strip("-").lower()
-    path = folder / f"{name}-{isa}-{generation()[:12]}.json"
+    path = folder / f"{name}-{isa}-{made[:12]}.json"
     try:
         found = Ratios.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
-        return Database(cpu, isa, path)
-    if (found.cpu, found.isa, found.generation) != (cpu, isa, generation()):
-        return Database(cpu, isa, path)
+        return Database(cpu, isa, path, generation=made)
+    if (found.cpu, found.isa, found.generation) != (cpu, isa, made):
+        return Database(cpu, isa, path, generation=made)
     sound = {
         work: {choice: ratio for choice, ratio in of.items() if 0 < ratio < float("inf")}
         for work, of in found.ratios.items()
     }
-    return Database(cpu, isa, path, sound)
+    return Database(cpu, isa, path, sound, made)
 
 
 def tune(
@@ -117,8 +128,20 @@ def tune(
         advance: Told how many rounds are done.
         clock: Seconds that only grow.
     """
-    end = clock() + seconds
     options = {work: alternatives(work, database.isa) for work in dict.fromkeys(works)}
+    return tune_among(options, database, measure, seconds, advance, clock)
+
+
+def tune_among(
+    options: Mapping[WorkT, Sequence[ChoiceT]],
+    database: Database,
+    measure: Callable[[Mapping[WorkT, ChoiceT]], Mapping[WorkT, float]],
+    seconds: float,
+    advance: Advance,
+    clock: Clock = time.monotonic,
+) -> dict[WorkT, ChoiceT]:
+    """Return the best choice of every work that has been measured, as ``tune`` does, among given ones."""
+    end = clock() + seconds
     rounds = max(map(len, options.values()), default=1)
     for rank in range(1, rounds):
         trial = {
@@ -140,7 +163,7 @@ def tune(
     }
 
 
-def best(work: Work, options: Sequence[Choice], database: Database) -> Choice:
+def best(work: Hashable, options: Sequence[ChoiceT], database: Database) -> ChoiceT:
     """Return the choice to take: of those within the noise of the fastest, the model's favourite."""
     ratios = {options[0]: 1.0}
     for choice in options[1:]:
@@ -159,5 +182,5 @@ def generation() -> str:
     return h.hexdigest()
 
 
-def _key(work: Work) -> str:
+def _key(work: Hashable) -> str:
     return hashlib.sha256(repr(work).encode()).hexdigest()[:24]

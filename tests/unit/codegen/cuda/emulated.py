@@ -50,10 +50,17 @@ def pictures(
     return images
 
 
-def assert_exact(program: IntegerProgram, store: TensorStore, folder: Path) -> None:
-    """Compare every stored tensor of every variant with the interpreter's, then logits of an odd number of images."""
-    emulate(folder, "-O0")
-    images = pictures(program, 3)
+def assert_exact(
+    program: IntegerProgram,
+    store: TensorStore,
+    folder: Path,
+    *,
+    count: int = 3,
+    optimize: str = "-O0",
+) -> None:
+    """Compare every stored tensor of every variant with the interpreter's, then logits of ``count`` images."""
+    emulate(folder, optimize)
+    images = pictures(program, count)
     expected = interpret(program, store, images, keep="all")
     found = variants(folder)
     assert found

@@ -295,10 +295,10 @@ def test_a_runner_says_why_there_is_only_the_emulation(
 ) -> None:
     assert "was not built" in run.missing(folder)
     (tmp_path / LIBRARY).write_bytes((folder / EMULATED / LIBRARY).read_bytes())
-    monkeypatch.setattr(run, "has_bindings", lambda: False)
+    monkeypatch.setattr(run, "has_cuda_python", lambda: False)
     assert "no device" in run.missing(tmp_path)
-    monkeypatch.setattr(run, "has_bindings", lambda: True)
-    monkeypatch.setattr(cuda_memory, "_bindings", lambda: FakeRuntime(driver=0))
+    monkeypatch.setattr(run, "has_cuda_python", lambda: True)
+    monkeypatch.setattr(cuda_memory, "cuda_python", lambda: FakeRuntime(driver=0))
     assert "no NVIDIA driver" in run.missing(tmp_path)
 
 
@@ -308,9 +308,9 @@ def test_a_runner_of_a_device_drives_it_through_the_loader(
     fake = FakeRuntime()
     (tmp_path / LIBRARY).write_bytes((folder / EMULATED / LIBRARY).read_bytes())
     (tmp_path / "weights.bin").write_bytes((folder / "weights.bin").read_bytes())
-    monkeypatch.setattr(run, "has_bindings", lambda: True)
+    monkeypatch.setattr(run, "has_cuda_python", lambda: True)
     monkeypatch.setattr(run, "variants", lambda _: ("sm_80",))
-    monkeypatch.setattr(cuda_memory, "_bindings", lambda: fake)
+    monkeypatch.setattr(cuda_memory, "cuda_python", lambda: fake)
     runner = run.CudaRunner(tmp_path, None)
     np.testing.assert_array_equal(runner.run(pixels(3)), expected(pixels(3)))
     assert (runner.slow, runner.missing) == (False, "")

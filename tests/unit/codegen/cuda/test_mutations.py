@@ -112,7 +112,7 @@ BUGS = {
         "min(begin + a.part_steps, a.steps)",
         "min(begin + a.part_steps, a.steps - 1)",
     ),
-    "a part of a sum is left out": Bug("conv_igemm.cuh", "part < a.parts;", "part < a.parts - 1;"),
+    "a part of a sum is left out": Bug("maps.cuh", "part < a.parts;", "part < a.parts - 1;"),
     "c2 and c3 in the wrong row": Bug(
         "conv_igemm.cuh", "(lane / 4 + 8 * h) * T::kStaged", "(lane / 4 + 8 * (1 - h)) * T::kStaged"
     ),

@@ -6,7 +6,7 @@ import pytest
 
 from hawqlang_codegen.cuda import resources
 from hawqlang_codegen.cuda.arch import ARCHES
-from hawqlang_codegen.cuda.select import REGISTERS_EACH, TILES, Tile, resident
+from hawqlang_codegen.cuda.select import TILES, Tile, resident
 
 KERNEL = "_ZN4hawq10conv_igemmINS_4TileILi{0}ELi{1}ELi{2}ELi3EEELNS_8OperandsE0ELNS_7WeightsE{3}ELb0EEEvNS_8ConvArgsE"
 LISTING = """
@@ -34,7 +34,7 @@ def listing(
 def test_the_registers_planned_pass_and_the_next_ones_may_not(widened: int, tile: Tile) -> None:
     rows, columns, warp_rows = tile.rows, tile.columns, tile.warp_rows
     kernel = KERNEL.format(rows, columns, warp_rows, widened)
-    assert resources.problems(listing(kernel, REGISTERS_EACH)) == ()
+    assert resources.problems(listing(kernel, tile.registers)) == ()
     threads = rows // warp_rows * columns // 32 * 32
     planned = resident(tile, ARCHES["sm_80"], 3, widened=bool(widened))
     too_many = resources.REGISTERS // (threads * planned) + 1

@@ -1,4 +1,4 @@
-"""Inception version 3 (Szegedy et al., arXiv 1512.00567) as an integer program: its shapes, without weights."""
+"""Inception version 3 (Szegedy et al., arXiv 1512.00567) as an integer program: its shapes, or with random weights."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ class Shapes(Builder):
         return NOTHING, 1 << 20
 
 
-def inception() -> IntegerProgram:
-    b = Shapes(np.random.default_rng(0), zero_point=0)
+def inception(b: Builder | None = None, side: int = 299) -> IntegerProgram:
+    """The network for images of so many rows and columns, 75 at least."""
+    b = b or Shapes(np.random.default_rng(0), zero_point=0)
 
     def conv(x: str, channels: int, size: Size = 1, stride: int = 1) -> str:
         tall, wide = (size, size) if isinstance(size, int) else size
@@ -49,7 +50,7 @@ def inception() -> IntegerProgram:
     def most(x: str) -> str:
         return b.max_pool(x, (3, 3), stride=(2, 2), padding=(0, 0, 0, 0))
 
-    x = b.affine(b.image(299, 299, 3), signed=False)
+    x = b.affine(b.image(side, side, 3), signed=False)
     x = conv(conv(x, 32, 3, 2), 32, (3, 3), 1)
     x = most(conv(x, 64, 3))
     x = most(conv(conv(x, 80), 192, 3))
@@ -79,5 +80,6 @@ def inception() -> IntegerProgram:
             b.concat(conv(deep, 384, (1, 3)), conv(deep, 384, (3, 1))),
             conv(mean(x), 192),
         )
-    x = b.avg_pool(x, (8, 8))
+    rows, columns, _ = b.tensors[x].shape
+    x = b.avg_pool(x, (rows, columns))
     return b.program(b.linear(b.flatten(x), 1000, bits=(32,)), "inception")
