@@ -183,10 +183,12 @@ def applied(text: str, edits: list[Json]) -> str:
         starts.append(starts[-1] + len(line) + 1)
 
     def offset(place: Json) -> int:
-        if place["line"] >= len(lines):
+        number: int = place["line"]
+        units: int = place["character"]
+        if number >= len(lines):
             return len(text)
-        line: bytes = lines[place["line"]].encode("utf-16-le")[: 2 * place["character"]]
-        return starts[place["line"]] + len(line.decode("utf-16-le"))
+        before = lines[number].encode("utf-16-le")[: 2 * units]
+        return starts[number] + len(before.decode("utf-16-le"))
 
     ranges = [(offset(e["range"]["start"]), offset(e["range"]["end"]), e["newText"]) for e in edits]
     for start, end, new in sorted(ranges, reverse=True):

@@ -1,8 +1,8 @@
 """Parsing a text again after an edit: only the items that changed, with the very same result.
 
 A text is cut where a line starts with the first word of an item. Nothing of the language reaches over such a line
-unless a bracket is open there, so pieces whose brackets match are parsed by themselves, and a piece that was parsed
-before is taken as it was, moved to its line. Any text where that is not certain is parsed as a whole.
+unless a brace or bracket is open there, so other pieces are parsed by themselves, and a piece that was parsed before is
+taken as it was, moved to its line. Any text where that is not certain is parsed as a whole.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _parsed(text: str, line: int, file: str, *, first: bool) -> _Piece | None:
     findings, tables = Findings(file), grammar_tables()
     lexer = Lexer(text, tables.terminals, findings, line)
     lexer.run()
-    if not (lexer.whole and _balanced(lexer.tokens)):
+    if not (lexer.whole and _stands_alone(lexer.tokens)):
         return None
     words = len(lexer.tokens) + len(lexer.comments)
     tokens = [*balance(lexer.tokens, findings), lexer.token(END, len(text), len(text))]
@@ -131,14 +131,22 @@ def _parsed(text: str, line: int, file: str, *, first: bool) -> _Piece | None:
     return _Piece(version, items, ignores, findings.sorted(), findings.damaged, words)
 
 
-def _balanced(tokens: Sequence[Token]) -> bool:
+def _stands_alone(tokens: Sequence[Token]) -> bool:
+    """Return whether nothing open in a piece reaches beyond it: a closing brace ends what brackets leave open."""
+    braces = 0
     opened: list[str] = []
+    whole, last = True, ""
     for token in tokens:
-        if token.kind in {"LBRACE", "LPAR", "LSQB"}:
-            opened.append(token.kind)
-        elif token.kind in _CLOSERS and (not opened or opened.pop() != _CLOSERS[token.kind]):
+        kind = token.kind
+        if kind in {"LBRACE", "LPAR", "LSQB"}:
+            opened.append(kind)
+        elif kind in _CLOSERS and (not opened or opened.pop() != _CLOSERS[kind]):
+            whole = False
+        braces += (kind == "LBRACE") - (kind == "RBRACE")
+        if braces < 0:
             return False
-    return not opened
+        last = last if kind == "_NL" else kind
+    return braces == 0 and ((whole and not opened) or last == "RBRACE")
 
 
 def _joined(pieces: Sequence[_Piece], text: str, file: str) -> Parsed | None:

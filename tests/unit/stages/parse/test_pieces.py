@@ -55,7 +55,7 @@ def test_a_text_in_pieces_is_the_text_as_a_whole(path: Path) -> None:
 def test_a_text_after_random_edits_is_the_text_as_a_whole(seed: int) -> None:
     rng = np.random.default_rng(seed)
     pieces, text = Pieces("a.hawq"), WHOLE
-    for _ in range(40):
+    for _ in range(30):
         start = int(rng.integers(len(text) + 1))
         end = min(len(text), start + int(rng.integers(0, 12)) * int(rng.integers(0, 2)))
         if rng.integers(3):
