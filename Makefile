@@ -8,7 +8,7 @@ QUICKSTART := specs/examples/digits.hawq
 SOURCES := pyproject.toml constraints.txt tools/environment
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check fix golden bench docs wheel clean
+.PHONY: help quickstart test check fix golden bench docs site wheel clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ help: ## print this list
 .venv/.installed-dev: $(SOURCES)
 	tools/environment dev
 
+.venv/.installed-docs: $(SOURCES)
+	tools/environment docs
+
 quickstart: .venv/.installed-run ## build, verify, evaluate and time the example; sets everything up first
 	$(BIN)/hawqc build $(QUICKSTART)
 	$(BIN)/hawqc verify build/digits
@@ -27,7 +30,7 @@ quickstart: .venv/.installed-run ## build, verify, evaluate and time the example
 	@printf '%s\n' '' \
 	  'The artifact is in build/digits: card.md says what it is, program.txt is the integer program,' \
 	  'allocation.json holds the bits of each layer, tvm/ the library and its sources.' \
-	  'Next: . .venv/bin/activate; hawqc init mine; docs/getting-started.md'
+	  'Next: . .venv/bin/activate; hawqc init mine; docs/tutorial.md'
 
 test: check ## all checks, then the tests that need no GPU; what CI runs
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -52,9 +55,15 @@ bench: .venv/.installed-dev ## measure on this machine; writes benchmarks/result
 	$(BIN)/python benchmarks/cpu.py --layers
 	$(BIN)/python benchmarks/start_up.py
 
-docs: .venv/.installed-dev ## rewrite the recorded outputs in README.md and docs/, then test every code block
+docs: .venv/.installed-docs ## rewrite the recorded outputs in README.md and docs/, test every code block, build the site
 	$(BIN)/python docs/record.py
 	$(BIN)/python -m pytest -q tests/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@printf '%s\n' 'The site is in build/site: open build/site/index.html'
+
+site: .venv/.installed-docs ## build the site as the pages are, with tables made anew; runs no command of theirs
+	$(BIN)/python docs/record.py --files-only
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 wheel: .venv/.installed-dev ## build sdist and wheel into dist/, and test the wheel
 	$(BIN)/python -m build

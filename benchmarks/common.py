@@ -90,12 +90,15 @@ def _commit() -> str:
     return done.stdout.strip()
 
 
-def write_results(name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write ``results/NAME.json`` with the machine's description, and return its path."""
+def write_results(
+    name: str, rows: Sequence[Mapping[str, Any]], about: Mapping[str, str] | None = None
+) -> Path:
+    """Write ``results/NAME.json`` with the machine's description and what the rows mean; return its path."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     lines = ",\n  ".join(json.dumps(_finite(row), allow_nan=False) for row in rows)
-    text = f'{{\n "machine": {json.dumps(machine())},\n "rows": [\n  {lines}\n ]\n}}\n'
+    words = "" if about is None else f' "about": {json.dumps(dict(about))},\n'
+    text = f'{{\n "machine": {json.dumps(machine())},\n{words} "rows": [\n  {lines}\n ]\n}}\n'
     path.write_text(text, encoding="utf-8")
     return path
 

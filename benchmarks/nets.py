@@ -297,7 +297,7 @@ class Net:
             module.train()(torch.from_numpy(self.preprocess(self.images(BATCH, seed))))
         return module.eval()
 
-    def spec(self, precision: str, folder: Path) -> str:
+    def spec(self, precision: str, folder: Path, batch: int = 1) -> str:
         """Return a spec that builds this network from the files of :func:`write_files`."""
         mean, std = (", ".join(f"{v:g}" for v in values) for values in (self.mean, self.std))
         return f"""hawq 1
@@ -313,6 +313,7 @@ dataset noise {{
 
 target host {{
   device = cpu.x86_64
+  batch  = {batch}
 }}
 
 quantize {self.name} on host with noise {{

@@ -1,6 +1,6 @@
 /* Byte products a second of one core: independent sums, nothing loaded. Built and run by cpu.py.
  *
- *     peak vnni|avxvnni|avx2    prints giga multiply-accumulates per second
+ *     peak amx|vnni|avxvnni|avx2    prints giga multiply-accumulates per second
  *     peak read BYTES           prints gigabytes per second of reading that many bytes again and again
  */
 #define _GNU_SOURCE
@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #define EIGHT(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7)
 #define SIXTEEN(F) EIGHT(F) F(8) F(9) F(10) F(11) F(12) F(13) F(14) F(15)
@@ -20,6 +22,29 @@ static double now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Six tiles of 16 by 16 sums += 16 rows of 64 bytes times 16 columns; as bytes, as below. */
+static void amx(void)
+{
+#define STEP(code) ".byte 0xc4, 0xe2, 0x41, 0x5e, " #code "\n"
+    for (int i = 0; i < ROUNDS; i++)
+        __asm__ volatile(STEP(0xc6) STEP(0xce) STEP(0xd6) STEP(0xde) STEP(0xe6) STEP(0xee) ::: "memory");
+#undef STEP
+}
+
+/* Ask Linux for the tiles (ARCH_REQ_XCOMP_PERM, feature 18), then configure eight of 16 rows of 64 bytes. */
+static int has_tiles(void)
+{
+    struct {
+        uint8_t palette, start, zero[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } shape __attribute__((aligned(64))) = {.palette = 1};
+    for (int k = 0; k < 8; k++) shape.bytes[k] = 64, shape.rows[k] = 16;
+    if (syscall(SYS_arch_prctl, 0x1023, 18)) return 0;
+    __asm__ volatile(".byte 0xc4, 0xe2, 0x78, 0x49, 0x00" ::"a"(&shape) : "memory");
+    return 1;
 }
 
 static void vnni(void)
@@ -83,6 +108,7 @@ int main(int count, char **words)
     double found = 0;
     if (count < 2) return 1;
     if (!strcmp(words[1], "read") && count > 2) found = reading(strtoull(words[2], 0, 10));
+    else if (!strcmp(words[1], "amx") && has_tiles()) found = best(amx, 6 * 16 * 16 * 64);
     else if (!strcmp(words[1], "vnni")) found = best(vnni, 16 * 64);
     else if (!strcmp(words[1], "avxvnni")) found = best(avxvnni, 8 * 32);
     else if (!strcmp(words[1], "avx2")) found = best(avx2, 8 * 16);

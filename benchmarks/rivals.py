@@ -4,7 +4,8 @@
 
 The job names an engine and its files; ``prepare`` quantizes the network into files of its own and
 ends. Lines on the standard input are answered by one line of JSON: ``time N`` by N durations in
-milliseconds, ``logits`` by the logits of the job's images. Nothing spins in between, so that
+milliseconds, ``logits`` by the logits of the job's images, ``words`` by what runs: version and
+arithmetic. Nothing spins in between, so that
 processes which share a core do not disturb each other. This file needs what
 ``requirements-rivals.txt`` lists, and for ``hawqc`` NumPy alone: it loads the run time that lies
 beside the artifact's library.
@@ -18,6 +19,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,21 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Run = Callable[[], Array]
-Engine = Callable[[dict[str, Any]], tuple[Run, Callable[[Array], Array]]]
-"""A job to a run of its prepared batch, and a function from any such batch to logits."""
 
 
-def hawqc(job: dict[str, Any]) -> tuple[Run, Callable[[Array], Array]]:
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A program that is ready."""
+
+    run: Run
+    """Of the prepared batch."""
+    logits: Callable[[Array], Array]
+    """Of any batch of that size."""
+    words: str
+    """Version and arithmetic."""
+
+
+def hawqc(job: dict[str, Any]) -> Loaded:
     """Return the artifact: uint8 pixels in, normalization included."""
     folder = Path(job["library"])
     spec = importlib.util.spec_from_file_location("hawq_runtime", folder / "hawq_runtime.py")
@@ -42,10 +54,10 @@ def hawqc(job: dict[str, Any]) -> tuple[Run, Callable[[Array], Array]]:
     options = {"threads": job["threads"]} if job["threads"] > 1 else {}
     model = runtime.Model(folder, isa=job["isa"] or None, **options)
     pixels = np.load(job["pixels"])
-    return lambda: model.run(pixels), model.run
+    return Loaded(lambda: model.run(pixels), model.run, f"int8, {model.isa}")
 
 
-def onnxruntime(job: dict[str, Any]) -> tuple[Run, Callable[[Array], Array]]:
+def onnxruntime(job: dict[str, Any]) -> Loaded:
     """Return an ONNX Runtime session that does not spin between runs; int8 is QDQ with uint8 activations."""
     import onnxruntime as ort
 
@@ -57,13 +69,19 @@ def onnxruntime(job: dict[str, Any]) -> tuple[Run, Callable[[Array], Array]]:
     options.add_session_config_entry("session.force_spinning_stop", "1")
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     image = np.load(job["floats"])
-    return (
+    return Loaded(
         lambda: session.run(None, {"image": image})[0],
         lambda x: session.run(None, {"image": x})[0],
+        f"{ort.__version__}, int8 QDQ" if job["precision"] == "int8" else ort.__version__,
     )
 
 
 def _onnxruntime_int8(job: dict[str, Any]) -> Path:
+    source = Path(job["onnx"])
+    path = source.with_suffix(".ort-int8.onnx")
+    if path.exists():
+        return path
+
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,
@@ -71,11 +89,6 @@ def _onnxruntime_int8(job: dict[str, Any]) -> Path:
         quantize_static,
     )
     from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    source = Path(job["onnx"])
-    path = source.with_suffix(".ort-int8.onnx")
-    if path.exists():
-        return path
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
@@ -99,29 +112,38 @@ def _onnxruntime_int8(job: dict[str, Any]) -> Path:
     return path
 
 
-def openvino(job: dict[str, Any]) -> tuple[Run, Callable[[Array], Array]]:
+def openvino(job: dict[str, Any]) -> Loaded:
     """Return an OpenVINO request tuned for latency: default precision, or int8 by NNCF."""
     import openvino as ov
 
     core = ov.Core()
     path = _openvino_int8(job) if job["precision"] == "int8" else Path(job["onnx"])
     hints = {"INFERENCE_NUM_THREADS": job["threads"], "PERFORMANCE_HINT": "LATENCY"}
-    request = core.compile_model(core.read_model(path), "CPU", hints).create_infer_request()
+    if job["isa"] not in (
+        "",
+        "amx",
+    ):  # these have no bfloat16, though OpenVINO sees that this CPU has
+        hints["INFERENCE_PRECISION_HINT"] = "f32"
+    compiled = core.compile_model(core.read_model(path), "CPU", hints)
+    request = compiled.create_infer_request()
+    floats = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    kind = f"int8 and {floats}" if job["precision"] == "int8" else floats
     output = request.model_outputs[0]
     image = np.load(job["floats"])
-    return (
+    return Loaded(
         lambda: request.infer({0: image}, share_inputs=True)[output],
         lambda x: request.infer({0: x}, share_inputs=True)[output].copy(),
+        f"{ov.__version__.partition('-')[0]}, {kind}",
     )
 
 
 def _openvino_int8(job: dict[str, Any]) -> Path:
-    import nncf
-    import openvino as ov
-
     source = Path(job["onnx"])
     path = source.with_suffix(".nncf.xml")
     if not path.exists():
+        import nncf
+        import openvino as ov
+
         batches = _calibration(job)
         model = ov.Core().read_model(source)
         quantized = nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches))
@@ -135,7 +157,11 @@ def _calibration(job: dict[str, Any]) -> list[Array]:
     return [images[i : i + count] for i in range(0, len(images), count)]
 
 
-ENGINES: dict[str, Engine] = {"hawqc": hawqc, "onnxruntime": onnxruntime, "openvino": openvino}
+ENGINES: dict[str, Callable[[dict[str, Any]], Loaded]] = {
+    "hawqc": hawqc,
+    "onnxruntime": onnxruntime,
+    "openvino": openvino,
+}
 
 INT8: dict[str, Callable[[dict[str, Any]], Path]] = {
     "onnxruntime": _onnxruntime_int8,
@@ -163,17 +189,19 @@ def main() -> None:
         if job["precision"] == "int8" and job["engine"] in INT8:
             INT8[job["engine"]](job)
         return
-    run, logits = ENGINES[job["engine"]](job)
+    program = ENGINES[job["engine"]](job)
     images = np.load(job["images"])
-    run()
+    program.run()
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         match line.split():
             case ["time", count]:
-                answer: Any = times(run, int(count))
+                answer: Any = times(program.run, int(count))
+            case ["words"]:
+                answer = program.words
             case ["logits"]:
                 rows = [
-                    logits(images[i : i + job["batch"]])
+                    program.logits(images[i : i + job["batch"]])
                     for i in range(0, len(images), job["batch"])
                 ]
                 answer = np.concatenate(rows).astype(float).tolist()

@@ -1,11 +1,14 @@
-"""Rewrite what README.md and docs/*.md quote: files, and the real output of commands.
+"""Rewrite what README.md and the pages of docs/ quote: files, tables, and the real output of commands.
 
-    python docs/record.py [--files-only]
+    python docs/record.py [--files-only] [PAGE...]
 
-Three kinds of block are rewritten, each between its markers::
+Three kinds of part are rewritten, each between its markers::
 
     <!-- include: PATH -->           the fenced block that follows holds the file PATH
     <!-- end include -->
+
+    <!-- generated: NAME -->         what `docs/tables.py` makes of the compiler's own tables
+    <!-- end generated -->
 
     <!-- record                      the fenced block that follows shows each command and what it
     COMMAND                          printed; a command after "! " is expected to fail
@@ -13,12 +16,12 @@ Three kinds of block are rewritten, each between its markers::
     -->
     <!-- end record -->
 
-    <!-- table: NAME -->             the table that follows is made from the code: `onnx`, `integer`
-    <!-- end table -->
-
-Commands run in the repository's root, one after the other, with this environment's programs
-first on the PATH, an empty cache, and without the examples' locks. Text that was overwritten is
-left out. A command that ends otherwise than expected stops the run and nothing is written.
+and the pages of `docs/reference/diagnostics` altogether. Commands run one after the other, with this
+environment's programs first on the PATH, an empty cache, and without the examples' locks: in the
+repository's root, or, in a page that says `<!-- workplace -->`, in an empty folder, where every
+block below a comment `<!-- file: PATH -->` is written to that file before the commands after it.
+Text that was overwritten is left out. A command that ends otherwise than expected stops the run and
+nothing is written. `--files-only` runs no command.
 """
 
 from __future__ import annotations
@@ -28,14 +31,12 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from functools import partial
-from inspect import getdoc
 from pathlib import Path
 
-from hawqlang.ops import OPS
-from hawqlang.stages.import_model.onnx.operators import RULES
+import tables
 
 ROOT = Path(__file__).resolve().parent.parent
 INCLUDE = re.compile(
@@ -48,17 +49,31 @@ RECORD = re.compile(
     r"(?P<body>.*?)(?P<close>```\n<!-- end record -->)",
     re.DOTALL,
 )
-TABLE = re.compile(
-    r"(?P<open><!-- table: (?P<name>\w+) -->\n)(?P<body>.*?)(?P<close><!-- end table -->)",
+GENERATED = re.compile(
+    r"(?P<open><!-- generated: (?P<words>[^>]+?) -->\n)(?P<body>.*?)(?P<close><!-- end generated -->)",
     re.DOTALL,
 )
+FILE = re.compile(r"<!-- file: (?P<file>\S+) -->\n```\w*\n(?P<text>.*?)```\n", re.DOTALL)
+STEP = re.compile(f"{RECORD.pattern}|{FILE.pattern}", re.DOTALL)
+WORKPLACE = "<!-- workplace -->\n"
+DIAGNOSTICS = ROOT / "docs" / "reference" / "diagnostics"
+PROGRAMS = Path(sys.executable).parent
+"""Where `hawqc` is."""
 WIDTH = "100"
 SECONDS = 900
 
 
 def documents() -> list[Path]:
     """Return the Markdown files that may quote something."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = sorted((ROOT / "docs").rglob("*.md"))
+    whole = diagnostics_pages()
+    return [ROOT / "README.md", *(page for page in pages if page not in whole)]
+
+
+def diagnostics_pages() -> dict[Path, str]:
+    """Return the pages that are generated as a whole, by their files."""
+    pages = {tables.page_name(digit): tables.diagnostics_page(digit) for digit in tables.GROUPS}
+    return {DIAGNOSTICS / name: text for name, text in pages.items()}
 
 
 def with_files(text: str) -> str:
@@ -72,58 +87,62 @@ def with_files(text: str) -> str:
 
 
 def with_tables(text: str) -> str:
-    """Return ``text`` with every table as the code is now."""
-    return TABLE.sub(lambda found: found["open"] + TABLES[found["name"]]() + found["close"], text)
-
-
-def onnx_table() -> str:
-    """Return the ONNX operators that are read, those with one rule in one row."""
-    rows: dict[str, list[str]] = {}
-    for name, rule in sorted(RULES.items()):
-        rows.setdefault(summary(rule), []).append(f"`{name}`")
-    lines = [f"| {', '.join(names)} | {words} |" for words, names in rows.items()]
-    return "\n".join(["| ONNX | what the importer does |", "| --- | --- |", *lines, ""])
-
-
-def integer_table() -> str:
-    """Return the operators of integer programs."""
-    modules = Counter(op.__module__ for op in OPS)
-    lines = [
-        f"| `{op.model_fields['op'].default}` | "
-        f"{summary(sys.modules[op.__module__] if modules[op.__module__] == 1 else op)} |"
-        for op in OPS
-    ]
-    return "\n".join(["| operator | meaning |", "| --- | --- |", *lines, ""])
-
-
-def summary(thing: object) -> str:
-    """Return the first sentence of a docstring, as Markdown."""
-    words = (getdoc(thing) or "").split("\n\n")[0].replace("\n", " ").replace("``", "`")
-    return words.replace("|", "\\|")
-
-
-TABLES: dict[str, Callable[[], str]] = {"onnx": onnx_table, "integer": integer_table}
-"""What makes each table."""
-
-
-def with_outputs(text: str, run: Callable[[str], str]) -> str:
-    """Return ``text`` with every recorded command's output, as ``run`` gives it."""
+    """Return ``text`` with every generated part as the compiler's tables give it now."""
 
     def replaced(match: re.Match[str]) -> str:
+        return f"{match['open']}\n{tables.generated(match['words'])}\n{match['close']}"
+
+    return GENERATED.sub(replaced, text)
+
+
+def with_outputs(
+    text: str, run: Callable[[str], str], write: Callable[[str, str], None] | None = None
+) -> str:
+    """Return ``text`` with every recorded command's output, as ``run`` gives it.
+
+    ``write`` gets the path and the text of every block that is a file, in its turn.
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        if match["file"] is not None:
+            if write is not None:
+                write(match["file"], match["text"])
+            return match[0]
         parts = [run(line) for line in match["commands"].splitlines() if line.strip()]
         return match["open"] + "\n".join(parts) + match["close"]
 
-    return RECORD.sub(replaced, text)
+    return STEP.sub(replaced, text)
 
 
-def run_command(line: str, cache: str) -> str:
+def recorded(text: str, cache: str) -> str:
+    """Return ``text`` with the output of its commands, run where the page wants them."""
+    with workplace(text) as folder:
+
+        def write(path: str, content: str) -> None:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(content, encoding="utf-8")
+
+        return with_outputs(text, partial(run_command, cache=cache, folder=folder), write)
+
+
+@contextmanager
+def workplace(text: str) -> Generator[Path]:
+    """Yield the folder in which a page's commands run."""
+    if WORKPLACE not in text:
+        yield ROOT
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def run_command(line: str, cache: str, folder: Path = ROOT) -> str:
     """Return ``$ COMMAND`` and everything it printed; ``SystemExit`` when it ends unexpectedly."""
     fails = line.startswith("! ")
     command = line.removeprefix("! ")
     done = subprocess.run(  # noqa: S602 - the commands stand in this project's own documents
         command,
         shell=True,
-        cwd=ROOT,
+        cwd=folder,
         env=environment(os.environ, cache),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -131,7 +150,7 @@ def run_command(line: str, cache: str) -> str:
         timeout=SECONDS,
         check=False,
     )
-    output = readable(done.stdout.decode())
+    output = readable(done.stdout.decode(), folder)
     if (done.returncode != 0) != fails:
         sys.exit(f"`{command}` ended with status {done.returncode}:\n{output}")
     return f"$ {command}\n{output}"
@@ -139,35 +158,44 @@ def run_command(line: str, cache: str) -> str:
 
 def environment(base: Mapping[str, str], cache: str) -> dict[str, str]:
     """Return the environment of recorded commands: own programs first, plain text, one width."""
-    programs = str(Path(sys.executable).parent)
-    path = os.pathsep.join((programs, base.get("PATH", "")))
+    path = os.pathsep.join((str(PROGRAMS), str(Path(sys.executable).parent), base.get("PATH", "")))
     plain = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": WIDTH}
     return {**base, **plain, "PATH": path, "HAWQ_CACHE": cache}
 
 
-def readable(output: str) -> str:
+def readable(output: str, folder: Path = ROOT) -> str:
     """Return output without control sequences, overwritten text and this machine's paths."""
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output).replace("\r\n", "\n")
     lines = [line.rsplit("\r", 1)[-1].rstrip() for line in plain.split("\n")]
     text = "\n".join(lines).strip("\n")
-    return text.replace(f"{ROOT}/", "").replace(str(ROOT), ".") + "\n"
+    for place in (folder, ROOT):
+        text = text.replace(f"{place}/", "").replace(str(place), ".")
+    return text + "\n"
 
 
 def main() -> None:
     """Rewrite the documents."""
-    files_only = "--files-only" in sys.argv[1:]
-    texts: dict[Path, str] = {}
-    for lock in (ROOT / "specs" / "examples").glob("*.lock"):
-        lock.unlink()  # what it records would not be measured again
+    arguments = sys.argv[1:]
+    files_only = "--files-only" in arguments
+    chosen = [Path(name).resolve() for name in arguments if not name.startswith("-")]
+    texts = diagnostics_pages()
     with tempfile.TemporaryDirectory() as cache:
-        run = partial(run_command, cache=cache)
-        for path in documents():
+        if not files_only:
+            forget_locks()
+        for path in chosen or documents():
             text = with_tables(with_files(path.read_text(encoding="utf-8")))
-            texts[path] = text if files_only else with_outputs(text, run)
+            texts[path] = text if files_only else recorded(text, cache)
     for path, text in texts.items():
-        if text != path.read_text(encoding="utf-8"):
+        if not path.exists() or text != path.read_text(encoding="utf-8"):
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             print(f"rewrote {path.relative_to(ROOT)}")
+
+
+def forget_locks() -> None:
+    """Remove the examples' locks: what they record would not be measured again."""
+    for lock in (ROOT / "specs" / "examples").glob("*.lock"):
+        lock.unlink()
 
 
 if __name__ == "__main__":

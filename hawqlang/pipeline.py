@@ -19,6 +19,7 @@ from hawqlang.diagnostics import HawqError
 from hawqlang.ir.attempt import Attempt
 from hawqlang.ir.bundle import Manifest
 from hawqlang.ir.plan import BitPlan
+from hawqlang.ir.profile import Profile
 from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import Build, Spec
 from hawqlang.session import Session
@@ -48,6 +49,8 @@ class Artifact:
     """Those that were tried before this one."""
     sensitivities: SensitivityTable | None
     """What the allocation rests on."""
+    profile: Profile | None
+    """Likewise, where the target's latencies are measured."""
 
 
 def _anything(_: Artifact) -> None:
@@ -60,6 +63,8 @@ class Terms:
 
     sensitivities: SensitivityTable | None = None
     """Used instead of measuring."""
+    profile: Profile | None = None
+    """Likewise, where the target's latencies are measured."""
     refused: tuple[Allocation, ...] = ()
     """Allocations known to fail: what ``given`` was chosen after."""
     given: Allocation | None = None
@@ -82,7 +87,7 @@ def plan_build(
     Raises:
         HawqError: the model, its weights or its data are at fault.
     """
-    analysis = analyse(build, session, report, terms.sensitivities)
+    analysis = analyse(build, session, report, terms.sensitivities, terms.profile)
     return analysis, _allocated(analysis, terms.refused, session)
 
 
@@ -127,7 +132,7 @@ def compile_build(
             attempt meets the accuracy constraints (HQ840).
     """
     refuse_deferred(spec, build)
-    analysis = analyse(build, session, report, terms.sensitivities)
+    analysis = analyse(build, session, report, terms.sensitivities, terms.profile)
     tried: list[BitPlan] = []
     attempts: list[Attempt] = []
     several = accuracy_constraints(build) and terms.given is None
@@ -148,9 +153,8 @@ def compile_build(
                 place = Place(made.path, folder)
                 manifest = finish(spec, analysis, decided, found, place, session)
                 refused = tuple(one.allocation() for one in tried[:-1]) or terms.refused
-                artifact = Artifact(
-                    folder, manifest, decided, found, refused, analysis.sensitivities
-                )
+                measured = (analysis.sensitivities, analysis.profile)
+                artifact = Artifact(folder, manifest, decided, found, refused, *measured)
                 terms.approve(artifact)
                 made.commit()
                 return artifact

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -22,3 +23,10 @@ def cache_dir() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("hawqc")
+
+
+def specs_below(folder: Path) -> Iterator[Path]:
+    """Yield every spec below a folder, in order; links to folders and hidden folders are not entered."""
+    for here, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(here, name) for name in sorted(files) if name.endswith(".hawq"))

@@ -135,9 +135,7 @@ class Model:
         Raises:
             RuntimeFailure: the library does not load, this CPU lacks the instruction set, or the weights are damaged.
         """
-        self._handle = ctypes.c_void_p()
-        self._lock, self._process = threading.Lock(), os.getpid()
-        self._library = _open_library(Path(folder) / LIBRARY)
+        self._load(Path(folder) / LIBRARY)
         if not -(2**31) <= threads < 2**31:
             raise RuntimeFailure(f"{threads} is no number of threads")
         options = _Options(
@@ -149,6 +147,16 @@ class Model:
         self._check(
             self._library.hawq_model_open(ctypes.byref(options), ctypes.byref(self._handle))
         )
+        self._learn()
+
+    def _load(self, library: Path) -> None:
+        """Load the library; nothing is open yet."""
+        self._handle = ctypes.c_void_p()
+        self._lock, self._process = threading.Lock(), os.getpid()
+        self._library = _open_library(library)
+
+    def _learn(self) -> None:
+        """Take down what the open network says of itself."""
         self.isa: str = self._library.hawq_model_isa(self._handle).decode()
         self.threads: int = self._library.hawq_model_threads(self._handle)
         self.version: str = self._library.hawq_version().decode()

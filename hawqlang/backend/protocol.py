@@ -24,6 +24,8 @@ class Runner(Protocol):
     variant: str
     slow: bool
     """Whether a single input takes seconds: an emulation. Verification gives it fewer."""
+    missing: str
+    """Of an emulation: why this machine does not run what is emulated, as a sentence; empty otherwise."""
 
     def run(self, images: Array) -> Array:
         """Return int32 logits ``(N, F)`` of uint8 inputs ``(N, H, W, C)``."""
@@ -87,4 +89,27 @@ class Tunes(Protocol):
         advance: Advance,
     ) -> KernelSet:
         """Return what ``generate`` does, with the forms that were fastest; ``seconds`` bound what is measured."""
+        ...
+
+
+@runtime_checkable
+class Times(Protocol):
+    """A back end whose steps can be timed on this machine, and told apart by what their time depends on."""
+
+    def timed_on(self) -> tuple[str, str]:
+        """Return this machine's CPU as far as speed depends on it, and the generation of kernels."""
+        ...
+
+    def library(
+        self, program: IntegerProgram, target: Target, store: TensorStore, folder: Path
+    ) -> Runner:
+        """Return a runner of the variant that this machine runs best; ``folder`` need not hold others.
+
+        Raises:
+            HawqError: it cannot be built, or this machine can run none.
+        """
+        ...
+
+    def kernels(self, program: IntegerProgram, store: TensorStore) -> Mapping[str, str]:
+        """Return a digest of the kernels of every step; where it is equal the steps do the same work."""
         ...

@@ -58,6 +58,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     ),
     "targets": (_REFERENCE, "targets:targets", "List the device catalogue."),
     "schema": (_REFERENCE, "schema:schema", "Print the JSON Schema of a spec, or of findings."),
+    "lsp": (_REFERENCE, "lsp:lsp", "Serve an editor: findings, completion, rename and more."),
     "explain": (_REFERENCE, "explain:explain", "Explain a diagnostic."),
 }
 """Panel, module and function, and one line of help of every command, in the order of the help page."""

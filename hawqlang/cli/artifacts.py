@@ -60,17 +60,27 @@ def open_timed(folder: Path, manifest: Manifest) -> Runner:
                 code="HQ816",
                 severity="error",
                 message=f"'{folder}' holds no library that this machine could time: {runner.variant} is an emulation",
+                notes=(f"{runner.missing}.",),
                 help="run it on a machine with the device, or add `emit tvm` for the CPU",
             )
         )
     return runner
 
 
-def open_answers(folder: Path, manifest: Manifest) -> Callable[[Array], Array]:
-    """Return what gives logits of a batch: a library, or the interpreter, which is faster than an emulation."""
+def open_answers(
+    folder: Path, manifest: Manifest, note: Callable[[str], None]
+) -> Callable[[Array], Array]:
+    """Return what gives logits of a batch: a library, or the interpreter, which is faster than an emulation.
+
+    Args:
+        folder: The artifact.
+        manifest: Its manifest.
+        note: Told why it is the interpreter.
+    """
     runner = open_library(folder, manifest)
     if not runner.slow:
         return runner.run
+    note(f"{runner.missing}. The interpreter answers, bit for bit as the kernels do")
     runner.close()
     program, store = read_reference(folder)
     return partial(logits, program, store)
@@ -92,7 +102,11 @@ def evaluation_data(manifest: Manifest, data: Path | None, labels: Path | None) 
             )
         return declared
     path, csv = str(data.resolve()), None if labels is None else str(labels.resolve())
-    like = declared or (None if dataset is None else dataset.calibration)
+    like = (
+        declared
+        if isinstance(declared, ArraysData | ImagesData)
+        else (None if dataset is None else dataset.calibration)
+    )
     match like:
         case ArraysData() if data.is_file():
             return like.replace(path=path, count=None)

@@ -27,6 +27,7 @@ from hawqlang.cli.locks import (
     Order,
     artifact_entry,
     hold,
+    latencies_of_lock,
     read_order,
     recorded_sensitivities,
 )
@@ -119,6 +120,7 @@ def _terms(order: Order, held: Held, build: Build, now: Origin, *, measure: bool
     source, row = (held.path, entry) if saved is None else (order.path, saved)
     return Terms(
         sensitivities=None if measure else recorded_sensitivities(source, row, now, build),
+        profile=None if measure else latencies_of_lock(source, row, now, build),
         refused=() if saved is None else saved.refusals(),
         given=None if saved is None else saved.allocation(),
         approve=lambda artifact: held.check(build, artifact_entry(now, artifact)),

@@ -79,22 +79,17 @@ def check_one(request: Request) -> Outcome:
 
 
 def _of_builds(spec: Spec, request: Request) -> Iterator[Diagnostic]:
-    from hawqlang.diagnostics.ignore import apply_ignores
+    if not spec.builds and request.name is None:
+        from hawqlang.diagnostics.ignore import apply_ignores
 
-    yield from apply_ignores(_feasibility(spec, request.name), spec.ignores, judge="5")
-    if request.locked and (spec.builds or request.name is not None):
-        from hawqlang.cli.locks import locked_findings
-        from hawqlang.cli.specs import chosen_builds
-
-        yield from locked_findings(spec, chosen_builds(spec, request.name))
-
-
-def _feasibility(spec: Spec, name: str | None) -> Iterator[Diagnostic]:
+        yield from apply_ignores((), spec.ignores, judge="5")
+        return
     from hawqlang.cli.specs import chosen_builds
-    from hawqlang.stages.deferred import deferred
-    from hawqlang.stages.feasibility import feasibility
+    from hawqlang.stages.feasibility import findings
 
-    if spec.builds or name is not None:
-        for build in chosen_builds(spec, name):
-            yield from deferred(spec, build, "note")
-            yield from feasibility(build)
+    builds = chosen_builds(spec, request.name)
+    yield from findings(spec, builds)
+    if request.locked:
+        from hawqlang.cli.locks import locked_findings
+
+        yield from locked_findings(spec, builds)

@@ -43,7 +43,7 @@ def evaluate(
     manifest = open_artifact(folder)
     progress = Terminal(stderr)
     samples = open_samples(evaluation_data(manifest, data, labels), manifest.network_input)
-    answers = open_answers(folder, manifest)
+    answers = open_answers(folder, manifest, progress.note)
     classes = integer_top1(answers, samples, manifest.network_input, progress)
     cache = Cache(cache_dir())
     try:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from hawqlang.cli.common import split_build
 from hawqlang.diagnostics import Diagnostic, ToolError
+from hawqlang.resources import specs_below
 
 
 def named_specs(arguments: Iterable[str]) -> tuple[tuple[Path, str | None], ...]:
@@ -49,12 +49,8 @@ def existing(path: Path) -> Path:
 
 
 def _below(folder: Path) -> tuple[Path, ...]:
-    """Return the specs below a folder; links to folders and hidden folders are not entered."""
-    found: list[Path] = []
-    for here, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(here, name) for name in sorted(files) if name.endswith(".hawq")]
-    specs = tuple(path for path in found if path.is_file())
+    """Return the specs below a folder."""
+    specs = tuple(path for path in specs_below(folder) if path.is_file())
     if specs:
         return specs
     raise ToolError(

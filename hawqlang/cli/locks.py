@@ -16,6 +16,7 @@ from hawqlang.ir.spec import Build, Spec
 
 if TYPE_CHECKING:
     from hawqlang.ir.plan import BitPlan
+    from hawqlang.ir.profile import Profile
     from hawqlang.ir.sensitivity import SensitivityTable
     from hawqlang.pipeline import Artifact, Terms
     from hawqlang.stages.analyse import Analysis
@@ -148,6 +149,7 @@ def plan_terms(held: Held, build: Build, now: Origin) -> Terms:
     same = entry is not None and origin_refusal(held.path, build, entry, now) is None
     return Terms(
         sensitivities=recorded_sensitivities(held.path, entry, now, build),
+        profile=latencies_of_lock(held.path, entry, now, build),
         refused=entry.refusals() if entry is not None and same else (),
     )
 
@@ -160,7 +162,17 @@ def recorded_sensitivities(
 
     found = recorded(entry, now, build)
     if found is not None and edited(entry):
-        show((_edited(path, build),))
+        show((_edited("sensitivities", path, build),))
+    return found
+
+
+def latencies_of_lock(path: Path, entry: Entry | None, now: Origin, build: Build) -> Profile | None:
+    """Return the measured latencies that a lock or saved plan records; tell where they were edited."""
+    from hawqlang.stages.lock.entry import edited_latencies, recorded_latencies
+
+    found = recorded_latencies(entry, now, build)
+    if found is not None and edited_latencies(entry):
+        show((_edited("latencies", path, build),))
     return found
 
 
@@ -168,14 +180,14 @@ def plan_entry(now: Origin, analysis: Analysis, found: BitPlan, terms: Terms) ->
     """Return a plan with an allocation as a lock would record it."""
     from hawqlang.stages.lock.entry import planned
 
-    return planned(now, found, analysis.sensitivities, terms.refused)
+    return planned(now, found, analysis.sensitivities, terms.refused, analysis.profile)
 
 
 def artifact_entry(now: Origin, artifact: Artifact) -> Entry:
     """Return what a lock records of a build."""
     from hawqlang.stages.lock.entry import built, planned
 
-    entry = planned(now, artifact.plan, artifact.sensitivities, artifact.refused)
+    entry = planned(now, artifact.plan, artifact.sensitivities, artifact.refused, artifact.profile)
     return built(entry, artifact.manifest, artifact.realised.evaluation)
 
 
@@ -213,11 +225,11 @@ def since_json(changes: Changes | None) -> dict[str, Any] | None:
     return {"changed": changed_json(changes), "metrics": metrics_json(changes)}
 
 
-def _edited(path: Path, build: Build) -> Diagnostic:
+def _edited(what: str, path: Path, build: Build) -> Diagnostic:
     return Diagnostic(
         code="HQ873",
         severity="warning",
-        message=f"the sensitivities of '{build.name}' in '{path}' are not those that were measured",
+        message=f"the {what} of '{build.name}' in '{path}' are not those that were measured",
         help="they are used as they stand; build with `--no-cache` to measure them again",
     )
 

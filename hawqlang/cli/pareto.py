@@ -113,7 +113,7 @@ def _recorded(spec: Spec, build: Build) -> Recorded:
     from hawqlang.stages.lock.origin import origin
 
     terms = plan_terms(hold(spec, locked=False), build, origin(spec, build))
-    return Recorded(terms.sensitivities, terms.refused)
+    return Recorded(terms.sensitivities, terms.refused, terms.profile)
 
 
 def _rows(console: Console, columns: Columns) -> Callable[[FrontPoint, bool], None]:

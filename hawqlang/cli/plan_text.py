@@ -180,7 +180,7 @@ def _totals(found: BitPlan) -> Iterator[str]:
         elif key in ("bops", "macs"):
             yield units.work(value, UNITS[key])
         elif key == "latency_us":
-            yield f"{units.duration(value / 1e6)} modelled"
+            yield f"{units.duration(value / 1e6)} {found.latency_from}"
         elif key == "switches":
             yield f"{value:.0f} switches"
         else:

@@ -109,10 +109,9 @@ def _is_unkept(found: Diagnostic) -> bool:
 
 def _measured(spec: Spec) -> bool:
     """Return whether a constraint is decided by what an analysis has cached."""
-    from hawqlang.stages.candidates.predicates import metrics_of
+    from hawqlang.stages.feasibility import asks_for_measurements
 
-    asked = (c.predicate for build in spec.builds for c in build.constraints)
-    return any("perturbation" in metrics_of(predicate) for predicate in asked)
+    return any(asks_for_measurements(build) for build in spec.builds)
 
 
 def _folders(path: Path, spec: Spec) -> Iterator[Path]:

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
-from hawqlang.cli.artifacts import open_artifact, open_library
-from hawqlang.cli.common import ArtifactArgument, guarded, stdout
+from hawqlang.cli.artifacts import open_answers, open_artifact
+from hawqlang.cli.common import ArtifactArgument, guarded, stderr, stdout
+from hawqlang.cli.progress import Terminal
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.stages.data.samples import channels_last, sample_shape
 
@@ -30,7 +31,7 @@ def run(
     manifest = open_artifact(folder)
     kind = manifest.network_input
     codes = channels_last(_read(input_, sample_shape(kind)), kind)
-    logits = open_library(folder, manifest).run(codes)
+    logits = open_answers(folder, manifest, Terminal(stderr).note)(codes)
     if output is not None:
         np.save(output, logits)
         return

@@ -167,8 +167,9 @@ weights = file("resnet18.pth")
         title="an operator is not supported",
         cause="""\
 The integer program has convolutions, linear layers, additions, products, concatenations, pools, resizes, functions of
-one tensor and moves (docs/operators.md lists them). An operator outside of these has no integer form in this version.
-The diagnostic names the node, its place and what it reads, and all unsupported operators are listed at once.""",
+one tensor and moves; docs/reference/operators.md lists them. An operator outside of these has no integer form in this
+version. The diagnostic names the node, its place and what it reads, and all unsupported operators are listed at
+once.""",
         example='source = onnx("vision_transformer.onnx")    # has LayerNormalization\n',
         mended='source = onnx("mobilenet_v2.onnx")\n',
     ),
@@ -239,11 +240,48 @@ unique. The message says where in the file the fault is; it never quotes the fil
     ),
     Entry(
         code="HQ340",
-        title="a kind of model is not read by this version",
+        title="a model gives no network to run",
         cause="""\
-Networks come from `onnx(path)` or `zoo("name")`. Archives of `torch.export` and networks made by Python code are part
-of the language, but this version cannot read them.""",
-        example='source = pt2("net.pt2")\n',
-        mended='source = onnx("net.onnx")\n',
+A table of layers is enough for `check`, `plan` and `pareto`; measuring and building take the network. A network made
+by Python code is only made where `--trust` allows it, never by commands that read a finished artifact.""",
+        example='source = layers("layers.json")              # and hawqc build\n',
+        mended='source = pt2("net.pt2")\n',
+    ),
+    Entry(
+        code="HQ341",
+        title="a file is not an archive of torch.export",
+        cause="""\
+`pt2(path)` names what `torch.export.save` of PyTorch 2.9 or newer writes: a zip of JSON and raw tensors. It is read
+without PyTorch, and nothing in it is executed. This file is damaged, of an older form, holds pickles, or was packed
+by something else: entries that are compressed, overlap or do not fit their tensors are refused.""",
+        example='source = pt2("state_dict.pth")\n',
+        mended='source = pt2("net.pt2")                     # torch.export.save(torch.export.export(…), "net.pt2")\n',
+    ),
+    Entry(
+        code="HQ342",
+        title="Python code that the spec names fails",
+        cause="""\
+`python("package.module:factory", …)` imports the module, looking beside the spec first, and calls the factory with the
+arguments given. The module or the factory is not there, or it raised an exception; the note names the line.""",
+        example='source = python("nets:bilud", width = 2)\n',
+        mended='source = python("nets:build", width = 2)\n',
+    ),
+    Entry(
+        code="HQ343",
+        title="a factory gives no module",
+        cause="""\
+The factory of a model returns a `torch.nn.Module`. This one returned something else: nothing, a function, a
+state_dict.""",
+        example='source = python("nets:weights")\n',
+        mended='source = python("nets:build")\n',
+    ),
+    Entry(
+        code="HQ344",
+        title="a module cannot be exported",
+        cause="""\
+The module is exported by `torch.export` for one tensor of the declared input. Its code branches on the data, does not
+take that tensor, or fails; the note names the line where it is the user's own.""",
+        example='source = python("nets:with_early_exit")\n',
+        mended='source = python("nets:plain")\n',
     ),
 )

@@ -10,10 +10,11 @@ ENTRIES: tuple[Entry, ...] = (
         code="HQ400",
         title="a kind of data is not available",
         cause="""\
-Samples are read from `images(folder)` or `arrays(path)`, or made from the network by `zero_shot`, for calibration.
-Data made by Python code is part of the language, but this version has no engine for it.""",
-        example='calibration = python("package.module:samples")\n',
-        mended='calibration = images("calib/", count = 64)\n',
+Samples are read from `images(folder)` or `arrays(path)`, made from the network by `zero_shot` for calibration, or made
+by Python code under `--trust`. Commands that read a finished artifact never run its code: calibration samples travel
+with the artifact, an evaluation set made by code has to be given anew.""",
+        example='hawqc eval build/net                        # evaluation = python("package.module:samples")\n',
+        mended="hawqc eval build/net --data eval.npz\n",
     ),
     Entry(
         code="HQ401",

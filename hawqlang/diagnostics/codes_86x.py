@@ -108,18 +108,34 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         code="HQ873",
-        title="sensitivities in the lock were edited",
-        cause="A lock keeps a digest of the sensitivities it records. Where they do not match it, they were changed by"
-        " hand or by a merge. They are used as they stand, and decide the allocation.",
+        title="measurements in the lock were edited",
+        cause="A lock keeps digests of the sensitivities and latencies it records. Where they do not match, they were"
+        " changed by hand or by a merge. They are used as they stand, and decide the allocation.",
         example="hawqc plan digits.hawq        # after a number in digits.hawq.lock was changed",
         mended="hawqc build digits.hawq --no-cache        # measures them again and writes the lock",
     ),
     Entry(
         code="HQ875",
-        title="only CPUs can be profiled",
-        cause="`hawqc profile` builds libraries and runs them on this machine, which has to be a CPU of the target's"
-        " kind. For other devices latency is modelled from the catalogue.",
-        example="target box { device = nvidia.t4 }      # hawqc profile",
-        mended="target box { device = cpu.native }",
+        title="layers can only be timed on CPUs",
+        cause="`hawqc profile` and `latency = measured` build libraries and run them on this machine, which has to be a"
+        " CPU of the target's kind. For other devices latency is modelled from the catalogue.",
+        example="target box {\n  device  = nvidia.t4\n  latency = measured\n}",
+        mended="target box {\n  device  = cpu.native\n  latency = measured\n}",
+    ),
+    Entry(
+        code="HQ876",
+        title="recorded latencies are of another machine",
+        cause="With `latency = measured` the lock records what every layer took and on which CPU. Another machine uses"
+        " these numbers, so that it chooses the same precisions, though it may be faster at others.",
+        example="hawqc build digits.hawq        # with the lock of a laptop, on a server",
+        mended="hawqc build digits.hawq --no-cache        # measures here and writes the lock",
+    ),
+    Entry(
+        code="HQ877",
+        title="layers could not be timed",
+        cause="A library is timed in passes until two in a row agree. Other programs on the same cores, or a clock that"
+        " changes, kept them apart; numbers that do not repeat would decide the allocation by chance.",
+        example="target laptop {\n  device  = cpu.native\n  latency = measured\n}      # while another build runs",
+        mended="target laptop {\n  device  = cpu.native\n  latency = modelled\n}",
     ),
 )

@@ -44,4 +44,11 @@ ENTRIES: tuple[Entry, ...] = (
         example="hawqc init mine --from net.onnx --target cpu.x86",
         mended="hawqc init mine --from net.onnx --target cpu.x86_64",
     ),
+    Entry(
+        code="HQ885",
+        title="a package that a command needs is not installed",
+        cause="`hawqc lsp` speaks to editors through pygls, which only it needs.",
+        example="hawqc lsp",
+        mended="pip install 'hawqc[lsp]' && hawqc lsp",
+    ),
 )

@@ -86,6 +86,8 @@ class CandidateTable(Frozen):
     layers: tuple[LayerCandidates, ...]
     measured: bool
     """Whether sensitivities were at hand: without them ``perturbation`` is unknown."""
+    timed: bool = True
+    """Whether latencies were at hand that the target wants measured: without them ``latency`` is unknown."""
     warnings: tuple[Diagnostic, ...] = ()
     """One per candidate that was dropped."""
     notes: tuple[str, ...] = ()

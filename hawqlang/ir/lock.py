@@ -116,6 +116,18 @@ class Measured(Frozen):
     """Digest of all that was measured, so that an edit by hand shows; ``None`` in locks of earlier versions."""
 
 
+class Timed(Frozen):
+    """Where the recorded latencies were measured."""
+
+    cpu: str
+    machine: str
+    """Instruction set that ran."""
+    batch: int = Field(ge=1)
+    threads: int = Field(ge=1)
+    seal: str
+    """Digest of all that was measured, so that an edit by hand shows."""
+
+
 class LockedLayer(Frozen):
     """One layer: its precision, and all that was measured on it."""
 
@@ -127,6 +139,8 @@ class LockedLayer(Frozen):
     weight_trace_stderr: Number | None = None
     activation_trace: Number | None = None
     activation_trace_stderr: Number | None = None
+    latency_us: Costs | None = None
+    """Measured, for the target's batch; ``None`` where latency is not measured."""
 
 
 class LockedConstraint(Frozen):
@@ -153,6 +167,8 @@ class Entry(Frozen):
     origin: Origin
     measured: Measured | None = None
     """``None`` where sensitivities were read from a file or a layer table."""
+    timed: Timed | None = None
+    """``None`` where latency is not measured."""
     layers: Annotated[tuple[LockedLayer, ...], Field(min_length=1), AfterValidator(_distinct)]
     """In execution order."""
     refused: tuple[Row, ...] = ()

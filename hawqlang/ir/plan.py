@@ -143,6 +143,7 @@ class BitPlan(Frozen):
     excluded: int = 0
     """Allocations that failed an accuracy constraint and were excluded, each with everything below it: the status
     speaks of what is left."""
+    latency_from: Literal["modelled", "measured", "profiled"] = "modelled"
     runner_up: RunnerUp | None = None
     """``None`` where it was not asked for, or there is no other allocation."""
     artifact_bytes: int | None = None

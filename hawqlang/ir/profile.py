@@ -24,6 +24,8 @@ class Profile(Frozen):
     """Of the target that was profiled."""
     machine: str = ""
     """Instruction set that ran."""
+    cpu: str = ""
+    """Model of the CPU that ran; "" where nobody said."""
     batch: int = Field(ge=1)
     threads: int = Field(ge=1)
     layers: tuple[ProfiledLayer, ...]

@@ -66,6 +66,8 @@ class PythonCall(Frozen):
     kind: Literal["python"] = "python"
     factory: str
     arguments: tuple[tuple[str, Fraction | str | bool], ...] = ()
+    folder: str = "."
+    """Where its modules are looked for first: beside the file that names it."""
 
 
 class LayersSource(Frozen):
@@ -205,6 +207,11 @@ class Target(Frozen):
     threads: int
     latency: Literal["modelled", "measured"] | ProfileLatency
     span: Span
+
+    @property
+    def latency_from(self) -> Literal["modelled", "measured", "profiled"]:
+        """Return where latencies come from, in one word."""
+        return "profiled" if isinstance(self.latency, ProfileLatency) else self.latency
 
 
 class ProfileLatency(Frozen):

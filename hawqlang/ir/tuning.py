@@ -8,9 +8,9 @@ from hawqlang.base import Frozen, TensorRef
 from hawqlang.ir.ranges import TensorRange
 
 Correction = Literal[
-    "bias", "rounding", "scales", "refit", "equalized", "reconstructed", "distilled"
+    "bias", "rounding", "scales", "refit", "sums", "equalized", "reconstructed", "distilled"
 ]
-"""A step that may change a layer."""
+"""A step that may change a layer; ``sums`` is what it aims at rather than a step of its own."""
 
 
 class LayerBias(Frozen):

@@ -14,27 +14,28 @@ from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.candidates import CandidateTable, LayerSettings
 from hawqlang.ir.graph import Graph
 from hawqlang.ir.layers import LayerTable
+from hawqlang.ir.profile import Profile
 from hawqlang.ir.ranges import RangeTable
 from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import (
     Build,
     FileSensitivity,
     HessianSensitivity,
-    Input,
     LayersSource,
     NamedSensitivity,
 )
 from hawqlang.session import Session
-from hawqlang.stages.analysed import keep
-from hawqlang.stages.batches import Stream, stream
+from hawqlang.stages.analysed import Measured, keep
+from hawqlang.stages.batches import stream
 from hawqlang.stages.calibrate import calibrate, input_interval, range_requests
 from hawqlang.stages.candidates import candidates, settings
-from hawqlang.stages.data import Samples
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model import import_model
 from hawqlang.stages.import_model.layer_table import layer_table, read_layer_table
+from hawqlang.stages.latency import measured_latencies
 from hawqlang.stages.legality import legality
+from hawqlang.stages.network import Examined, Network
 from hawqlang.stages.sensitivity import (
     LayerLosses,
     Source,
@@ -49,25 +50,6 @@ Report = Callable[[Diagnostic], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
-    """A float network with its calibration samples and what they showed."""
-
-    graph: Graph
-    model: FloatModel
-    input: Input
-    samples: Samples
-    ranges: RangeTable
-
-    def stream(self) -> Stream:
-        """Return the calibration samples as the network sees them."""
-        return stream(self.samples, self.input)
-
-    def digest(self) -> str:
-        """Return what everything measured on the network depends on."""
-        return digest(self.graph, self.input, self.samples.digest, self.ranges)
-
-
-@dataclass(frozen=True, slots=True)
 class Analysis:
     """Everything that allocation needs, and the network where there is one."""
 
@@ -78,6 +60,8 @@ class Analysis:
     """``None`` for a layer table."""
     sensitivities: SensitivityTable | None
     candidates: CandidateTable
+    profile: Profile | None = None
+    """Where the target's latencies are measured."""
 
     def known(self) -> Network:
         """Return the network; a layer table can be planned, never built."""
@@ -87,7 +71,11 @@ class Analysis:
 
 
 def analyse(
-    build: Build, session: Session, report: Report, recorded: SensitivityTable | None = None
+    build: Build,
+    session: Session,
+    report: Report,
+    recorded: SensitivityTable | None = None,
+    timed: Profile | None = None,
 ) -> Analysis:
     """Return what is known of a build's model, measured where it has to be.
 
@@ -97,9 +85,10 @@ def analyse(
         report: takes warnings.
         recorded: sensitivities of this very model and data that are used instead of measuring them again, unless a
             candidate is missing among them.
+        timed: recorded latencies, used likewise where the target's are measured.
 
     Raises:
-        HawqError: the model, its weights or its data are at fault.
+        HawqError: the model, its weights or its data are at fault, or latencies cannot be measured here (HQ875, HQ877).
     """
     torch.set_num_threads(1)  # sums in another order end in other bits: decision 17
     if isinstance(build.model.source, LayersSource):
@@ -112,23 +101,17 @@ def analyse(
         sensitivities = recorded
     else:
         sensitivities = _sensitivities(build, network, layers, session, report)
+    legal = legality(network.model, network.ranges, layers)
+    measured = build.target.latency == "measured"
+    profile = measured_latencies(build, known, session, report, timed) if measured else None
     with session.step("candidates", "cost and legality of every candidate"):
-        found = candidates(
-            build, table, sensitivities, legality=legality(network.model, network.ranges, layers)
-        )
+        found = candidates(build, table, sensitivities, legality=legal, profile=profile)
     for warning in found.warnings:
         report(warning)
-    keep(build, table, network.samples.digest, sensitivities, found, session.cache)
-    return Analysis(build, table, layers, network, sensitivities, found)
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """A network imported and calibrated, nothing else measured."""
-
-    table: LayerTable
-    layers: dict[str, LayerSettings]
-    network: Network
+    keep(
+        build, table, network.samples.digest, Measured(sensitivities, found, profile), session.cache
+    )
+    return Analysis(build, table, layers, network, sensitivities, found, profile)
 
 
 def examine(build: Build, session: Session, report: Report) -> Examined:
@@ -140,7 +123,7 @@ def examine(build: Build, session: Session, report: Report) -> Examined:
     if isinstance(build.model.source, LayersSource):
         raise HawqError(_no_network(build))
     with session.step("import_model", f"import {build.model.name}"):
-        graph = import_model(build.model, session.cache.tensors)
+        graph = import_model(build.model, session.cache.tensors, trust=True)
         model = FloatModel(graph, session.cache.tensors)
         table = layer_table(graph, residual=build.residual)
     layers = _settings(build, table)

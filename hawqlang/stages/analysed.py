@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from hawqlang import __version__
@@ -17,8 +18,9 @@ from hawqlang.cache import Cache, digest
 from hawqlang.diagnostics import HawqError
 from hawqlang.ir.candidates import CandidateTable
 from hawqlang.ir.layers import LayerTable
+from hawqlang.ir.profile import Profile
 from hawqlang.ir.sensitivity import SensitivityTable
-from hawqlang.ir.spec import Build, FileSensitivity, OnnxSource, ZooSource
+from hawqlang.ir.spec import Build, FileSensitivity, OnnxSource, Pt2Source, ZooSource
 from hawqlang.stages.candidates import candidates, settings
 
 EXTERNAL = b"\n\x08location\x12"
@@ -32,6 +34,8 @@ class Analysed(Frozen):
     sensitivities: SensitivityTable
     dropped: tuple[tuple[str, Precision, str], ...]
     """Layer, precision, reason: candidates whose accumulators could overflow."""
+    profile: Profile | None = None
+    """Where the target's latencies are measured."""
 
     def candidates(self, build: Build, table: LayerTable) -> CandidateTable:
         """Return the candidates of every layer, as the analysis had them."""
@@ -41,34 +45,39 @@ class Analysed(Frozen):
             table,
             self.sensitivities,
             legality=lambda layer, precision: refused.get((layer, precision)),
+            profile=self.profile,
         )
 
 
-def keep(
-    build: Build,
-    table: LayerTable,
-    samples: str,
-    sensitivities: SensitivityTable,
-    found: CandidateTable,
-    cache: Cache,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What an analysis measured, and the candidates that came of it."""
+
+    sensitivities: SensitivityTable
+    candidates: CandidateTable
+    profile: Profile | None
+
+
+def keep(build: Build, table: LayerTable, samples: str, found: Measured, cache: Cache) -> None:
     """Keep what an analysis measured; a cache that cannot be written costs time, never the result.
 
     Args:
         build: what was analysed.
         table: its layers.
         samples: digest of the calibration samples.
-        sensitivities: what was measured.
-        found: the candidates that came of it.
+        found: what was measured.
         cache: where to keep it.
     """
     dropped = tuple(
-        (own.layer, precision, why) for own in found.layers for precision, why in own.dropped
+        (own.layer, precision, why)
+        for own in found.candidates.layers
+        for precision, why in own.dropped
     )
+    known = Analysed(sensitivities=found.sensitivities, dropped=dropped, profile=found.profile)
     with suppress(OSError):
         key = _key(build, table, samples)
         if key is not None:
-            cache.save(key, Analysed(sensitivities=sensitivities, dropped=dropped))
+            cache.save(key, known)
 
 
 def recall(build: Build, table: LayerTable, cache: Cache) -> Analysed | None:
@@ -94,6 +103,7 @@ def _key(build: Build, table: LayerTable, samples: str) -> str | None:
     if not files:
         return None
     method = build.sensitivity
+    timed = build.target.threads if build.target.latency == "measured" else None
     return digest(
         "analysed",
         __version__,
@@ -104,6 +114,7 @@ def _key(build: Build, table: LayerTable, samples: str) -> str | None:
         settings(build, table),
         build.activations,
         (build.residual, build.effort, build.seed, build.target.batch),
+        *(() if timed is None else (timed,)),
     )
 
 
@@ -114,6 +125,8 @@ def _model(build: Build) -> Iterator[object]:
         case OnnxSource():
             if EXTERNAL in Path(source.path).read_bytes():
                 return
+            yield _file(Path(source.path))
+        case Pt2Source():
             yield _file(Path(source.path))
         case ZooSource():
             yield source

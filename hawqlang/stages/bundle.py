@@ -31,6 +31,7 @@ from hawqlang.ir.spec import (
     OnnxSource,
     ProfileLatency,
     Pt2Source,
+    PythonCall,
     WeightFile,
 )
 from hawqlang.references import references
@@ -39,6 +40,7 @@ FrozenT = TypeVar("FrozenT", bound=Frozen)
 _PATH_FIELDS: dict[type[Frozen], tuple[str, ...]] = {
     OnnxSource: ("path",),
     Pt2Source: ("path",),
+    PythonCall: ("folder",),
     LayersSource: ("path",),
     WeightFile: ("path",),
     ProfileLatency: ("path",),

@@ -52,6 +52,7 @@ from hawqlang.stages.analyse import Analysis, Network, Report, calibration_words
 from hawqlang.stages.bundle import file_entries, relocate, write_reference
 from hawqlang.stages.card import Outcome, card_context, training_words
 from hawqlang.stages.data import Samples, open_samples
+from hawqlang.stages.data.made import MadeSamples, write_arrays
 from hawqlang.stages.evaluate import compare, float_top1, integer_top1
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.finetune import Pupil, begins_afresh, finetune
@@ -341,7 +342,7 @@ def _evaluation_samples(analysis: Analysis, network: Network) -> Samples | None:
         e.what in ("card", "report") for e in build.emits
     )
     data = None if build.dataset is None else build.dataset.evaluation
-    return None if data is None or not wanted else open_samples(data, network.input)
+    return None if data is None or not wanted else open_samples(data, network.input, trust=True)
 
 
 def _evaluation_key(program: IntegerProgram, samples: Samples) -> str:
@@ -399,6 +400,8 @@ def _describe(
     shutil.copyfile(runtime.__file__, folder / "runtime.py")
     if isinstance(network.samples, SyntheticSamples):
         write_samples(network.samples, network.input, folder)
+    elif isinstance(network.samples, MadeSamples):
+        write_arrays(folder, network.samples.images, network.samples.labels)
 
 
 def _manifest(

@@ -91,7 +91,7 @@ def starter(wishes: Wishes) -> str:
 
 
 def _input(wishes: Wishes) -> Input:
-    from hawqlang.stages.import_model.onnx.model import load
+    from hawqlang.stages.import_model.onnx.load import load
 
     whole = load(str(wishes.model), NOWHERE).input.dims
     if whole is None:

@@ -87,4 +87,14 @@ __global__ void __launch_bounds__(256, 2) conv_direct(const __grid_constant__ Di
     finish_all(a.stores, m, c, c, 1, acc);
 }
 
+template <Reads kReads, bool kBytes>
+void launch_conv_direct(const DirectArgs& a, int blocks, cudaStream_t stream)
+#ifdef HAWQ_KERNELS
+{
+    HAWQ_LAUNCH_SIMPLE((conv_direct<kReads, kBytes>), dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0, stream, a);
+}
+#else
+;
+#endif
+
 }  // namespace hawq

@@ -13,11 +13,12 @@ struct ConvArgs {
     int32_t rows;                  // m: images · out_height · out_width
     int32_t height, width, out_height, out_width, out_channels;
     int32_t kernel_height, kernel_width, stride_y, stride_x, dilation_y, dilation_x, pad_top, pad_left;
-    int32_t pixel_bytes, steps, weight_row;
+    int32_t pixel_bytes, depth_bytes;  // from one pixel to the next, and what is read of each
+    int32_t steps, weight_row;
     int32_t part_steps;  // of each of the blocks that share a sum
     int32_t* partial;    // [part][m][channels of partial_row], where they leave their parts
     int32_t partial_row;
-    Divisor by_image, by_row, by_pixel_bytes, by_kernel_width;  // out_height · out_width, out_width, …
+    Divisor by_image, by_row, by_depth_bytes, by_kernel_width;  // out_height · out_width, out_width, …
     Stores stores;
 };
 
@@ -50,8 +51,8 @@ struct Place {
     HAWQ_DEVICE void advance_bytes(int bytes, const ConvArgs& a)
     {
         byte += bytes;
-        while (byte >= a.pixel_bytes) {
-            byte -= a.pixel_bytes;
+        while (byte >= a.depth_bytes) {
+            byte -= a.depth_bytes;
             next_tap(a);
         }
     }
@@ -84,9 +85,9 @@ template <class T, Weights kWeights, bool kWords> struct Loader {
 
     HAWQ_DEVICE Loader(const ConvArgs& a, int m0, int step, int thread_) : place{0, 0, 0}, thread(thread_)
     {
-        const int k = step * kStepBytes + thread % kChunks * kChunk, tap = a.by_pixel_bytes.quotient(k);
+        const int k = step * kStepBytes + thread % kChunks * kChunk, tap = a.by_depth_bytes.quotient(k);
         const int tap_row = a.by_kernel_width.quotient(tap);
-        place = {tap_row, a.by_kernel_width.remainder(tap, tap_row), a.by_pixel_bytes.remainder(k, tap)};
+        place = {tap_row, a.by_kernel_width.remainder(tap, tap_row), a.by_depth_bytes.remainder(k, tap)};
 #pragma unroll
         for (int i = 0; i < kRowsEach; i++) {
             const int m = m0 + (thread + i * T::kThreads) / kChunks;
@@ -285,6 +286,16 @@ __global__ void __launch_bounds__(T::kThreads, 2) conv_igemm(const __grid_consta
     if constexpr (serves(T::kStages)) compute_tile<T, kKind, kWeights, kWords>(a);
 }
 
+template <class T, Operands kKind, Weights kWeights, bool kWords>
+void launch_product(const ConvArgs& a, dim3 grid, cudaStream_t stream)
+#ifdef HAWQ_KERNELS
+{
+    HAWQ_LAUNCH((conv_igemm<T, kKind, kWeights, kWords>), grid, dim3(T::kThreads), T::shared_bytes(kWeights), stream, a);
+}
+#else
+;
+#endif
+
 struct ReduceArgs {
     const int32_t* partial;
     int32_t parts, rows, partial_row;
@@ -292,6 +303,7 @@ struct ReduceArgs {
     Stores stores;
 };
 
+#ifdef HAWQ_KERNELS
 // Adds what blocks that shared a sum left, and stores the result.
 __global__ void __launch_bounds__(256, 2) reduce_parts(const __grid_constant__ ReduceArgs a)
 {
@@ -309,5 +321,7 @@ __global__ void __launch_bounds__(256, 2) reduce_parts(const __grid_constant__ R
     }
     finish_all(a.stores, m, c, c, 1, acc);
 }
+#endif
+HAWQ_LAUNCHER(reduce_parts, ReduceArgs)
 
 }  // namespace hawq

@@ -155,7 +155,21 @@ HAWQ_DEVICE constexpr bool has_nibble_products() { return kArch < 900; }
 }  // namespace hawq
 #endif
 
+// Kernels are compiled apart from the network (HAWQ_KERNELS), so that an object serves every network; the network sees
+// what starts them. A host compiles all of it at once.
+#ifdef HAWQ_KERNELS
+#define HAWQ_LAUNCHER(kernel, Args)                                                                         \
+    void launch_##kernel(const Args& a, int blocks, [[maybe_unused]] cudaStream_t stream)                   \
+    {                                                                                                       \
+        HAWQ_LAUNCH_SIMPLE(kernel, dim3(static_cast<unsigned>(blocks)), dim3(kThreads), 0, stream, a);      \
+    }
+#else
+#define HAWQ_LAUNCHER(kernel, Args) void launch_##kernel(const Args& a, int blocks, cudaStream_t stream);
+#endif
+
 namespace hawq {
+
+inline constexpr int kThreads = 256;  // of a block without collectives
 
 // As multiply_tile, with nibbles widened in registers where the machine has no products of them: even elements meet
 // even ones, odd ones odd ones. Weights then count 16 times, and so do signed activations: see `widened_shift`.

@@ -21,6 +21,8 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __restrict__ __restrict
+#define HAWQ_KERNELS
+typedef void* cudaStream_t;
 
 struct dim3 {
     unsigned x, y, z;
@@ -77,10 +79,17 @@ struct Word {
     bool pending = false;
 };
 
+// Pieces of `width` bytes, `pitch` apart.
 struct Buffer {
     const char* begin;
     const char* end;
+    size_t pitch, width;
     bool writable;
+
+    bool holds(const char* at, size_t size) const
+    {
+        return at >= begin && at + size <= end && (pitch == width || static_cast<size_t>(at - begin) % pitch + size <= width);
+    }
 };
 
 inline constexpr int kSeveral = -2;
@@ -225,7 +234,7 @@ inline void check_global(const void* p, size_t size, size_t alignment, bool writ
     if (reinterpret_cast<uintptr_t>(p) % alignment) fail("unaligned global access");
     const char* at = static_cast<const char*>(p);
     for (const Buffer& b : machine().buffers)
-        if (at >= b.begin && at + size <= b.end && (b.writable || !write)) return;
+        if ((b.writable || !write) && b.holds(at, size)) return;
     fail(write ? "global write outside the step's results" : "global read outside the step's buffers");
 }
 
@@ -446,10 +455,10 @@ inline void load_matrix_lanes(Fiber* lanes)
 
 // ---- what a step may touch ----
 
-inline void allow(const void* p, size_t size, bool writable)
+inline void allow(const void* p, size_t size, size_t pitch, size_t width, bool writable)
 {
     const char* at = static_cast<const char*>(p);
-    machine().buffers.push_back({at, at + size, writable});
+    machine().buffers.push_back({at, at + size, pitch, width, writable});
 }
 inline void poison(void* p, size_t size) { std::memset(p, kPoison, size); }
 

@@ -25,11 +25,11 @@ typedef struct {
 HAWQ_API size_t hawq_cuda_workspace(int images);
 HAWQ_API size_t hawq_cuda_weights(void);
 HAWQ_API int hawq_cuda_batch(void);
+HAWQ_API int hawq_cuda_toolkit(void);  /* version of the CUDA run time inside, e.g. 13000; 0 in emulation */
 HAWQ_API int hawq_cuda_open(const hawq_cuda_options *options, hawq_model **out);
 
 /* Device pointers: `images` dense uint8 images in, as many dense int32 vectors out. `stream` is a cudaStream_t. */
 HAWQ_API int hawq_cuda_run(hawq_model *m, const void *input, void *output, int images, void *stream);
-
 
 #ifdef __cplusplus
 }

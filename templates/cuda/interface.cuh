@@ -151,7 +151,7 @@ inline int32_t stored_element(const unsigned char* p, int32_t format, size_t i)
 inline bool copy_values(const Run& run, int t, int32_t* to)
 {
     const Tensor& tensor = kTensors[t];
-    std::vector<unsigned char> bytes(static_cast<size_t>(tensor.bytes(run.images)));
+    std::vector<unsigned char> bytes(static_cast<size_t>(tensor.bytes(run.images) - tensor.channel));
     if (!finish_device() || !to_host(bytes.data(), run.view(t).data, bytes.size())) return false;
     for (size_t pixel = 0; pixel < static_cast<size_t>(tensor.height) * tensor.width; pixel++)
         for (int c = 0; c < tensor.channels; c++) *to++ = stored_element(bytes.data(), tensor.format, pixel * tensor.pixel + c);
@@ -280,6 +280,14 @@ int hawq_model_threads(const hawq_model* m) { return m ? 1 : 0; }
 size_t hawq_cuda_workspace(int images) { return hawq::aligned(static_cast<size_t>(hawq::kArenaBytes) * static_cast<size_t>(images)); }
 size_t hawq_cuda_weights(void) { return static_cast<size_t>(hawq::kBlobSize); }
 int hawq_cuda_batch(void) { return hawq::kBatch; }
+int hawq_cuda_toolkit(void)
+{
+#ifdef __CUDACC__
+    return CUDART_VERSION;
+#else
+    return 0;
+#endif
+}
 
 int hawq_tensor(int i, hawq_io* out)
 {

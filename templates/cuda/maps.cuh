@@ -48,6 +48,7 @@ struct AffineArgs {
     int32_t zero, lo, hi;
 };
 
+#ifdef HAWQ_KERNELS
 __global__ void __launch_bounds__(256, 2) affine(const __grid_constant__ AffineArgs a)
 {
     const Item item = item_of(a.grid);
@@ -63,6 +64,8 @@ __global__ void __launch_bounds__(256, 2) affine(const __grid_constant__ AffineA
     }
     store_vector(a.out, item.position, item.c, value);
 }
+#endif
+HAWQ_LAUNCHER(affine, AffineArgs)
 
 struct Sum {
     View out;
@@ -76,6 +79,7 @@ struct AddArgs {
     Sum of[kMaxStores];
 };
 
+#ifdef HAWQ_KERNELS
 __global__ void __launch_bounds__(256, 2) add(const __grid_constant__ AddArgs a)
 {
     const Item item = item_of(a.grid);
@@ -99,12 +103,15 @@ __global__ void __launch_bounds__(256, 2) add(const __grid_constant__ AddArgs a)
         store_vector(sum.out, item.position, item.c, value);
     }
 }
+#endif
+HAWQ_LAUNCHER(add, AddArgs)
 
 // A window of a tensor: result (y, x, c) is source (y0 + dy·y, x0 + dx·x, c0 + dc·(c − first)), `fill` outside.
 struct Part {
     View x;
     int32_t first, last;  // result channels first … last − 1
     int32_t y0, x0, c0, dy, dx, dc;
+    int32_t placed;  // the result holds it already
 };
 
 constexpr int kMaxParts = 12;
@@ -126,6 +133,7 @@ HAWQ_DEVICE int gathered(const GatherArgs& a, const Part& part, const Item& item
     return load_element(part.x, part.x.at(position, from));
 }
 
+#ifdef HAWQ_KERNELS
 // Concatenation along channels, slices, padding.
 __global__ void __launch_bounds__(256, 2) gather(const __grid_constant__ GatherArgs a)
 {
@@ -134,15 +142,19 @@ __global__ void __launch_bounds__(256, 2) gather(const __grid_constant__ GatherA
     int32_t value[kVector];
 #pragma unroll
     for (int i = 0; i < kVector; i++) value[i] = a.fill;
+    bool moved = false;
     for (int p = 0; p < a.count; p++) {
         const Part& part = a.of[p];
         if (part.last <= item.c || part.first >= item.c + kVector) continue;
+        moved = moved || !part.placed;
 #pragma unroll
         for (int i = 0; i < kVector; i++)
             if (item.c + i >= part.first && item.c + i < part.last) value[i] = gathered(a, part, item, item.c + i);
     }
-    store_vector(a.out, item.position, item.c, value);
+    if (moved) store_vector(a.out, item.position, item.c, value);
 }
+#endif
+HAWQ_LAUNCHER(gather, GatherArgs)
 
 struct RenumberArgs {
     View x, out;
@@ -150,6 +162,7 @@ struct RenumberArgs {
     Divisor by_channels;  // of x
 };
 
+#ifdef HAWQ_KERNELS
 // The same elements, counted through in (y, x, channel) order, under another shape.
 __global__ void __launch_bounds__(256, 2) renumber(const __grid_constant__ RenumberArgs a)
 {
@@ -166,5 +179,7 @@ __global__ void __launch_bounds__(256, 2) renumber(const __grid_constant__ Renum
     }
     store_vector(a.out, item.position, item.c, value);
 }
+#endif
+HAWQ_LAUNCHER(renumber, RenumberArgs)
 
 }  // namespace hawq

@@ -14,6 +14,7 @@ struct MaxPoolArgs {
     Grid grid;
 };
 
+#ifdef HAWQ_KERNELS
 // Padding never wins: what lies outside the map is not looked at.
 __global__ void __launch_bounds__(256, 2) max_pool(const __grid_constant__ MaxPoolArgs a)
 {
@@ -36,6 +37,8 @@ __global__ void __launch_bounds__(256, 2) max_pool(const __grid_constant__ MaxPo
     }
     store_vector(a.out, item.position, item.c, best);
 }
+#endif
+HAWQ_LAUNCHER(max_pool, MaxPoolArgs)
 
 struct AvgPoolArgs {
     View x;
@@ -46,6 +49,7 @@ struct AvgPoolArgs {
     Stores stores;
 };
 
+#ifdef HAWQ_KERNELS
 // R(Σ(q − z)), with one over the number of elements inside the dyadic number of the window's population.
 __global__ void __launch_bounds__(256, 2) avg_pool(const __grid_constant__ AvgPoolArgs a)
 {
@@ -66,5 +70,7 @@ __global__ void __launch_bounds__(256, 2) avg_pool(const __grid_constant__ AvgPo
     }
     finish_all(a.stores, item.position, item.c, load(a.which + item.y * a.out_width + item.x), 0, acc);
 }
+#endif
+HAWQ_LAUNCHER(avg_pool, AvgPoolArgs)
 
 }  // namespace hawq

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,7 +16,8 @@ DOCUMENTS = (
     ROOT / "DESIGN.md",
     ROOT / "CHANGELOG.md",
     ROOT / "benchmarks" / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "grammar" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
 )
 MARKER = re.compile(r"^<!-- (?P<text>[^>]*?) ?-->$")
 
@@ -31,6 +34,51 @@ class Block:
 
     def __str__(self) -> str:
         return f"{self.path.relative_to(ROOT)}:{self.line}"
+
+
+LANGUAGES = ("hawq", "console", "python", "c", "cpp", "cmake", "yaml", "text")
+"""What a fenced block may be in; all but plain text is tested."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link to a file, or to a heading of one."""
+
+    path: str
+    """Relative to the document; empty for the document itself."""
+    anchor: str
+
+
+def links(path: Path) -> tuple[Link, ...]:
+    """Return the links of a document that stay offline, those in code left out."""
+    found = re.findall(r"\]\(([^)#:\s]*)(?:#([^)\s]*))?\)", prose(path))
+    return tuple(Link(*pair) for pair in found)
+
+
+@cache
+def anchors(path: Path) -> frozenset[str]:
+    """Return the anchors of a document's headings that the site and the repository's viewer agree on."""
+    titles = re.findall(r"^#{1,6} (.+?) *$", prose(path), re.MULTILINE)
+    return frozenset(_of_the_site(title) for title in titles) & frozenset(
+        _of_the_viewer(title) for title in titles
+    )
+
+
+def prose(path: Path) -> str:
+    """Return a document without its fenced blocks and code spans' marks."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+    return text.replace("`", "")
+
+
+def _of_the_site(title: str) -> str:
+    """Return the anchor that Python-Markdown gives a heading."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower())
+
+
+def _of_the_viewer(title: str) -> str:
+    """Return the anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w -]", "", title.strip().lower()).replace(" ", "-")
 
 
 def blocks(language: str) -> tuple[Block, ...]:

@@ -86,11 +86,13 @@ def test_an_artifact_for_gpus_is_proven_without_one(
     np.save(tmp_path / "in.npy", images)
     ran = hawqc("run", folder, tmp_path / "in.npy", "-o", tmp_path / "out.npy")
     assert ran.exit_code == 0, ran.output
+    assert "library for devices was not built" in ran.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), logits(program, store, images))
 
     timed = hawqc("bench", folder)
     assert timed.exit_code == 1
     assert "HQ816" in timed.output
+    assert "library for devices was not built" in timed.output
 
     choices = json.loads((folder / "cuda" / "kernels.json").read_text())
     assert choices["batch"] == 4

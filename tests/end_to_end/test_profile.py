@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hawqlang.cli.app import make_app
-from hawqlang.ir.integer import IntegerProgram
-from hawqlang.ops import Conv2d, Linear
-
-NANOSECONDS = {8: 7000, 4: 3000}
-
-
-class Stopwatch:
-    """A back end whose libraries take a fixed time a layer, by the bits of its weights."""
-
-    name = "tvm"
-    variant = "stopwatch"
-
-    def __init__(self) -> None:
-        self.times: dict[str, int] = {}
-
-    def generate(self, program: IntegerProgram, *_: object) -> None:
-        self.times = {
-            op.name: NANOSECONDS[op.weight_bits] if isinstance(op, Conv2d | Linear) else 1
-            for op in program.ops
-        }
-
-    def build(self, *_: object) -> None: ...
-
-    def load(self, *_: object) -> Stopwatch:
-        return self
-
-    def profile(self, _: object) -> Mapping[str, int]:
-        return self.times
-
-    def close(self) -> None: ...
+from tests.support.stopwatch import Stopwatch
 
 
 def hawqc(*arguments: object) -> Any:
@@ -51,7 +21,7 @@ def hawqc(*arguments: object) -> Any:
 @pytest.fixture
 def spec(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HAWQ_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("hawqlang.stages.profile.BACKENDS", {"tvm": Stopwatch})
+    monkeypatch.setattr("hawqlang.stages.latency.BACKENDS", {"tvm": Stopwatch})
     examples = repository / "specs" / "examples"
     shutil.copytree(examples / "digits", tmp_path / "digits")
     return Path(shutil.copy(examples / "digits.hawq", tmp_path))

@@ -119,7 +119,13 @@ def test_wheel_claims_no_name_that_other_projects_use(names: frozenset[str]) -> 
 def test_sdist_can_run_its_own_tests(built: tuple[Path, Path]) -> None:
     with tarfile.open(built[0]) as sdist:
         inside = {name.partition("/")[2] for name in sdist.getnames()}
-    assert {"Makefile", "constraints.txt", "tests/conftest.py", "docs/record.py"} <= inside
+    assert {
+        "Makefile",
+        "constraints.txt",
+        "tests/conftest.py",
+        "docs/record.py",
+        "mkdocs.yml",
+    } <= inside
 
 
 def test_program_and_module_start_beside_packages_of_the_same_names(installed: Installed) -> None:

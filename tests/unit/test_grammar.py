@@ -15,7 +15,10 @@ lark = pytest.importorskip("lark")
 
 GRAMMAR = Path(__file__).resolve().parents[2] / "grammar"
 CASES = Path(__file__).resolve().parents[1] / "spec_cases"
-BLOCKS = re.findall(r"^```hawq\n(.*?)^```$", (GRAMMAR / "README.md").read_text(), re.M | re.S)
+REFERENCE = GRAMMAR.parent / "docs" / "reference"
+PAGES = [REFERENCE / f"{name}.md" for name in ("language", "blocks", "constraints")]
+TEXT = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+BLOCKS = re.findall(r"^```hawq\n(.*?)^```$", TEXT, re.M | re.S)
 
 
 class Newlines:
@@ -56,7 +59,7 @@ def accepts(reference: Any, text: str) -> bool:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[f"block{n}" for n in range(len(BLOCKS))])
 def test_every_example_of_the_reference_parses(block: str, reference: Any) -> None:
-    tree, diagnostics = parse_text(block, "README.md")
+    tree, diagnostics = parse_text(block, "language.md")
 
     assert diagnostics == ()
     assert tree.items

@@ -30,11 +30,9 @@ class Arch:
     """Whether tensor cores multiply 4-bit operands, twice as many of them."""
 
     @property
-    def emulated(self) -> Arch:
-        """Return the architecture whose kernels do step by step what this one's do."""
-        if self.number < 80:
-            return ARCHES["sm_75"]
-        return ARCHES["sm_80" if self.nibble_products else "sm_90"]
+    def kind(self) -> tuple[bool, bool]:
+        """Return what decides how a kernel goes about its work: asynchronous copies, products of nibbles."""
+        return self.number >= 80, self.nibble_products
 
 
 ARCHES = {
@@ -70,9 +68,3 @@ def chosen(names: tuple[str, ...]) -> tuple[Arch, ...]:
         )
     wanted = {name.removesuffix("a") for name in names} or set(ARCHES)
     return tuple(arch for arch in ARCHES.values() if arch.name in wanted)
-
-
-def representatives(archs: tuple[Arch, ...]) -> tuple[bool, ...]:
-    """Return for each architecture whether it is the one that stands for its like in emulation."""
-    kinds = [arch.emulated.name for arch in archs]
-    return tuple(kind not in kinds[:i] for i, kind in enumerate(kinds))

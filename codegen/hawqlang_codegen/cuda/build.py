@@ -10,33 +10,35 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
+from types import ModuleType
 
-from hawqlang import runtime
+from hawqlang import cuda_memory, cuda_runtime, runtime
 from hawqlang.cache import TensorStore, write_atomic
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.kernels import KernelSet
 from hawqlang_codegen import compilers
-from hawqlang_codegen.cuda.generate import CHOICES, MODEL, architectures_of
+from hawqlang_codegen.cuda.generate import CHOICES, MODEL, architectures_of, units_of
+from hawqlang_codegen.cuda.objects import Unit, compile_units
+from hawqlang_codegen.tvm.build import beside
 
 LIBRARY = runtime.LIBRARY
+OBJECTS = "cuda-objects"
+"""Folder of compiled kernels in the cache."""
 EMULATED = "emulated"
 """Folder of the emulation's library."""
-PTX = "model.ptx"
-LOADER = "hawq_runtime.py"
+PTX = "ptx"
+"""Folder of the kernels' PTX for the newest architecture."""
+LOADERS = {
+    "hawq_runtime.py": runtime,
+    "hawq_cuda.py": cuda_runtime,
+    "hawq_cuda_memory.py": cuda_memory,
+}
 OLDEST_NVCC = (12, 0)
 CXX_FLAGS = ("-std=c++20", "-fPIC", "-shared", "-fvisibility=hidden", "-Wno-unknown-pragmas")
-NVCC_FLAGS = (
-    "-std=c++20",
-    "-O3",
-    "-t0",
-    "-Xcompiler",
-    "-fPIC,-fvisibility=hidden",
-    "-Xlinker",
-    "-s",
-)
-"""Architectures are compiled side by side; symbols, which name temporary files, are stripped: equal sources give equal
-bytes."""
+LINK_FLAGS = ("-shared", "-cudart", "static", "-Xlinker", "-s")
+"""Symbols, which name temporary files, are stripped: equal sources give equal bytes."""
 TOOLKIT = Path("/usr/local/cuda/bin/nvcc")
 
 
@@ -49,12 +51,25 @@ def build(kernels: KernelSet, folder: Path, store: TensorStore) -> tuple[Diagnos
     (folder / EMULATED).mkdir(parents=True, exist_ok=True)
     files = {source.path: source.text.encode() for source in kernels.sources}
     files |= {blob.path: store.get(blob.data).tobytes() for blob in kernels.blobs}
-    files[LOADER] = Path(runtime.__file__).read_bytes()
+    files |= loaders()
     for name, data in files.items():
         write_atomic(folder / name, data)
         (folder / name).chmod(0o644)
     emulate(folder)
-    return compile_device(folder)
+    return compile_device(folder, beside(store, OBJECTS))
+
+
+def loaders() -> dict[str, bytes]:
+    """Return the loaders for host and device memory as they lie beside a library: without the compiler's package."""
+    names = {f"hawqlang.{module.__name__.split('.')[-1]}": file for file, module in LOADERS.items()}
+
+    def beside(module: ModuleType) -> bytes:
+        text = Path(module.__file__ or "").read_text(encoding="utf-8")
+        for name, file in names.items():
+            text = text.replace(f"from {name} import", f"from {file.removesuffix('.py')} import")
+        return text.encode()
+
+    return {file: beside(module) for file, module in LOADERS.items()}
 
 
 def emulate(folder: Path, optimize: str = "-O2") -> None:
@@ -67,8 +82,12 @@ def emulate(folder: Path, optimize: str = "-O2") -> None:
     _run([*cxx_compiler(), *CXX_FLAGS, optimize, "-x", "c++", MODEL, "-o", output, "-ldl"], folder)
 
 
-def compile_device(folder: Path) -> tuple[Diagnostic, ...]:
+def compile_device(folder: Path, cache: Path | None = None) -> tuple[Diagnostic, ...]:
     """Compile the device's library and its PTX where there is an nvcc that can; else return why not.
+
+    Args:
+        folder: Holds the sources.
+        cache: Folder of objects that were compiled before; ``None`` keeps nothing.
 
     Raises:
         HawqError: nvcc failed (HQ805).
@@ -80,16 +99,28 @@ def compile_device(folder: Path) -> tuple[Diagnostic, ...]:
     if release is None or release < OLDEST_NVCC:
         shown = "unknown" if release is None else ".".join(map(str, release))
         return (_no_nvcc(f"{nvcc} is too old or unreadable (release {shown})"),)
-    numbers = [arch.number for arch in architectures_of((folder / CHOICES).read_text("utf-8"))]
-    targets = [f"-gencode=arch=compute_{n},code=sm_{n}" for n in numbers]
-    targets.append(f"-gencode=arch=compute_{numbers[-1]},code=compute_{numbers[-1]}")
-    _run(
-        [nvcc, *NVCC_FLAGS, *targets, "-shared", "-cudart", "static", MODEL, "-o", LIBRARY], folder
-    )
-    _run(
-        [nvcc, "-std=c++20", "-O3", "-ptx", f"-arch=compute_{numbers[-1]}", MODEL, "-o", PTX],
-        folder,
-    )
+    choices = (folder / CHOICES).read_text("utf-8")
+    named = f"nvcc {release[0]}.{release[1]}"
+    (folder / PTX).mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        units = [
+            Unit(
+                (folder / file).resolve(),
+                archs,
+                named,
+                place / Path(file).with_suffix(".o"),
+                (folder / PTX / file).with_suffix(".ptx").resolve(),
+            )
+            for file, archs in units_of(choices).items()
+        ]
+        compile_units(units, lambda options: _run([nvcc, *options], place), cache)
+        whole = Unit(
+            (folder / MODEL).resolve(), architectures_of(choices), named, place / "model.o"
+        )
+        compile_units([whole], lambda options: _run([nvcc, *options], place), None)
+        objects = [unit.object.name for unit in (*units, whole)]
+        _run([nvcc, *LINK_FLAGS, *objects, "-o", str((folder / LIBRARY).resolve())], place)
     return ()
 
 

@@ -29,6 +29,8 @@ class StoreForm:
     """How an int32 value becomes a stored tensor."""
 
     out: int
+    in_place: bool
+    """Whether it overwrites its addend."""
     channels: Constant
     wide: bool
     zero: int
@@ -56,8 +58,6 @@ class Variant:
     tile: str
     """As a C++ type."""
     parts: int
-    emulated: bool
-    """Whether one of the architectures is emulated: others need not be compiled for a host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,8 @@ class Conv:
     out_channels: int
     window: Window
     pixel_bytes: int
+    depth_bytes: int
+    """Bytes of a pixel that are read."""
     steps: int
     weight_row: int
     operands: Literal["kU8S8", "kS8S8", "kU4S4", "kS4S4"]
@@ -124,6 +126,8 @@ class Sum:
     """One stored sum."""
 
     out: int
+    in_place: bool
+    """Whether it overwrites an operand."""
     a: Operand
     b: Operand
     zero: int
@@ -171,6 +175,8 @@ class Part:
     last: int
     start: tuple[int, int, int]
     step: tuple[int, int, int]
+    placed: bool
+    """Whether it was written in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +184,8 @@ class Gather:
     """Concatenation, slice or padding."""
 
     out: int
+    in_place: bool
+    """Whether parts of it are there already."""
     fill: int
     parts: tuple[Part, ...]
     kind: Literal["gather"] = "gather"

@@ -15,7 +15,6 @@ from hawqlang.arith import width
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ops import Conv2d, Linear
 from hawqlang_codegen.cuda import context, packing
-from hawqlang_codegen.cuda.arch import representatives
 from hawqlang_codegen.cuda.context import Launch, Variant
 from hawqlang_codegen.cuda.layout import NIBBLE_BITS, VECTOR, WORD, Layout, Readers
 from hawqlang_codegen.cuda.select import STEP_BYTES, Gemm, choose
@@ -114,7 +113,7 @@ def linear(op: Linear, weights: IntArray, site: Site, wishes: Readers) -> Launch
 def _product(layer: _Layer) -> Launch:
     site, x = layer.site, layer.x
     tensor = site.tensors[layer.op.x]
-    rows = packing.rows_of(layer.weights, x.pixel)
+    rows = packing.rows_of(layer.weights, x.depth_bytes * 8 // x.bits)
     widened = not x.nibbles and _fits_widened(
         layer.weights, tensor.bits, NIBBLE_BITS, signed=tensor.signed
     )
@@ -137,6 +136,7 @@ def _product(layer: _Layer) -> Launch:
         out_channels=channels,
         window=layer.window,
         pixel_bytes=x.pixel_bytes,
+        depth_bytes=x.depth_bytes,
         steps=steps,
         weight_row=packed.shape[1],
         operands=("kS4S4" if x.signed else "kU4S4")
@@ -159,11 +159,7 @@ def variants(gemm: Gemm, site: Site) -> tuple[Variant, ...]:
         tile = choice.tile
         text = f"Tile<{tile.rows}, {tile.columns}, {tile.warp_rows}, {choice.stages}>"
         rows.setdefault((text, choice.parts), []).append(i)
-    emulated = representatives(site.archs)
-    return tuple(
-        Variant(tuple(own), text, parts, any(emulated[row] for row in own))
-        for (text, parts), own in rows.items()
-    )
+    return tuple(Variant(tuple(own), text, parts) for (text, parts), own in rows.items())
 
 
 def _direct(layer: _Layer) -> Launch:

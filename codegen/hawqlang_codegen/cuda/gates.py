@@ -1,4 +1,4 @@
-"""Proof that device code computes with integers, stays in registers, and multiplies on tensor cores.
+"""Proof that device code computes with integers, stays in the registers planned, and multiplies on tensor cores.
 
 SASS is what a device executes, so every instruction of every architecture is looked at, where cuobjdump and nvdisasm
 are at hand (in the CUDA toolkit, or the extra ``cuda``); PTX of the newest architecture otherwise. The emulation is
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang_codegen.cuda import resources
 from hawqlang_codegen.cuda.build import EMULATED, LIBRARY, PTX
 from hawqlang_codegen.tvm import disassemble
 
@@ -54,9 +55,13 @@ def inspect(folder: Path) -> Finding:
     found = [Finding(count, tuple(f"emulation {text}" for text in floats))]
     if (folder / LIBRARY).is_file():
         listing = disassembly(folder / LIBRARY)
-        found.append(check_ptx((folder / PTX).read_text("utf-8")))
+        found += [
+            check_ptx(path.read_text("utf-8")) for path in sorted((folder / PTX).glob("*.ptx"))
+        ]
         if listing is not None:
             found.append(check_sass(listing))
+            usage = cuobjdump("-res-usage", folder / LIBRARY) or ""
+            found.append(Finding(0, resources.problems(usage)))
     return Finding(
         sum(one.instructions for one in found),
         tuple(problem for one in found for problem in one.problems),
@@ -116,12 +121,21 @@ def disassembly(library: Path) -> str | None:
     Raises:
         HawqError: the disassembler fails (HQ807).
     """
-    cuobjdump, nvdisasm = tool("cuobjdump"), tool("nvdisasm")
-    if cuobjdump is None or nvdisasm is None:
+    return cuobjdump("-sass", library)
+
+
+def cuobjdump(what: str, library: Path) -> str | None:
+    """Return what ``cuobjdump`` says of a library; ``None`` where it or ``nvdisasm`` is missing.
+
+    Raises:
+        HawqError: the disassembler fails (HQ807).
+    """
+    program, nvdisasm = tool("cuobjdump"), tool("nvdisasm")
+    if program is None or nvdisasm is None:
         return None
     path = os.pathsep.join([str(nvdisasm.parent), os.environ.get("PATH", "")])
     result = subprocess.run(  # noqa: S603 - the tool is the toolkit's
-        [str(cuobjdump), "-sass", str(library)],
+        [str(program), what, str(library)],
         capture_output=True,
         text=True,
         check=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from hawqlang.backend.render import render
 from hawqlang.cache import TensorStore
 from hawqlang.ir.kernels import Blob, KernelSet, Source
 from hawqlang.resources import data_dir
-from hawqlang_codegen.cuda.arch import ARCHES, Arch, representatives
+from hawqlang_codegen.cuda.arch import ARCHES, Arch
 from hawqlang_codegen.cuda.context import Conv, Launch
 from hawqlang_codegen.cuda.layout import ALIGNMENT
 from hawqlang_codegen.cuda.plan import Plan
@@ -21,6 +22,9 @@ from hawqlang_codegen.tvm.layout import round_up
 BACKEND = "cuda"
 MODEL = "model.cu"
 WEIGHTS = "weights.bin"
+MAPS = "maps.cu"
+"""Kernels without tensor cores."""
+PRODUCT = "cuda/product.cu.j2"
 CHOICES = "kernels.json"
 HEADERS = (
     "device.cuh",
@@ -30,11 +34,43 @@ HEADERS = (
     "conv_direct.cuh",
     "maps.cuh",
     "pools.cuh",
+    "maps.cu",
     "steps.cuh",
     "interface.cuh",
     "hawq_cuda.h",
 )
 RUNTIME_HEADER = "hawq_runtime.h"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A kernel of products, and the architectures whose layers use it."""
+
+    arguments: str
+    """Of the template, as C++."""
+    archs: tuple[str, ...]
+
+    @property
+    def file(self) -> str:
+        """Return the name of its source."""
+        words = re.findall(r"\w+", self.arguments.replace("Tile", "").replace(", false", ""))
+        return f"product_{'_'.join(word.removeprefix('k').lower() for word in words)}.cu"
+
+
+def products(plan: Plan) -> tuple[Product, ...]:
+    """Return the kernels of products that a plan's layers use, in a fixed order."""
+    users: dict[str, set[int]] = {}
+    for step in plan.steps:
+        if isinstance(step.launch, Conv):
+            launch = step.launch
+            words = "true" if launch.words else "false"
+            for variant in launch.variants:
+                arguments = f"{variant.tile}, {launch.operands}, {launch.form}, {words}"
+                users.setdefault(arguments, set()).update(variant.rows)
+    return tuple(
+        Product(arguments, tuple(plan.archs[row].name for row in sorted(rows)))
+        for arguments, rows in sorted(users.items())
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +83,10 @@ class TensorText:
     bits: int
     extent: tuple[int, int, int]
     pixel: int
+    channel: int
+    """Bytes of a pixel before the first channel."""
+    lanes: int
+    """Channels that it may read and write, to whole vectors."""
     offset: int
     step: int
 
@@ -82,6 +122,7 @@ class ModelContext:
 
 def generate(plan: Plan, store: TensorStore) -> KernelSet:
     """Return every text and binary file of a plan's folder."""
+    found = products(plan)
     sources = [
         Source(path=name, text=_read(f"cuda/{name}"), template=f"cuda/{name}") for name in HEADERS
     ]
@@ -92,7 +133,8 @@ def generate(plan: Plan, store: TensorStore) -> KernelSet:
             template=f"tvm/runtime/{RUNTIME_HEADER}",
         ),
         _rendered(MODEL, m=model_context(plan)),
-        _rendered("CMakeLists.txt", archs=plan.archs),
+        _rendered("CMakeLists.txt", archs=plan.archs, products=found),
+        *(Source(path=p.file, text=render(PRODUCT, p=p), template=PRODUCT) for p in found),
         Source(path=CHOICES, text=choices_text(plan), template="cuda/kernels.json"),
     ]
     data = store.put(np.frombuffer(plan.blob.data, dtype=np.uint8))
@@ -118,7 +160,7 @@ def model_context(plan: Plan) -> ModelContext:
         batch=plan.images,
         output=plan.number[program.output],
         archs=plan.archs,
-        emulated=representatives(plan.archs),
+        emulated=emulated(plan),
         tensors=tuple(_tensor(plan, name) for name in plan.number),
         steps=tuple(
             StepText(
@@ -130,6 +172,24 @@ def model_context(plan: Plan) -> ModelContext:
             for step in plan.steps
         ),
     )
+
+
+def emulated(plan: Plan) -> tuple[bool, ...]:
+    """Return for each architecture whether it is run in emulation: the first of its kind with its tiles and splits."""
+    launches = [step.launch for step in plan.steps if isinstance(step.launch, Conv)]
+    ways = [
+        (
+            arch.kind,
+            tuple(
+                (variant.tile, variant.parts)
+                for launch in launches
+                for variant in launch.variants
+                if row in variant.rows
+            ),
+        )
+        for row, arch in enumerate(plan.archs)
+    ]
+    return tuple(way not in ways[:row] for row, way in enumerate(ways))
 
 
 def choices_text(plan: Plan) -> str:
@@ -149,13 +209,20 @@ def choices_text(plan: Plan) -> str:
         if isinstance(step.launch, Conv)
     ]
     names = [arch.name for arch in plan.archs]
-    table = {"batch": plan.images, "architectures": names, "layers": rows}
+    units = {MAPS: names} | {one.file: list(one.archs) for one in products(plan)}
+    table = {"batch": plan.images, "architectures": names, "units": units, "layers": rows}
     return json.dumps(table, indent=1) + "\n"
 
 
 def architectures_of(choices: str) -> tuple[Arch, ...]:
     """Return the architectures that the text of ``choices_text`` speaks of."""
     return tuple(ARCHES[name] for name in json.loads(choices)["architectures"])
+
+
+def units_of(choices: str) -> dict[str, tuple[Arch, ...]]:
+    """Return the files of kernels in the text of ``choices_text``, with the architectures to compile each for."""
+    units = json.loads(choices)["units"]
+    return {file: tuple(ARCHES[name] for name in names) for file, names in units.items()}
 
 
 def _tensor(plan: Plan, name: str) -> TensorText:
@@ -170,6 +237,8 @@ def _tensor(plan: Plan, name: str) -> TensorText:
         bits=layout.bits,
         extent=(layout.height, layout.width, layout.channels),
         pixel=layout.pixel,
+        channel=layout.channel_bytes,
+        lanes=len(layout.lanes),
         offset=plan.arena.offset[plan.layouts.buffer[name]] if offset is None else offset,
         step=ready.get(name, -1),
     )

@@ -20,6 +20,7 @@ from hawqlang_codegen.cuda.context import Launch
 from hawqlang_codegen.cuda.layout import VECTOR
 from hawqlang_codegen.cuda.site import MOST_STORES, Site, operand, store_forms, unserved
 from hawqlang_codegen.tvm.layout import round_up
+from hawqlang_codegen.tvm.sharing import overwrites
 
 MOST_PARTS = 12
 """As ``kMaxParts`` in maps.cuh."""
@@ -54,6 +55,7 @@ def add(op: Add, site: Site) -> Launch:
         tuple(
             context.Sum(
                 out=site.number[store.output],
+                in_place=overwrites(store, site.layouts.buffer),
                 a=operand(store.a, site),
                 b=operand(store.b, site),
                 zero=store.zero_point,
@@ -90,14 +92,18 @@ def avg_pool(op: AvgPool2d, site: Site) -> Launch:
     )
 
 
-def move(op: Concat | Pad | Slice, site: Site) -> Launch:
-    """Return the launch that moves elements."""
+def move(op: Concat | Pad | Slice, site: Site) -> Launch | None:
+    """Return the launch that moves elements; none where all are in their place."""
     if isinstance(op, Concat) and len(op.inputs) > MOST_PARTS:
         raise unserved(op.name, f"it joins {len(op.inputs)} tensors, and the kernel {MOST_PARTS}")
+    parts = _parts(op, site)
+    if all(part.placed for part in parts):
+        return None
     return context.Gather(
         out=site.number[op.output],
+        in_place=any(part.placed for part in parts),
         fill=site.tensors[op.output].zero_point,
-        parts=_parts(op, site),
+        parts=parts,
     )
 
 
@@ -107,17 +113,31 @@ def _parts(op: Concat | Pad | Slice, site: Site) -> tuple[context.Part, ...]:
         case Concat():
             ends = np.cumsum([0, *(site.layout(name).channels for name in op.inputs)])
             return tuple(
-                context.Part(site.number[name], int(a), int(b), (0, 0, 0), (1, 1, 1))
+                context.Part(
+                    site.number[name],
+                    int(a),
+                    int(b),
+                    (0, 0, 0),
+                    (1, 1, 1),
+                    placed=_is_placed(name, int(a), op, site),
+                )
                 for name, a, b in zip(op.inputs, ends[:-1], ends[1:], strict=True)
             )
         case Pad():
             start = (-op.padding[0], -op.padding[1], -op.channels[0])
-            return (context.Part(site.number[op.x], 0, channels, start, (1, 1, 1)),)
+            return (context.Part(site.number[op.x], 0, channels, start, (1, 1, 1), placed=False),)
         case Slice():
             lead = 3 - len(op.start)
             start = extent_like(op.start, lead, 0)
             step = extent_like(op.step, lead, 1)
-            return (context.Part(site.number[op.x], 0, channels, start, step),)
+            return (context.Part(site.number[op.x], 0, channels, start, step, placed=False),)
+
+
+def _is_placed(name: str, first: int, op: Concat, site: Site) -> bool:
+    """Return whether a tensor was written where channel ``first`` of the concatenation begins."""
+    x, out = site.layout(name), site.layout(op.output)
+    buffer = site.layouts.buffer
+    return buffer[name] == buffer[op.output] and x.channel == out.channel + first
 
 
 def extent_like(values: tuple[int, ...], lead: int, neutral: int) -> tuple[int, int, int]:

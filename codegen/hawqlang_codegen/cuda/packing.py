@@ -17,7 +17,7 @@ Bytes = npt.NDArray[np.uint8]
 
 
 def rows_of(weights: IntArray, pixel: int) -> Int8:
-    """Return int8 ``[OC][tap · pixel]`` of ``(OC, KH, KW, IC)``: channels padded to a stored pixel with zeros."""
+    """Return int8 ``[OC][tap · pixel]`` of ``(OC, KH, KW, IC)``: padded with zeros to what is read of a pixel."""
     channels, tall, wide, depth = weights.shape
     full = np.zeros((channels, tall * wide, pixel), np.int8)
     full[:, :, :depth] = weights.reshape(channels, tall * wide, depth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -24,7 +25,6 @@ from hawqlang.ops import (
     Slice,
     Table,
     Take,
-    reads,
     writes,
 )
 from hawqlang_codegen.cuda import convolutions, maps
@@ -41,6 +41,8 @@ from hawqlang_codegen.cuda.site import IntArray, Site, unserved
 from hawqlang_codegen.tvm.arena import Arena, Lifetime, plan_arena
 from hawqlang_codegen.tvm.blob import Blob, BlobBuilder
 from hawqlang_codegen.tvm.layout import round_up
+from hawqlang_codegen.tvm.memory import least_memory, lifetimes
+from hawqlang_codegen.tvm.sharing import in_order
 
 INDEX_LIMIT = 1 << 31
 
@@ -91,7 +93,7 @@ def plan_program(
         if isinstance(op, Conv2d | Linear)
     }
     wishes = convolutions.readers(program, weights)
-    layouts = choose_layouts(program, wishes)
+    layouts = least_memory(program, lambda p, copied: choose_layouts(p, wishes, copied)).layouts
     names = [program.input, *(t.name for t in program.tensors if t.name != program.input)]
     blob = BlobBuilder()
     site = Site(
@@ -104,7 +106,9 @@ def plan_program(
         images=images,
     )
     _check_sizes(program, site)
-    launches = [_translate(op, weights, site, wishes) for op in program.ops]
+    launches = [
+        _translate(in_order(op, layouts.buffer), weights, site, wishes) for op in program.ops
+    ]
     steps = tuple(
         Step(op.name, op.op, launch, writes(op))
         for op, launch in zip(program.ops, launches, strict=True)
@@ -115,7 +119,7 @@ def plan_program(
         images=images,
         number=dict(site.number),
         layouts=layouts,
-        arena=plan_arena(_lifetimes(program, layouts, launches)),
+        arena=plan_arena([*lifetimes(program, layouts), *_scratch(launches)]),
         blob=blob.finish(),
         steps=steps,
     )
@@ -127,9 +131,10 @@ def _check_sizes(program: IntegerProgram, site: Site) -> None:
         for name in writes(op):
             layout = site.layout(name)
             vectors = layout.height * layout.width * -(-layout.channels // VECTOR) * site.images
-            if layout.size >= INDEX_LIMIT or vectors >= INDEX_LIMIT // 2:
+            size = layout.elements * layout.bits // 8
+            if size >= INDEX_LIMIT or vectors >= INDEX_LIMIT // 2:
                 raise unserved(
-                    op.name, f"{name} takes {layout.size} bytes an image, {vectors} vectors a batch"
+                    op.name, f"{name} takes {size} bytes an image, {vectors} vectors a batch"
                 )
 
 
@@ -160,25 +165,8 @@ def _translate(
     return launch
 
 
-def _lifetimes(
-    program: IntegerProgram, layouts: Layouts, launches: list[Launch | None]
-) -> list[Lifetime]:
-    """Return one lifetime per buffer in the arena; the caller owns the input and the output."""
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    for i, op in enumerate(program.ops):
-        for name in (*reads(op), *writes(op)):
-            buffer = layouts.buffer[name]
-            first.setdefault(buffer, i)
-            last[buffer] = i
-    outside = {program.input, program.output}
-    buffers = [
-        Lifetime(name, layouts.of[name].size, first[name], last[name])
-        for name in first
-        if name not in outside
-    ]
-    return buffers + [
-        Lifetime(launch.scratch, round_up(launch.scratch_bytes, ALIGNMENT), i, i)
-        for i, launch in enumerate(launches)
-        if isinstance(launch, Conv) and launch.scratch
-    ]
+def _scratch(launches: Sequence[Launch | None]) -> Iterator[Lifetime]:
+    """Yield the memory that split sums need during their step."""
+    for i, launch in enumerate(launches):
+        if isinstance(launch, Conv) and launch.scratch:
+            yield Lifetime(launch.scratch, round_up(launch.scratch_bytes, ALIGNMENT), i, i)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy.typing as npt
 
+from hawqlang.cuda_memory import has_bindings
+from hawqlang.cuda_runtime import CudaModel
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.runtime import Model, RuntimeFailure, supported
 from hawqlang_codegen.cuda.build import EMULATED, LIBRARY
@@ -23,15 +25,21 @@ class CudaRunner:
     """A loaded library: of the device, or the emulation of one architecture."""
 
     def __init__(self, folder: Path, variant: str | None) -> None:
-        variant = variant or next(iter(variants(folder)), None)
-        emulated = variant is None or variant.startswith(EMULATED)
+        first = variant or next(iter(variants(folder)), EMULATED)
+        emulated = first.startswith(EMULATED)
         place = folder / EMULATED if emulated else folder
         try:
-            self._model = Model(place, isa=variant, weights=folder / WEIGHTS)
+            # Without cuda-python the library itself copies between host and device.
+            self._model: Model = (
+                CudaModel(place, isa=variant)
+                if not emulated and has_bindings()
+                else Model(place, isa=variant, weights=folder / WEIGHTS)
+            )
         except RuntimeFailure as error:
             raise load_error(folder, error) from None
         self.variant = self._model.isa
         self.slow = emulated
+        self.missing = missing(folder) if emulated else ""
 
     def run(self, images: Array) -> Array:
         """Return int32 logits ``(N, F)`` of uint8 inputs ``(N, H, W, C)``."""
@@ -60,7 +68,10 @@ class CudaRunner:
         except RuntimeFailure as error:
             failed = error.code == KERNEL_FAILED
             what = f"a kernel failed on {self.variant}" if failed else "the library does not run"
-            remedy = "this is a defect of hawqc. Please report it with the spec" if failed else None
+            remedy = getattr(error, "remedy", None)
+            remedy = (
+                "this is a defect of hawqc. Please report it with the spec" if failed else remedy
+            )
             code = "HQ902" if failed else "HQ809"
             raise HawqError(
                 Diagnostic(code=code, severity="error", message=f"{what}: {error}", help=remedy)
@@ -80,6 +91,19 @@ def variants(folder: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
+def missing(folder: Path) -> str:
+    """Return, as a sentence, why this machine does not run the device's library of a built folder."""
+    if not (folder / LIBRARY).is_file():
+        return "Its library for devices was not built: nvcc was missing"
+    if not has_bindings():
+        return "There is no device that its library could run on"
+    try:
+        CudaModel(folder).close()
+    except RuntimeFailure as error:
+        return str(error).removesuffix(".")
+    return ""
+
+
 def load_error(folder: Path, error: RuntimeFailure) -> HawqError:
     """Return the diagnostic of a library that does not open (HQ803)."""
     return HawqError(
@@ -87,6 +111,8 @@ def load_error(folder: Path, error: RuntimeFailure) -> HawqError:
             code="HQ803",
             severity="error",
             message=f"the artifact in {folder} does not load: {error}",
-            help="build it again, for an architecture that the device can run",
+            help=getattr(
+                error, "remedy", "build it again, for an architecture that the device can run"
+            ),
         )
     )

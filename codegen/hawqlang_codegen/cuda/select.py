@@ -15,6 +15,9 @@ from hawqlang_codegen.cuda.arch import Arch
 STEP_BYTES = 64
 """Bytes of k that come in per step."""
 REGISTERS = 65536
+"""Of a multiprocessor."""
+REGISTERS_EACH = 128
+"""Of a thread, as planned; the gate of ``resources`` holds kernels to it."""
 LATENCY = 600
 """Cycles from asking for a step's bytes to having them, when nothing else hides it."""
 ENTRY = 1500
@@ -91,20 +94,26 @@ def choose(gemm: Gemm, arch: Arch) -> Choice:
     return min(choices, key=lambda c: c.cycles)
 
 
+def resident(tile: Tile, arch: Arch, stages: int, *, widened: bool) -> int:
+    """Return how many blocks of a tile a multiprocessor holds at once, as planned."""
+    limits = (
+        arch.shared // tile.shared(stages, widened=widened),
+        arch.threads // tile.threads,
+        REGISTERS // (tile.threads * REGISTERS_EACH),
+    )
+    return max(1, min(limits))
+
+
 def _cycles(gemm: Gemm, arch: Arch, tile: Tile, parts: int) -> int:
     blocks = -(-gemm.rows // tile.rows) * -(-gemm.columns // tile.columns) * parts
-    shared = tile.shared(arch.stages, widened=gemm.widened)
-    resident = max(
-        1,
-        min(arch.shared // shared, arch.threads // tile.threads, REGISTERS // (tile.threads * 128)),
-    )
     speed = arch.products * (2 if gemm.nibbles and arch.nibble_products else 1)
     products = tile.rows * tile.columns * STEP_BYTES * (2 if gemm.nibbles else 1)
     fetched = min(tile.rows, gemm.rows) + min(tile.columns, gemm.columns)
     step = max(products // speed, fetched * STEP_BYTES // L2_BYTES)
     steps = -(-gemm.steps // parts)
     busy = -(-blocks // arch.multiprocessors) * steps * step
-    waves = -(-blocks // (arch.multiprocessors * resident))
+    held = resident(tile, arch, arch.stages, widened=gemm.widened)
+    waves = -(-blocks // (arch.multiprocessors * held))
     waiting = waves * steps * (LATENCY // (arch.stages - 1) + step // 4)
     split = 0
     if parts > 1:

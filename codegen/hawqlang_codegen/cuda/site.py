@@ -18,6 +18,7 @@ from hawqlang_codegen.cuda.layout import Layout, Layouts
 from hawqlang_codegen.tvm.blob import BlobBuilder
 from hawqlang_codegen.tvm.layout import round_up
 from hawqlang_codegen.tvm.packing import NARROW_SHIFT, rescale
+from hawqlang_codegen.tvm.sharing import overwrites
 
 IntArray = npt.NDArray[np.integer[Any]]
 Int64 = npt.NDArray[np.int64]
@@ -88,6 +89,7 @@ def _store_form(store: Store, bias: Int64, site: Site) -> StoreForm:
         rows[: bias.size, 3] = scale.shift
     return StoreForm(
         out=site.number[store.output],
+        in_place=overwrites(store, site.layouts.buffer),
         channels=site.data(rows),
         wide=not scale.narrow,
         zero=store.zero_point,

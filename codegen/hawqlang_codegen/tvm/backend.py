@@ -1,12 +1,13 @@
-"""The TVM back end's five functions, nothing more."""
+"""The TVM back end's functions, nothing more."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from hawqlang.backend.protocol import Backend
-from hawqlang.cache import TensorStore
+from hawqlang.cache import TensorStore, digest
 from hawqlang.diagnostics import Diagnostic
 from hawqlang.ir.integer import IntegerProgram
 from hawqlang.ir.kernels import KernelSet
@@ -14,9 +15,10 @@ from hawqlang.ir.spec import Emit, Target
 from hawqlang.progress import Advance
 from hawqlang_codegen.tvm import build, disassemble, run
 from hawqlang_codegen.tvm.generate import generate
+from hawqlang_codegen.tvm.machine import cpu_identity, likely_sets
 from hawqlang_codegen.tvm.plan import plan_program
 from hawqlang_codegen.tvm.trial import open_trial
-from hawqlang_codegen.tvm.tuning import TUNING, open_database, tune
+from hawqlang_codegen.tvm.tuning import TUNING, generation, open_database, tune
 
 
 class TvmBackend:
@@ -49,6 +51,27 @@ class TvmBackend:
             chosen = tune(works, database, trial.measure, seconds, advance)
         plan = plan_program(program, store, chosen)
         return generate(plan, store, threads=target.threads, batch=target.batch)
+
+    def timed_on(self) -> tuple[str, str]:
+        """Return this machine's CPU with its instruction sets, and the generation of kernels."""
+        return cpu_identity(), generation()
+
+    def library(
+        self, program: IntegerProgram, target: Target, store: TensorStore, folder: Path
+    ) -> run.TvmRunner:
+        """Return a runner of a library that holds no instruction sets but those this machine runs best."""
+        plan, scratch = plan_program(program, store), TensorStore()
+        sources = generate(
+            plan, scratch, threads=target.threads, batch=target.batch, isas=likely_sets()
+        )
+        build.build(sources, folder, scratch, build.beside(store, build.OBJECTS))
+        return run.TvmRunner(folder, None)
+
+    def kernels(self, program: IntegerProgram, store: TensorStore) -> Mapping[str, str]:
+        """Return a digest of the kernels that every step calls, without its weights."""
+        plan = plan_program(program, store)
+        of = {kernel.name: repr(kernel.context) for kernel in plan.kernels}
+        return {step.name: digest(*(of[call.kernel] for call in step.calls)) for step in plan.steps}
 
     def build(self, kernels: KernelSet, folder: Path, store: TensorStore) -> tuple[Diagnostic, ...]:
         """Write sources, blobs and the library into ``folder``; all of it can be built."""

@@ -30,6 +30,8 @@ LEAST_PIXELS = 8
 """Fewer pixels than this do not pay for widening the weights."""
 LEAST_WINDOWS = 4
 """Fewer windows than this do not pay for the transformation of the weights."""
+STRIP = 32
+"""Pixels whose sums wait together to be stored."""
 AddendKind = Literal["none", "stored", "int32", "scaled", "scaled64"]
 """A second addend: of at most 8 bits; a partial sum at the result's scale; a wider one, scaled by 32-bit operations on
 the high half of the product, or by 64-bit ones."""
@@ -253,10 +255,10 @@ class Conv:
         if self.kind == "conv16":
             return self.input_bytes if self.widened else 0
         tiles = 0 if self.tiles is None else self.tiles.scratch
-        if self.nibbles or self.short:
-            return tiles
         if self.winograd is not None:
             return max(self.winograd.scratch, tiles)
+        if self.nibbles or self.short:
+            return tiles
         slots = self.vectors if self.pixels_outside else 1
         weights = slots * self.steps * 2 * WORD * LANES if self.paired else 0
         return max(self.paired_at + weights, tiles)
@@ -280,7 +282,7 @@ class Conv:
     def winograd(self) -> Winograd | None:
         """Return how AVX2 computes it with fewer products, ``None`` where it cannot or need not."""
         dense = (self.x.row, self.x.pixel)
-        odd = self.nibbles or self.windowed or self.short or self.sums_at or self.kind != "conv"
+        odd = self.windowed or self.short or self.sums_at or self.kind != "conv"
         if (
             odd
             or not self.roomy
@@ -338,6 +340,18 @@ class Conv:
 
 
 @dataclass(frozen=True, slots=True)
+class Strip:
+    """How a depthwise kernel divides a row of pixels."""
+
+    count: int
+    """Strips, the last of which may overlap the one before it."""
+    tiles: int
+    """Of pixels that are computed together, per strip; the last may overlap the one before it."""
+    pixels: int
+    """Of a strip."""
+
+
+@dataclass(frozen=True, slots=True)
 class Depthwise:
     """A convolution of every channel with itself, 16, 32 or 64 channels at a time, four taps of a column a step.
 
@@ -362,9 +376,29 @@ class Depthwise:
     columns: int
     """Output pixels of a row computed together with 32 registers of 64 bytes."""
     narrow_columns: int
-    """The same with 16 registers of 32 bytes."""
+    """The same with 16 registers of 32 bytes, which hold 32 channels at most."""
     stores: tuple[StoreForm, ...]
+    planes: int = 1
+    """Bytes whose sum is a weight: more than one where weights have zero points."""
     kind: Literal["depthwise"] = "depthwise"
+
+    def strip(self, columns: int) -> Strip:
+        """Return how a row is divided where so many pixels are computed together."""
+        tiles = -(-self.width // columns)
+        count = -(-tiles * columns // STRIP)
+        tiles = -(-tiles // count)
+        return Strip(count, tiles, self.width if count == 1 else tiles * columns)
+
+    @property
+    def sums_at(self) -> int:
+        """Return where a strip's sums stand in working memory, in bytes, behind weights of 16 bits."""
+        return self.quads * self.kernel[1] * 2 * WORD * LANES
+
+    @property
+    def scratch(self) -> int:
+        """Return the bytes of working memory."""
+        most = max(self.strip(n).pixels for n in (self.columns, self.narrow_columns))
+        return self.sums_at + most * self.lanes * 4
 
     def taps(self, columns: int) -> tuple[tuple[int, tuple[tuple[int, int], ...]], ...]:
         """Return each input column's offset, with the pairs (output pixel, tap column) that use it."""
@@ -378,7 +412,7 @@ class Depthwise:
     @property
     def weight_bytes(self) -> int:
         """Return the bytes of the packed weights."""
-        return self.vectors * LANES * self.quads * self.kernel[1] * 4
+        return self.vectors * LANES * self.quads * self.kernel[1] * self.planes * 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from hawqlang_codegen.tvm.packing import (
     joined_taps,
     nibbles,
     padded_bias,
+    planes,
     wide_depthwise_weights,
 )
 from hawqlang_codegen.tvm.select import Work, choose_columns
@@ -46,6 +47,8 @@ NIBBLE_BITS = 4
 """Weights up to this width stand two to a byte; as the upper half of a byte they count 2^4 times."""
 HALVES = 2
 """Channels of a 32-bit word where products are of 16 bits."""
+MOST_PLANES = 3
+"""Bytes that make the widest weight of 8 bits with a zero point: ±255."""
 RESIDENT = 32 * 1024
 """Weights up to this many bytes stay in the first-level cache while the pixels stream past."""
 
@@ -103,8 +106,8 @@ def conv2d(op: Conv2d, site: Site) -> list[Call]:
     )
     _prove(layer)
     if op.groups > 1 and op.weight_shape[0] == op.groups == x.channels:
-        bytes_fit = x.element == 1 and _fits_bytes(weights)
-        return [_depthwise(layer) if bytes_fit else _wide_depthwise(layer)]
+        narrow = x.element == 1 and planes(weights) <= MOST_PLANES
+        return [_depthwise(layer) if narrow else _wide_depthwise(layer)]
     return _calls(layer)
 
 
@@ -199,9 +202,10 @@ def _depthwise(layer: _Layer) -> Call:
         columns=choose_columns(breadth, 4),
         narrow_columns=choose_columns(breadth, 2),
         stores=tuple(b.form for b in built),
+        planes=planes(weights),
     )
-    packed = depthwise_weights(weights.astype(np.int8), lanes, x.pixel)
-    constants = (site.data(packed), site.data(padded_bias(layer.bias, x.pixel)))
+    packed = depthwise_weights(weights, lanes, x.pixel, kernel.planes)
+    constants = (SCRATCH, site.data(packed), site.data(padded_bias(layer.bias, x.pixel)))
     return Call(kernel, (site.tensor(layer.op.x), *constants, *_flat(built)))
 
 

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import capstone
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 SUFFIX = r"(ps|pd|ss|sd|ph|sh|nepbf16|bf16)"
 OPERATIONS = (
@@ -29,8 +32,8 @@ X87 = re.compile(r"^f(?!ence|xsave|xrstor)\w+$")
 EXECUTABLE = 0x4
 UNREADABLE = ".byte"
 PRODUCTS = ("vpdp", "vpmadd", "tdp")
-STACKED = re.compile(r"^[a-z ]*\[rsp[^,]*, [xyz]mm\d+")
-"""A vector register that is written to the stack."""
+STACK = "[rsp"
+"""In the operands of what is kept on the stack."""
 LONGEST = 15
 """Bytes of the longest instruction."""
 INTEGER = {
@@ -71,39 +74,71 @@ def float_instructions(library: Path) -> tuple[int, tuple[str, ...]]:
 
 
 def spills(library: Path) -> tuple[int, tuple[str, ...]]:
-    """Return how many innermost loops compute products, and every instruction in them that saves a vector on the stack.
-
-    Reading one from there costs what reading it from anywhere else does.
-    """
+    """Return how many innermost loops compute products, and every instruction in them that touches the stack."""
     count = 0
     found: list[str] = []
     for section, address, code in code_sections(library.read_bytes()):
         listing = list(instructions(code, address))
-        for first, last in innermost_loops(listing):
-            body = listing[first : last + 1]
-            if any(mnemonic.startswith(PRODUCTS) for _, mnemonic, _ in body):
+        for body in innermost_loops(listing):
+            if any(listing[i][1].startswith(PRODUCTS) for i in body):
                 count += 1
                 found += [
                     f"{section}+{at - address:#x}: {mnemonic} {operands}"
-                    for at, mnemonic, operands in body
-                    if STACKED.search(operands)
+                    for at, mnemonic, operands in (listing[i] for i in body)
+                    if STACK in operands
                 ]
     return count, tuple(found)
 
 
-def innermost_loops(listing: list[tuple[int, str, str]]) -> Iterator[tuple[int, int]]:
-    """Yield first and last index of every backward jump's range that has no other such range in it."""
+def innermost_loops(listing: list[tuple[int, str, str]]) -> list[list[int]]:
+    """Return the instructions, by index, of every loop that has no other loop in it, wherever they stand."""
     places = {at: i for i, (at, _, _) in enumerate(listing)}
-    newest = -1
-    for last, (at, mnemonic, operands) in enumerate(listing):
-        if not mnemonic.startswith("j") or not operands.startswith("0x"):
-            continue
-        target = int(operands, 16)
-        first = places.get(target)
-        if target <= at and first is not None:
-            if first > newest:
-                yield first, last
-            newest = max(newest, first)
+    jumps = {
+        i: places.get(int(operands, 16), -1) if operands.startswith("0x") else -1
+        for i, (_, mnemonic, operands) in enumerate(listing)
+        if mnemonic.startswith("j")
+    }
+    ends = [i for i, (_, mnemonic, _) in enumerate(listing) if i in jumps or mnemonic == "ret"]
+    starts = sorted({0, *(i + 1 for i in ends), *(i for i in jumps.values() if i >= 0)})
+    starts = [i for i in starts if i < len(listing)]
+    block = {first: n for n, first in enumerate(starts)}
+    edges: list[tuple[int, int]] = []
+    for n, last in enumerate([*(i - 1 for i in starts[1:]), len(listing) - 1]):
+        if jumps.get(last, -1) >= 0:
+            edges.append((n, block[jumps[last]]))
+        if n + 1 < len(starts) and listing[last][1] not in ("jmp", "ret"):
+            edges.append((n, n + 1))
+    bounds = [*starts, len(listing)]
+    return [
+        [i for n in sorted(loop) for i in range(bounds[n], bounds[n + 1])]
+        for loop in _innermost(edges)
+    ]
+
+
+def _innermost(edges: list[tuple[int, int]]) -> Iterator[set[int]]:
+    """Yield the nodes of every cycle that stays none once the edges to its entry are cut."""
+    for inside, entry in _cycles(edges):
+        inner = list(_innermost([edge for edge in inside if edge[1] != entry]))
+        yield from inner or [{node for edge in inside for node in edge}]
+
+
+def _cycles(edges: list[tuple[int, int]]) -> Iterator[tuple[list[tuple[int, int]], int]]:
+    """Yield the edges of every strongly connected part, and the node through which it is entered."""
+    if not edges:
+        return
+    size = max(max(edge) for edge in edges) + 1
+    tails, heads = np.array(edges).T
+    graph = coo_array((np.ones(len(edges), np.int8), (tails, heads)), shape=(size, size))
+    _, part = connected_components(graph, connection="strong")
+    inside: dict[int, list[tuple[int, int]]] = {}
+    entered: dict[int, int] = {}
+    for tail, head in edges:
+        if part[tail] == part[head]:
+            inside.setdefault(int(part[head]), []).append((tail, head))
+        else:
+            entered.setdefault(int(part[head]), head)
+    for name, group in inside.items():
+        yield group, entered.get(name, min(head for _, head in group))
 
 
 def instructions(code: bytes, address: int) -> Iterator[tuple[int, str, str]]:

@@ -97,6 +97,23 @@ class Layout:
         """Return TVM's name of the element type."""
         return DTYPES[self.element]
 
+    @property
+    def unit(self) -> int:
+        """Return the channels at whose multiples a part of a concatenation may begin."""
+        return LANES
+
+    @property
+    def lanes(self) -> range:
+        """Return the lanes of a pixel that the tensor takes, to whole vectors."""
+        end = self.channel + round_up(self.channels, LANES)
+        return range(self.channel, min(end, self.pixel))
+
+    def share(self, lanes: int) -> int:
+        """Return the bytes of so many lanes of each pixel of the buffer."""
+        if lanes >= self.pixel:
+            return self.size
+        return self.elements * self.element * lanes // self.pixel
+
     def within(self, sides: Sides) -> Layout:
         """Return the layout with a halo of those widths."""
         top, left, bottom, right = sides

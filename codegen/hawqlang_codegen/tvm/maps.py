@@ -118,7 +118,7 @@ def _add_form(store: AddStore, site: Site) -> AddStoreForm:
         kinds=kinds,
         operands=(plane(site.layout(store.a.x)), plane(site.layout(store.b.x))),
         wide="int32" in kinds or "scaled64" in kinds,
-        in_place=overwrites(store, site.layouts),
+        in_place=overwrites(store, site.layouts.buffer),
     )
 
 

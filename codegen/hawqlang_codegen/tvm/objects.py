@@ -8,6 +8,7 @@ processes: TVM reads TVMScript in Python, one thread at a time.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
 from hawqlang.cache import write_atomic
 from hawqlang_codegen.tvm.isa import Isa
@@ -28,8 +30,8 @@ IMPORTS = "from tvm.script"
 """Before it a file speaks of the network that it was made for."""
 _FUNCTION = re.compile(r"^    @T\.prim_func", re.MULTILINE)
 _COMMENT = re.compile(r"^ *#.*\n", re.MULTILINE)
-SHARE = 12
-"""Kernels that are worth a process of their own, which takes seconds to start."""
+SHARE = 8
+"""Kernels that are worth a process of their own: it takes as long to start as to compile so many."""
 PROCESSES = 4
 """At most; each takes some 300 MB."""
 DIGEST = 32
@@ -48,8 +50,13 @@ class Unit:
     @property
     def key(self) -> str:
         """Return what the object depends on."""
-        parts = (version("apache-tvm"), repr(self.isa.target), _COMMENT.sub("", self.text))
+        parts = (_tvm_version(), repr(self.isa.target), _COMMENT.sub("", self.text))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+@functools.cache
+def _tvm_version() -> str:
+    return version("apache-tvm")
 
 
 def units(source: Path, isa: Isa, folder: Path) -> list[Unit]:
@@ -77,16 +84,15 @@ def compile_units(wanted: Sequence[Unit], cache: Path | None, processes: int | N
         cache: Folder of objects by key; ``None`` keeps nothing.
         processes: How many compile; as many as pay unless given.
     """
-    missing = [unit for unit in wanted if not _fetch(unit, cache)]
+    missing = [unit for unit in wanted if not fetch(unit, cache)]
     count = _useful(len(missing)) if processes is None else processes
     if count > 1:
         _compile_apart(missing, count)
     elif missing:
         for unit in missing:
             compile_one(unit.text, unit.isa.target, unit.path)
-    if cache is not None:
-        for unit in missing:
-            _keep(unit, cache)
+    for unit in missing:
+        keep(unit, cache)
     return len(missing)
 
 
@@ -127,7 +133,21 @@ def _import_path() -> Iterator[str]:
     return (str(Path(entry).resolve()) for entry in sys.path if entry)
 
 
-def _fetch(unit: Unit, cache: Path | None) -> bool:
+class Kept(Protocol):
+    """A file that depends on its key alone."""
+
+    @property
+    def key(self) -> str:
+        """Return a digest of all that it depends on."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """Return where it goes."""
+        ...
+
+
+def fetch(unit: Kept, cache: Path | None) -> bool:
     """Write an object that the cache holds whole, and return whether it does."""
     if cache is None:
         return False
@@ -142,12 +162,14 @@ def _fetch(unit: Unit, cache: Path | None) -> bool:
     return True
 
 
-def _keep(unit: Unit, cache: Path) -> None:
+def keep(unit: Kept, cache: Path | None) -> None:
     """Put an object into the cache; one that cannot be written costs time, never the result."""
+    if cache is None:
+        return
     body = unit.path.read_bytes()
     with suppress(OSError):
         write_atomic(_place(unit, cache), hashlib.sha256(body).digest() + body)
 
 
-def _place(unit: Unit, cache: Path) -> Path:
+def _place(unit: Kept, cache: Path) -> Path:
     return cache / unit.key[:2] / f"{unit.key}.o"

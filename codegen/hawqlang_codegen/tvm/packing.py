@@ -136,18 +136,26 @@ def nibbles(weights: Int8) -> npt.NDArray[np.uint8]:
     return np.bitwise_or(np.bitwise_and(low, 0xF), np.left_shift(high, 4), dtype=np.uint8)
 
 
-def depthwise_weights(weights: Int8, lanes: int, pixel: int) -> Int8:
-    """Return weights ``[C/lanes][quads][KW][4][lanes/16][4][4]`` of ``(C, KH, KW, 1)``.
+def planes(weights: IntArray) -> int:
+    """Return how many signed bytes add up to every one of the weights."""
+    return max(1, -(-int(weights.max()) // 127), -(int(weights.min()) // 128))
+
+
+def depthwise_weights(weights: IntArray, lanes: int, pixel: int, count: int = 1) -> Int8:
+    """Return ``[C/lanes][quads][KW][count][4][lanes/16][4][4]`` of ``(C, KH, KW, 1)``: weights as sums of bytes.
 
     The last axis is four tap rows; the three before it are channel ``16·l + 4·j + i`` as ``[j][l][i]``, the order in
     which interleaving bytes, then words, of vectors of ``lanes`` bytes leaves them.
     """
     channels, tall, wide, _ = weights.shape
     quads = -(-tall // WORD)
-    full = np.zeros((pixel, quads * WORD, wide), dtype=np.int8)
-    full[:channels, :tall] = weights[:, :, :, 0]
-    split = full.reshape(pixel // lanes, lanes // LANES, WORD, WORD, quads, WORD, wide)
-    return np.ascontiguousarray(split.transpose(0, 4, 6, 2, 1, 3, 5))
+    full = np.zeros((count, pixel, quads * WORD, wide), dtype=np.int8)
+    rest = weights[:, :, :, 0].astype(np.int64)
+    for plane in full:
+        plane[:channels, :tall] = np.clip(rest, -128, 127)
+        rest = rest - plane[:channels, :tall]
+    split = full.reshape(count, pixel // lanes, lanes // LANES, WORD, WORD, quads, WORD, wide)
+    return np.ascontiguousarray(split.transpose(1, 5, 7, 0, 3, 2, 4, 6))
 
 
 def wide_depthwise_weights(weights: IntArray, pixel: int) -> Int32:

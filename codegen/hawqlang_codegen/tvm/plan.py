@@ -31,7 +31,7 @@ from hawqlang.ops import (
 from hawqlang_codegen.tvm import convolutions, maps, places
 from hawqlang_codegen.tvm.arena import Arena
 from hawqlang_codegen.tvm.blob import Blob, BlobBuilder
-from hawqlang_codegen.tvm.context import Conv, Kernel
+from hawqlang_codegen.tvm.context import Conv, Depthwise, Kernel
 from hawqlang_codegen.tvm.layout import Layouts
 from hawqlang_codegen.tvm.memory import plan_memory
 from hawqlang_codegen.tvm.select import Choice, Work
@@ -108,7 +108,7 @@ def plan_program(
     blob = BlobBuilder()
     tensors = {tensor.name: tensor for tensor in program.tensors}
     site = Site(tensors=tensors, layouts=layouts, blob=blob, constant=store.get, measured=measured)
-    calls = [_translate(in_order(op, layouts), site) for op in program.ops]
+    calls = [_translate(in_order(op, layouts.buffer), site) for op in program.ops]
     kernels = _name_kernels(program, calls)
     names = {kernel.context: kernel.name for kernel in kernels}
     steps = tuple(
@@ -126,7 +126,10 @@ def plan_program(
         layouts=layouts,
         arena=memory.arena,
         live_bytes=memory.live_bytes,
-        scratch=max((k.context.scratch for k in kernels if isinstance(k.context, Conv)), default=0),
+        scratch=max(
+            (k.context.scratch for k in kernels if isinstance(k.context, Conv | Depthwise)),
+            default=0,
+        ),
         blob=blob.finish(),
         kernels=kernels,
         steps=steps,

@@ -26,6 +26,7 @@ class TvmRunner:
             raise load_error(folder, error) from None
         self.variant = self._model.isa
         self.slow = False
+        self.missing = ""
 
     def run(self, images: Array) -> Array:
         """Return int32 logits ``(N, F)`` of uint8 inputs ``(N, H, W, C)``."""

@@ -30,7 +30,7 @@ DEPTHWISE_EXTRA = 3
 NARROW_PIXELS = 6
 """Pixels in 16 registers of 32 bytes: two accumulators each, two weights, an activation, a product."""
 WIDENED_PIXELS = 4
-"""The same beside weights that are widened from nibbles."""
+"""The same beside weights that are widened from nibbles: a table, or sums in int16 beside those in int32."""
 AHEAD = (8 * 1024, 3 * 1024, 16 * 1024)
 """Bytes by which weights that do not stay in cache are fetched ahead of their use; the first unless measured."""
 TILES = 4
@@ -136,11 +136,12 @@ def alternatives(work: Work, isa: str) -> tuple[Choice, ...]:
 def wide_tiles(work: Work) -> list[Tile]:
     """Return the tiles with the least estimated time for AVX-512; of equals, the one with the fewest registers."""
     vectors = round_up(work.channels, LANES) // LANES
+    most = 1 if work.grouped else min(vectors, 16)
     weights = 2 if work.nibbles else 1
     tiles = (
         Tile(rows, columns, v)
         for v, rows, columns in product(
-            range(1, min(vectors, 16) + 1),
+            range(1, most + 1),
             range(1, min(work.height, 14) + 1),
             range(1, min(work.width, 14) + 1),
         )
@@ -158,7 +159,7 @@ def narrow_tiles(work: Work) -> list[Tile]:
 
 def madd_tiles(work: Work) -> list[Tile]:
     """Return the tiles for 16 registers and int16 products, best first."""
-    return _few_pixels(work, NARROW_PIXELS)
+    return _few_pixels(work, WIDENED_PIXELS if work.nibbles else NARROW_PIXELS)
 
 
 def choose_columns(width: int, most: int) -> int:

@@ -4,14 +4,15 @@
 - A sum overwrites an operand that nothing reads afterwards: element by element, in one place.
 - A reshape that moves nothing stays where its input is (see ``layout``).
 
-Vectors of 16 channels are stored whole, so a part begins at a multiple of 16; lanes behind its last channel belong to
-a part that is copied in afterwards, or to nobody.
+Vectors of 16 channels are stored whole, so a part begins at a multiple of 16 or more; lanes behind its last channel
+belong to a part that is copied in afterwards, or to nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol, Self, TypeVar
 
 from hawqlang.ir.integer import IntegerOp, IntegerProgram
 from hawqlang.ops import (
@@ -34,7 +35,6 @@ from hawqlang.ops import (
     reads,
 )
 from hawqlang_codegen.tvm.layout import (
-    LANES,
     Layout,
     Layouts,
     Sides,
@@ -44,12 +44,50 @@ from hawqlang_codegen.tvm.layout import (
 )
 
 
+class Placed(Protocol):
+    """What sharing asks of a back end's layouts."""
+
+    @property
+    def channels(self) -> int:
+        """Return the tensor's channels."""
+        ...
+
+    @property
+    def unit(self) -> int:
+        """Return the channels at whose multiples a part may begin."""
+        ...
+
+    def is_coded_like(self, other: Self) -> bool:
+        """Return whether both store a value in the same way."""
+        ...
+
+    def is_shaped_like(self, other: Self) -> bool:
+        """Return whether elements of both stand in the same places."""
+        ...
+
+
+LayoutT = TypeVar("LayoutT", bound=Placed)
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a back end's kernels can do with tensors that share pixels with others."""
+
+    writes_parts: Callable[[IntegerOp], Iterable[str]]
+    """The outputs of which a kernel writes a tensor's own vectors of channels and nothing else."""
+    reads_parts: Callable[[IntegerOp], bool]
+    overwrites: Callable[[IntegerOp], bool]
+    """Whether a sum may take the place of an operand."""
+
+
 @dataclass(slots=True)
 class Sharing:
     """Who owns each tensor's buffer, and where in its pixels the tensor begins."""
 
     owner: dict[str, str]
     channel: dict[str, int] = field(default_factory=dict[str, int])
+    whole: dict[str, str] = field(default_factory=dict[str, str])
+    """The tensor whose pixels these are: of a part that was written in place, the concatenation."""
 
     def members(self, owner: str) -> list[str]:
         """Return the tensors in a buffer."""
@@ -60,24 +98,37 @@ class Sharing:
         return self.members(self.owner[name]) == [name]
 
 
+def share(
+    program: IntegerProgram,
+    own: Mapping[str, LayoutT],
+    abilities: Abilities,
+    copied: Collection[str] = (),
+) -> Sharing:
+    """Return who shares with whom; parts of the concatenations called ``copied`` have their own buffers."""
+    readers = readers_of(program)
+    sharing = Sharing({tensor.name: tensor.name for tensor in program.tensors})
+    for op in reversed(program.ops):
+        if isinstance(op, Concat) and op.name not in copied:
+            _place_parts(op, program, own, readers, abilities, sharing)
+    sharing.whole = dict(sharing.owner)
+    for step, op in enumerate(program.ops):
+        if abilities.overwrites(op):
+            _overwrite(op, step, program, own, readers, sharing)
+    return sharing
+
+
 def choose_layouts(program: IntegerProgram, copied: Collection[str] = ()) -> Layouts:
     """Return a layout for every tensor; parts of the concatenations called ``copied`` have their own buffers."""
     readers = readers_of(program)
     own = own_layouts(program, readers)
-    sharing = Sharing({tensor.name: tensor.name for tensor in program.tensors})
-    for op in reversed(program.ops):
-        if isinstance(op, Concat) and op.name not in copied:
-            _place_parts(op, program, own, readers, sharing)
-    parts = dict(sharing.owner)
-    for step, op in enumerate(program.ops):
-        _overwrite(op, step, program, own, readers, sharing)
+    sharing = share(program, own, ABILITIES, copied)
     of, buffer = _joined(sharing, own), sharing.owner
     for op in program.ops:
         if isinstance(op, Reshape) and op.output != program.output:
             stays = reshaped(of[op.x], of[op.output], readers[op.output], op.output)
             if stays is not None:
                 of[op.output], buffer[op.output] = stays, buffer[op.x]
-    return Layouts(of=of, buffer=buffer, whole=parts)
+    return Layouts(of=of, buffer=buffer, whole=sharing.whole)
 
 
 def _joined(sharing: Sharing, layouts: Mapping[str, Layout]) -> dict[str, Layout]:
@@ -102,16 +153,16 @@ def sums(op: IntegerOp) -> tuple[Store | AddStore, ...]:
     return op.stores if isinstance(op, Add | Conv2d | Linear) else ()
 
 
-def overwrites(store: Store | AddStore, layouts: Layouts) -> bool:
+def overwrites(store: Store | AddStore, buffer: Mapping[str, str]) -> bool:
     """Return whether a sum takes the place of one of its operands."""
-    return any(layouts.buffer[name] == layouts.buffer[store.output] for name in addends(store))
+    return any(buffer[name] == buffer[store.output] for name in addends(store))
 
 
-def in_order(op: IntegerOp, layouts: Layouts) -> IntegerOp:
+def in_order(op: IntegerOp, buffer: Mapping[str, str]) -> IntegerOp:
     """Return the operator with the sum that overwrites an operand last: others may read it too."""
     if not isinstance(op, Add | Conv2d | Linear):
         return op
-    return op.replace(stores=tuple(sorted(op.stores, key=lambda s: overwrites(s, layouts))))
+    return op.replace(stores=tuple(sorted(op.stores, key=lambda s: overwrites(s, buffer))))
 
 
 def addends(store: Store | AddStore) -> tuple[str, ...]:
@@ -124,21 +175,22 @@ def addends(store: Store | AddStore) -> tuple[str, ...]:
 def _place_parts(
     op: Concat,
     program: IntegerProgram,
-    layouts: Mapping[str, Layout],
+    layouts: Mapping[str, LayoutT],
     readers: Mapping[str, list[IntegerOp]],
+    abilities: Abilities,
     found: Sharing,
 ) -> None:
     """Put every part that can be written in place into the concatenation's buffer."""
-    made = {name: one for one in program.ops for name in _writes_vectors(one)}
+    made = {name: one for one in program.ops for name in abilities.writes_parts(one)}
     channel = found.channel.get(op.output, 0)
     for name in op.inputs:
         if (
-            channel % LANES == 0
+            channel % layouts[name].unit == 0
             and name in made
             and found.owner[name] == name
             and found.is_alone(name)
             and layouts[name].is_coded_like(layouts[op.output])
-            and all(_reads_part(reader) for reader in readers[name])
+            and all(abilities.reads_parts(reader) for reader in readers[name])
         ):
             found.owner[name] = found.owner[op.output]
             found.channel[name] = channel
@@ -187,17 +239,19 @@ def is_depthwise(op: IntegerOp) -> bool:
     return isinstance(op, Conv2d) and 1 < op.groups == op.weight_shape[0]
 
 
+ABILITIES = Abilities(_writes_vectors, _reads_part, lambda op: not is_depthwise(op))
+"""Of the kernels for CPUs."""
+
+
 def _overwrite(
     op: IntegerOp,
     step: int,
     program: IntegerProgram,
-    layouts: Mapping[str, Layout],
+    layouts: Mapping[str, LayoutT],
     readers: Mapping[str, list[IntegerOp]],
     found: Sharing,
 ) -> None:
     """Let one sum of an operator take the place of an operand that is read for the last time."""
-    if is_depthwise(op):
-        return
     later = {name for one in program.ops[step + 1 :] for name in reads(one)} | {program.output}
     for store in sums(op):
         for name in addends(store):

@@ -153,7 +153,7 @@ def _built(
         addend_kind=addend_kind(store.addend, site),
         addend=None if store.addend is None else plane(site.layout(store.addend.x)),
         channels=channels,
-        in_place=overwrites(store, site.layouts),
+        in_place=overwrites(store, site.layouts.buffer),
     )
     operand = () if store.addend is None else (site.tensor(store.addend.x),)
     return BuiltStore(form, (site.data(block), site.tensor(store.output), *operand))

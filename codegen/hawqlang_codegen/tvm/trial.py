@@ -16,6 +16,7 @@ from hawqlang.ir.integer import IntegerProgram
 from hawqlang_codegen.tvm.build import build
 from hawqlang_codegen.tvm.generate import generate
 from hawqlang_codegen.tvm.isa import ISAS, Isa
+from hawqlang_codegen.tvm.machine import likely_sets
 from hawqlang_codegen.tvm.plan import Plan, plan_program
 from hawqlang_codegen.tvm.run import TvmRunner
 from hawqlang_codegen.tvm.select import Choice, Work
@@ -81,7 +82,9 @@ def open_trial(
         HawqError: it can run none (HQ803), or there is no C compiler (HQ801).
     """
     scratch, whole = TensorStore(), folder / "whole"
-    build(generate(plan_program(program, store), scratch), whole, scratch, objects)
+    build(
+        generate(plan_program(program, store), scratch, isas=likely_sets()), whole, scratch, objects
+    )
     runner = TvmRunner(whole, None)
     runner.close()
     isa = next(isa for isa in ISAS if isa.name == runner.variant)

@@ -23,6 +23,7 @@ from hawqlang.base import Frozen
 from hawqlang.cache import write_atomic
 from hawqlang.progress import Advance
 from hawqlang.resources import data_dir
+from hawqlang_codegen.tvm.machine import cpu_model
 from hawqlang_codegen.tvm.select import Choice, Work, alternatives
 
 TUNING = "tuning"
@@ -148,19 +149,6 @@ def best(work: Work, options: Sequence[Choice], database: Database) -> Choice:
             ratios[choice] = ratio
     limit = min(ratios.values()) * (1 + NOISE)
     return next(choice for choice, ratio in ratios.items() if ratio <= limit)
-
-
-def cpu_model() -> str:
-    """Return the name and numbers of this machine's CPU."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
-    except OSError:
-        return "unknown"
-    found = {
-        key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)
-    }
-    numbers = (found.get(key, "0") for key in ("cpu family", "model", "stepping"))
-    return f"{found.get('model name', 'unknown')} {' '.join(numbers)}"
 
 
 def generation() -> str:

@@ -119,4 +119,6 @@ def _waits_for(constraint: Constraint, candidates: CandidateTable) -> str:
         return AT_BUILD
     if not candidates.measured and "perturbation" in metrics_of(constraint.predicate):
         return "needs sensitivities"
+    if not candidates.timed and "latency" in metrics_of(constraint.predicate):
+        return "needs measured latencies"
     return ""

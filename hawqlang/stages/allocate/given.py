@@ -66,6 +66,7 @@ def given(
         metrics=metrics(known, allocation),
         layers=choices(known, allocation),
         constraints=results(known, allocation),
+        latency_from=known.build.target.latency_from,
         notes=(*candidates.notes, "the allocation was given, not chosen"),
     )
 

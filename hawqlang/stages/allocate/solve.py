@@ -179,6 +179,7 @@ def _plan(known: Facts, allocation: Allocation, found: Optimum) -> BitPlan:
         metrics=metrics(known, allocation),
         layers=choices(known, allocation),
         constraints=results(known, allocation),
+        latency_from=known.build.target.latency_from,
         notes=(*known.candidates.notes, *_notes(found)),
         diagnostics=(*_unproven(known, found), *advice(known)),
     )

@@ -60,7 +60,7 @@ def latency(
     target: Target,
     given: Mapping[Precision, Fraction],
 ) -> Fraction | None:
-    """Return the seconds the layer takes for the target's batch; ``None``: no rate is stated.
+    """Return the seconds the layer takes for the target's batch; ``None``: no rate is stated, or nothing was measured.
 
     A catalogue CPU's figures are those of one core, and each thread is taken to have one.
 
@@ -72,6 +72,8 @@ def latency(
     """
     if precision in given:
         return given[precision]
+    if target.latency == "measured" and not given:
+        return None
     rate = effective_rate(target.device, precision)
     if rate is None:
         return None

@@ -47,6 +47,30 @@ def profiled(target: Target, table: LayerTable) -> Latencies | None:
     strangers = sum(layer.name not in names for layer in profile.layers)
     if strangers:
         raise HawqError(_of_other_layers(strangers, len(profile.layers), span))
+    return _by_layer(profile, span)
+
+
+def latencies(
+    target: Target, table: LayerTable, measured: Profile | None
+) -> tuple[Latencies | None, bool]:
+    """Return the latencies that come before the device's model, and whether there are all that the target asks for.
+
+    Args:
+        target: Says where latencies come from.
+        table: The layers; those of a layer table may bring latencies of their own.
+        measured: What was measured, where the target asks for it and it has been.
+
+    Raises:
+        HawqError: the target's profile is at fault (HQ427 to HQ429).
+    """
+    if target.latency != "measured":
+        return profiled(target, table), True
+    if measured is None:
+        return None, all(layer.latency_us for layer in table.layers)
+    return _by_layer(measured, target.span), True
+
+
+def _by_layer(profile: Profile, span: Span) -> Latencies:
     return {
         (layer.name, _precision(text, span)): _seconds(microseconds, span)
         for layer in profile.layers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -11,10 +11,11 @@ from hawqlang.base import Precision
 from hawqlang.diagnostics.model import Diagnostic, HawqError
 from hawqlang.ir.candidates import Candidate, CandidateTable, LayerCandidates, LayerSettings
 from hawqlang.ir.layers import Layer, LayerTable
+from hawqlang.ir.profile import Profile
 from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import Build
 from hawqlang.stages.candidates.costs import bops, exact, latency, size_bits, table_latencies
-from hawqlang.stages.candidates.profiled import profiled
+from hawqlang.stages.candidates.profiled import Latencies, latencies
 from hawqlang.stages.candidates.settings import settings
 
 LARGEST = 1e300
@@ -22,9 +23,6 @@ LARGEST = 1e300
 
 Legality = Callable[[str, Precision], str | None]
 """Says why a layer may not run at a precision, ``None`` where it may."""
-
-Latencies = Mapping[tuple[str, Precision], Fraction]
-"""Measured or profiled latencies by layer and precision, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ def candidates(
     sensitivities: SensitivityTable | None,
     *,
     legality: Legality | None = None,
-    latencies: Latencies | None = None,
+    profile: Profile | None = None,
 ) -> CandidateTable:
     """Return the candidates of every layer, in execution order.
 
@@ -52,15 +50,14 @@ def candidates(
         sensitivities: predicted loss increases; ``None`` before they are measured.
         legality: says why a layer may not run at a precision (an accumulator that could overflow, a
             kernel that the back end lacks); such candidates are dropped with a warning.
-        latencies: measured latencies in seconds, which come before the device's model; those of the target's
-            profile unless given.
+        profile: measured latencies, where the target asks for them; without them they are unknown.
 
     Raises:
         HawqError: a selector matches nothing (HQ502), a layer is left without candidates (HQ503), a
             sensitivity is negative or not a number (HQ505), or missing (HQ506); all together. The target's profile
             is at fault (HQ427 to HQ429).
     """
-    latencies = profiled(build.target, table) if latencies is None else latencies
+    known_latencies, timed = latencies(build.target, table, profile)
     effective = settings(build, table)
     values, found = _sensitivities(build, table, sensitivities)
     measured = sensitivities is not None or any(layer.sensitivity for layer in table.layers)
@@ -68,7 +65,7 @@ def candidates(
     errors = list(found)
     warnings: list[Diagnostic] = []
     for layer, own in zip(table.layers, effective, strict=True):
-        known = _known(layer, values.get(layer.name, {}), latencies)
+        known = _known(layer, values.get(layer.name, {}), known_latencies)
         kept, dropped = _legal(own, legality)
         warnings += [_dropped(build, own, precision, why) for precision, why in dropped]
         if not kept:
@@ -90,6 +87,7 @@ def candidates(
     return CandidateTable(
         layers=tuple(layers),
         measured=measured,
+        timed=timed,
         warnings=tuple(warnings),
         notes=_notes(table, layers),
     )
@@ -113,9 +111,9 @@ def _sensitivities(
 
 
 def _known(
-    layer: Layer, perturbations: dict[Precision, Fraction], latencies: Latencies | None
+    layer: Layer, perturbations: dict[Precision, Fraction], given: Latencies | None
 ) -> _Known:
-    measured = {p: s for (name, p), s in (latencies or {}).items() if name == layer.name}
+    measured = {p: s for (name, p), s in (given or {}).items() if name == layer.name}
     if measured:
         return _Known(perturbations, table_latencies(layer) | measured, "profile")
     return _Known(perturbations, table_latencies(layer), "table")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.spec import (
     ArraysData,
     Data,
@@ -21,13 +20,16 @@ from hawqlang.stages.data.samples import Samples, channels_last, finding
 __all__ = ["Samples", "channels_last", "data_digest", "open_samples"]
 
 
-def open_samples(data: Data, network_input: Input, *, classes: int | None = None) -> Samples:
+def open_samples(
+    data: Data, network_input: Input, *, classes: int | None = None, trust: bool = False
+) -> Samples:
     """Return the samples a spec names, prepared for a network's input; they are read when asked for.
 
     Args:
         data: Where they are.
         network_input: What the network takes; every sample must come out at its size.
         classes: How many classes the network knows; a label beyond is an error.
+        trust: Whether code may run that the data names.
 
     Raises:
         HawqError: a file is missing, of another kind or size, or does not fit its labels (HQ401 to HQ409).
@@ -52,15 +54,16 @@ def open_samples(data: Data, network_input: Input, *, classes: int | None = None
                 "use images(…) or arrays(…)",
             )
         case PythonData():
-            raise HawqError(
-                Diagnostic(
-                    code="HQ400",
-                    severity="error",
-                    message=f"{data.kind} data is not available in this version",
-                    span=data.span,
-                    help="use images(…) or arrays(…)",
+            if not trust:
+                raise finding(
+                    "HQ400",
+                    f"samples are made by Python code, '{data.call.factory}', which is not run here",
+                    data.span,
+                    "give another set: --data PATH",
                 )
-            )
+            from hawqlang.stages.data.made import open_made
+
+            return open_made(data, network_input, classes)
         case _:
             assert_never(data)
 

@@ -28,19 +28,20 @@ def import_structure(model: Model, *, batch: int = 1) -> Graph:
     return normalise(_front_end(model, batch).draft).graph()
 
 
-def import_model(model: Model, store: TensorStore) -> Graph:
+def import_model(model: Model, store: TensorStore, *, trust: bool = False) -> Graph:
     """Return the normalised graph of a model, its parameters in ``store`` as float32.
 
-    Layers, shapes and parameters are those of ``import_structure``.
+    Layers, shapes and parameters are those of ``import_structure``. ``trust`` lets code run that the model names; a
+    build's spec was resolved with the user's consent, a finished artifact was not.
     """
     from hawqlang.stages.import_model.materialise import materialise
 
-    source = _front_end(model, batch=1)
+    source = _front_end(model, batch=1, trust=trust)
     span = model.source_span if model.weights is None else model.weights.span
     return materialise(normalise(source.draft), _reader(model, source), store, span)
 
 
-def import_statistics(model: Model) -> tuple[ChannelStatistics, ...]:
+def import_statistics(model: Model, *, trust: bool = False) -> tuple[ChannelStatistics, ...]:
     """Return what the model's batch norms remember of its training data, folded or not.
 
     Values are called as in ``import_model``; empty where the network, or the file it was exported to, has no batch
@@ -48,7 +49,7 @@ def import_statistics(model: Model) -> tuple[ChannelStatistics, ...]:
     """
     from hawqlang.stages.import_model.statistics import channel_statistics
 
-    source = _front_end(model, batch=1)
+    source = _front_end(model, batch=1, trust=trust)
     return channel_statistics(normalise(source.draft), _reader(model, source))
 
 
@@ -64,17 +65,24 @@ class _Source:
     spellings: tuple[Spelling, ...] = (str,)
 
 
-def _front_end(model: Model, batch: int) -> _Source:
+def _front_end(model: Model, batch: int, *, trust: bool = False) -> _Source:
     match model.source:
         case ZooSource() as source:
             return _Source(zoo.build(model, source), spellings=zoo.ZOO[source.name].spellings)
         case OnnxSource() as source:
             from hawqlang.stages.import_model.onnx.read import read_onnx
 
-            draft, read, names = read_onnx(model, source, batch)
-            return _Source(draft, own=read, replaceable=names)
-        case Pt2Source() | PythonCall() | LayersSource() as source:
-            raise HawqError(_no_network(model, source.kind))
+            return _Source(*read_onnx(model, source, batch))
+        case Pt2Source() as source:
+            from hawqlang.stages.import_model.pt2.read import read_pt2
+
+            return _Source(*read_pt2(model, source, batch))
+        case PythonCall() as source:
+            from hawqlang.stages.import_model.python_source import read_python
+
+            return _Source(*read_python(model, source, batch, trust=trust))
+        case LayersSource():
+            raise HawqError(_no_network(model))
         case _:
             assert_never(model.source)
 
@@ -108,16 +116,11 @@ def _no_weights(model: Model) -> Diagnostic:
     )
 
 
-def _no_network(model: Model, kind: str) -> Diagnostic:
-    meant = {
-        "pt2": "torch.export archives are not read by this version",
-        "python": "networks made by Python code are not read by this version",
-        "layers": "a layer table has no network to run: it is enough for check, plan and pareto",
-    }
+def _no_network(model: Model) -> Diagnostic:
     return Diagnostic(
         code="HQ340",
         severity="error",
-        message=f"model '{model.name}' gives no network: {meant[kind]}",
+        message=f"model '{model.name}' gives no network: a layer table is enough for check, plan and pareto",
         span=model.source_span,
         help="export the network: torch.onnx.export(model, …), and name it with onnx(path)",
     )

@@ -86,6 +86,10 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
     for layer in entry.layers:
         for precision, value in layer.sensitivity:
             yield f"sensitivity of {layer.name} at {precision}", repr(value)
+        for precision, value in layer.latency_us or ():
+            yield f"latency of {layer.name} at {precision}", repr(value)
+    if entry.timed is not None:
+        yield "latencies measured on", entry.timed.cpu
     for constraint in entry.constraints:
         yield f"constraint {constraint.name}", _stated(constraint)
     for number, row in enumerate(entry.refused, 1):

@@ -9,8 +9,17 @@ from hawqlang.base import Precision
 from hawqlang.cache import digest
 from hawqlang.ir.bundle import PROGRAM, Manifest, OpNumbers
 from hawqlang.ir.evaluation import Evaluation
-from hawqlang.ir.lock import Entry, LockedConstraint, LockedLayer, Measured, Origin
+from hawqlang.ir.lock import (
+    Entry,
+    LockedConstraint,
+    LockedLayer,
+    Measured,
+    Origin,
+    Timed,
+    parse_precision,
+)
 from hawqlang.ir.plan import BitPlan, LayerChoice
+from hawqlang.ir.profile import Profile, ProfiledLayer
 from hawqlang.ir.sensitivity import LayerSensitivity, SensitivityTable
 from hawqlang.ir.spec import Build, FileSensitivity
 
@@ -20,6 +29,7 @@ def planned(
     plan: BitPlan,
     sensitivities: SensitivityTable | None,
     refused: Sequence[Mapping[str, Precision]] = (),
+    profile: Profile | None = None,
 ) -> Entry:
     """Return the entry of a plan that has an allocation.
 
@@ -28,6 +38,7 @@ def planned(
         plan: The allocation and what is known of it.
         sensitivities: As measured; ``None`` for a layer table.
         refused: Allocations that were found not to be accurate enough before this one.
+        profile: Latencies, where they are measured.
     """
     rows = {row.layer: row for row in sensitivities.layers} if sensitivities is not None else {}
     names = [choice.name for choice in plan.layers]
@@ -35,9 +46,12 @@ def planned(
         _own(choice) if sensitivities is None else _layer(choice, rows.get(choice.name))
         for choice in plan.layers
     )
+    if profile is not None:
+        layers = _with_latencies(layers, profile)
     return Entry(
         origin=origin,
         measured=None if sensitivities is None else _measured(sensitivities, layers),
+        timed=None if profile is None else _timed(profile, layers),
         layers=layers,
         refused=tuple(tuple(one[name] for name in names) for one in refused),
         status=plan.status,
@@ -96,11 +110,70 @@ def recorded(entry: Entry | None, origin: Origin, build: Build) -> SensitivityTa
     )
 
 
+def recorded_latencies(entry: Entry | None, origin: Origin, build: Build) -> Profile | None:
+    """Return the latencies that an entry records for a build, where they are still of it.
+
+    They hold as sensitivities do, for the same batch and number of threads, whatever machine measured them.
+    """
+    if entry is None or entry.timed is None or build.target.latency != "measured":
+        return None
+    timed, target = entry.timed, build.target
+    if entry.origin.measured_from != origin.measured_from:
+        return None
+    if (timed.batch, timed.threads) != (target.batch, target.threads):
+        return None
+    return Profile(
+        device=target.device.name,
+        machine=timed.machine,
+        cpu=timed.cpu,
+        batch=timed.batch,
+        threads=timed.threads,
+        layers=tuple(
+            ProfiledLayer(name=layer.name, latency_us={str(p): us for p, us in layer.latency_us})
+            for layer in entry.layers
+            if layer.latency_us
+        ),
+    )
+
+
 def edited(entry: Entry | None) -> bool:
     """Return whether the sensitivities of an entry are not those that were recorded."""
     if entry is None or entry.measured is None or entry.measured.seal is None:
         return False
     return entry.measured.seal != _seal(entry.layers)
+
+
+def edited_latencies(entry: Entry | None) -> bool:
+    """Return whether the latencies of an entry are not those that were recorded."""
+    if entry is None or entry.timed is None:
+        return False
+    return entry.timed.seal != _seal_of_latencies(entry.layers)
+
+
+def _with_latencies(layers: Sequence[LockedLayer], profile: Profile) -> tuple[LockedLayer, ...]:
+    rows = {row.name: row.latency_us for row in profile.layers}
+    return tuple(
+        layer.replace(
+            latency_us=tuple((parse_precision(p), us) for p, us in rows[layer.name].items())
+        )
+        if layer.name in rows
+        else layer
+        for layer in layers
+    )
+
+
+def _timed(profile: Profile, layers: Sequence[LockedLayer]) -> Timed:
+    return Timed(
+        cpu=profile.cpu,
+        machine=profile.machine,
+        batch=profile.batch,
+        threads=profile.threads,
+        seal=_seal_of_latencies(layers),
+    )
+
+
+def _seal_of_latencies(layers: Sequence[LockedLayer]) -> str:
+    return digest(*((layer.name, layer.latency_us) for layer in layers))
 
 
 def _seal(layers: Sequence[LockedLayer]) -> str:

@@ -25,6 +25,8 @@ from hawqlang.ir.spec import (
     OnnxSource,
     ProfileLatency,
     Pt2Source,
+    PythonCall,
+    PythonData,
     Spec,
 )
 from hawqlang.stages.bundle import relocate
@@ -138,10 +140,20 @@ def _model(model: Model, base: Path) -> Iterator[tuple[str, str]]:
                 yield from _file("weights", path, base)
         case Pt2Source() | LayersSource() as source:
             yield from _file("model", source.path, base)
+        case PythonCall() as source:
+            yield from _code(source, base)
         case _:
             pass
     if model.weights is not None:
         yield from _file("weights", model.weights.path, base)
+
+
+def _code(call: PythonCall, base: Path) -> Iterator[tuple[str, str]]:
+    """Yield the project's files that a factory's code lies in."""
+    from hawqlang.stages.import_model.python_source import code_files
+
+    for path in code_files(call):
+        yield from _file("model", path, base)
 
 
 def _data(build: Build, base: Path, *, evaluation: bool) -> Iterator[tuple[str, str]]:
@@ -165,6 +177,10 @@ def _samples(role: str, data: Data, build: Build, base: Path) -> Iterator[tuple[
             # The images used, in order, their labels, and how pixels are made of them.
             samples = open_samples(data, build.model.input)
             yield f"{role} {_relative(data.folder, base)}", samples.digest
+        case PythonData() if build.model.input is not None:
+            # The code was trusted when the spec was resolved; what it makes is what counts.
+            samples = open_samples(data, build.model.input, trust=True)
+            yield f"{role} {data.call.factory}", samples.digest
         case _:
             return
 

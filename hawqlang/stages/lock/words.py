@@ -19,7 +19,7 @@ _UNITS: Mapping[str, str] = {
     "fp32_accuracy": "%",
     "agreement": "%",
 }
-_EFFECTS = ("constraint", "sensitivity", "refused", "dyadic", "integer")
+_EFFECTS = ("constraint", "sensitivity", "latency", "latencies", "refused", "dyadic", "integer")
 """First words of the facts that follow from the inputs."""
 _ABSENT = "–"
 

@@ -15,6 +15,7 @@ from hawqlang.ir.candidates import CandidateTable
 from hawqlang.ir.front import AxisBound, Corner, Front, FrontPoint
 from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.plan import BitPlan
+from hawqlang.ir.profile import Profile
 from hawqlang.ir.sensitivity import SensitivityTable
 from hawqlang.ir.spec import Build, Goal, LayersSource, Linear, MetricTerm
 from hawqlang.session import Session
@@ -50,6 +51,8 @@ class Recorded:
     """Used instead of measuring."""
     refused: tuple[Mapping[str, Precision], ...] = ()
     """Allocations that failed a constraint on the accuracy: the spec does not choose them."""
+    profile: Profile | None = None
+    """Used instead of measuring, where the target's latencies are measured."""
 
 
 NOTHING = Recorded()
@@ -80,7 +83,7 @@ def pareto(
         HawqError: the model or its data are at fault, or nothing satisfies the constraints (HQ501).
     """
     wanted, kept = aims(request), relaxed(build, request.relax)
-    table, offered = _known(build, session, report, recorded.sensitivities)
+    table, offered = _known(build, session, report, recorded)
     with session.step("allocate", "choose and prove every layer's precision"):
         plan = allocate(build, table, offered, exclude=recorded.refused)
     if not plan.layers and not request.relax:
@@ -113,7 +116,7 @@ def pareto(
 
 
 def _known(
-    build: Build, session: Session, report: Report, recorded: SensitivityTable | None
+    build: Build, session: Session, report: Report, recorded: Recorded
 ) -> tuple[LayerTable, CandidateTable]:
     """Return the layers of a build and what each may take; a table of layers is only read."""
     source = build.model.source
@@ -124,7 +127,7 @@ def _known(
         return table, candidates(build, table, None)
     from hawqlang.stages.analyse import analyse
 
-    analysis = analyse(build, session, report, recorded)
+    analysis = analyse(build, session, report, recorded.sensitivities, recorded.profile)
     return analysis.table, analysis.candidates
 
 

@@ -56,7 +56,9 @@ def scanner(terminals: Iterable[Terminal]) -> re.Pattern[str]:
 class Lexer:
     """Reads one text. ``tokens`` has no blanks and no comments; those are in ``comments``."""
 
-    def __init__(self, text: str, terminals: Iterable[Terminal], findings: Findings) -> None:
+    def __init__(
+        self, text: str, terminals: Iterable[Terminal], findings: Findings, line: int = 1
+    ) -> None:
         terminals = tuple(terminals)
         self.text = text
         self.findings = findings
@@ -66,7 +68,7 @@ class Lexer:
         """Whether the text was read to its end."""
         self._scan = scanner(terminals).match
         self._rate = next(re.compile(t.pattern).match for t in terminals if t.name == "RATE")
-        self._line = 1
+        self._line = line
         self._line_start = 0
         self._checks: Mapping[str, Callable[[Token], None]] = {
             "NUMBER": self._number,

@@ -14,9 +14,11 @@ from hawqlang.diagnostics import Diagnostic
 from hawqlang.diagnostics.ignore import apply_ignores
 from hawqlang.ir.spec import Spec
 from hawqlang.ir.syntax import IgnoreComment
-from hawqlang.stages.resolve.assemble import assemble
+from hawqlang.stages.resolve.assemble import Given, assemble
 from hawqlang.stages.resolve.existence import MISSING_FILE_CODES, missing_files
-from hawqlang.stages.resolve.files import load
+from hawqlang.stages.resolve.files import DISK, Reader, load
+from hawqlang.stages.resolve.index import Index
+from hawqlang.stages.resolve.memory import Memory
 from hawqlang.stages.resolve.report import Sink
 
 __all__ = ["MISSING_FILE_CODES", "Resolution", "missing_files", "resolve", "resolve_file"]
@@ -39,6 +41,8 @@ class Resolution:
     """The text of every file read, by the name that spans give it: what a renderer may quote."""
     files: tuple[Path, ...]
     """Every file read, links followed."""
+    index: Index
+    """What was learned on the way, also where there are errors."""
 
 
 def resolve_file(
@@ -69,11 +73,17 @@ def resolve(
     overrides: Mapping[str, str] = _NO_OVERRIDES,
     root: Path | None = None,
     trust: bool = False,
+    reader: Reader = DISK,
+    memory: Memory | None = None,
 ) -> Resolution:
-    """Return what ``resolve_file`` returns, with the texts that diagnostics may quote."""
-    sink = Sink()
-    main, home = load(path, root, sink)
-    spec = assemble(main, home, overrides, trust, sink)
+    """Return what ``resolve_file`` returns, with the texts that diagnostics may quote.
+
+    ``reader`` says where specs come from; an editor has some that differ from the files on disk. With a ``memory``
+    builds that did not change since its last run are not resolved again.
+    """
+    sink, index = Sink(), Index()
+    main, home = load(path, root, sink, reader)
+    spec = assemble(main, home, Given(overrides, trust), sink, index, memory)
     files = tuple(main.reached())
     comments = tuple(comment for file in files for comment in file.tree.ignores)
     here, later = _split(comments)
@@ -84,6 +94,7 @@ def resolve(
         diagnostics=_capped(sorted(kept, key=lambda found: _place(found, order))),
         sources={file.shown: file.tree.text for file in files},
         files=tuple(file.real for file in files),
+        index=index,
     )
 
 

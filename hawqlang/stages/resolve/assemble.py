@@ -18,6 +18,8 @@ from hawqlang.stages.resolve.existence import (
     missing_of_target,
 )
 from hawqlang.stages.resolve.files import Home, SourceFile
+from hawqlang.stages.resolve.index import Index
+from hawqlang.stages.resolve.memory import Memory
 from hawqlang.stages.resolve.models import model
 from hawqlang.stages.resolve.namespace import Namespace, namespace, warn_unused
 from hawqlang.stages.resolve.params import Resolved, check_overrides, param
@@ -27,6 +29,16 @@ from hawqlang.stages.resolve.scope import Constant, Context
 from hawqlang.stages.resolve.targets import target
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the caller says about a spec."""
+
+    overrides: Mapping[str, str]
+    """``--set`` values by param."""
+    trust: bool
+    """Whether ``python(…)`` is allowed."""
 
 
 @dataclass(slots=True)
@@ -41,24 +53,39 @@ class _Run:
     models: dict[str, spec.Model] = field(default_factory=dict[str, spec.Model])
     datasets: dict[str, spec.Dataset] = field(default_factory=dict[str, spec.Dataset])
     targets: dict[str, spec.Target] = field(default_factory=dict[str, spec.Target])
-    deferrals: dict[str, list[tuple[str, Span]]] = field(
-        default_factory=dict[str, list[tuple[str, Span]]]
-    )
     builds: list[spec.Build] = field(default_factory=list[spec.Build])
     deferred: list[spec.Deferred] = field(default_factory=list[spec.Deferred])
 
 
 def assemble(
-    main: SourceFile, home: Home, overrides: Mapping[str, str], trust: bool, sink: Sink
+    main: SourceFile,
+    home: Home,
+    given: Given,
+    sink: Sink,
+    index: Index,
+    memory: Memory | None = None,
 ) -> spec.Spec:
     """Return the spec of a main file; it is meaningless where the sink has errors.
+
+    Args:
+        main: The main file, its imports loaded.
+        home: The project.
+        given: What the caller says about the spec.
+        sink: Takes what is wrong.
+        index: Takes what is learned on the way.
+        memory: Keeps builds for the next run of the same file.
 
     Raises:
         ToolError: where an override names no param.
     """
     files = tuple(main.reached())
     spaces = namespace(files, sink)
-    run = _Run(sink, files, spaces, {}, _params(spaces, overrides, sink))
+    run = _Run(sink, files, spaces, {}, _params(spaces, given.overrides, sink))
+    index.files = files
+    index.names |= spaces.names
+    index.nodes |= spaces.nodes
+    index.visible |= {file.shown: frozenset(spaces.by_file[file.real]) for file in files}
+    index.params |= {name: resolved.value for name, resolved in run.params.items()}
     constants = {name: _constant(run.params, name) for name in spaces.nodes}
     for file in files:
         run.contexts[file.real] = Context(
@@ -69,14 +96,17 @@ def assemble(
             names=spaces.by_file[file.real],
             elsewhere=spaces.names,
             params=constants,
-            trust=trust,
+            trust=given.trust,
             fence=home.folder if home.closed else None,
+            index=index,
         )
     for file in files:
         for item in file.tree.items:
             if isinstance(item, syntax.Declaration) and spaces.nodes.get(item.name.text) is item:
                 _declare(item, file, run)
-    _builds(main, run)
+    index.models, index.targets = run.models, run.targets
+    _builds(main, run, memory)
+    index.builds |= {found.name: found for found in run.builds}
     library = not any(isinstance(item, syntax.QuantizeDecl) for item in main.tree.items)
     used = run.contexts[main.real].used
     if not library and not sink.errors:
@@ -115,7 +145,7 @@ def _constant(params: Mapping[str, Resolved], name: str) -> Constant | None:
 
 def _declare(item: syntax.Declaration, file: SourceFile, run: _Run) -> None:
     """Resolve one declaration and keep it under its name."""
-    ctx = run.contexts[file.real].collecting()
+    ctx = run.contexts[file.real]
     name = item.name.text
     match item.kind:
         case "model":
@@ -125,7 +155,6 @@ def _declare(item: syntax.Declaration, file: SourceFile, run: _Run) -> None:
         case "target":
             catalogue = _catalogue_name(file)
             _keep(run.targets, name, run.sink.attempt(target, item, ctx, catalogue))
-    run.deferrals[name] = ctx.deferrals
 
 
 def _keep(table: dict[str, _T], name: str, value: _T | None) -> None:
@@ -140,9 +169,15 @@ def _catalogue_name(file: SourceFile) -> str | None:
     return None
 
 
-def _builds(main: SourceFile, run: _Run) -> None:
+def _builds(main: SourceFile, run: _Run, memory: Memory | None) -> None:
     declared = Declarations(run.models, run.datasets, run.targets)
     places: dict[str, Span] = {}
+
+    def resolve_build(node: syntax.QuantizeDecl, ctx: Context) -> spec.Build:
+        return build(node, ctx, declared)
+
+    if memory is not None:
+        memory.begin(run.sink, run.contexts[main.real], declared)
     for node in main.tree.items:
         if not isinstance(node, syntax.QuantizeDecl):
             continue
@@ -152,15 +187,15 @@ def _builds(main: SourceFile, run: _Run) -> None:
             run.sink.reject(same_name(message, name.span, places[name.text]))
         places.setdefault(name.text, name.span)
         ctx = run.contexts[main.real].collecting()
-        found = run.sink.attempt(build, node, ctx, declared)
+        if memory is None:
+            found = run.sink.attempt(build, node, ctx, declared)
+        else:
+            found = memory.build(node, ctx, resolve_build)
         if found is None:
             continue
         run.builds.append(found)
-        parts = [node.model, node.target, *([node.dataset] if node.dataset else [])]
-        notes = [note for part in parts for note in run.deferrals.get(part.text, ())]
         run.deferred += [
-            spec.Deferred(build=found.name, what=what, span=span)
-            for what, span in (*notes, *ctx.deferrals)
+            spec.Deferred(build=found.name, what=what, span=span) for what, span in ctx.deferrals
         ]
 
 

@@ -11,6 +11,7 @@ from hawqlang.base import Span
 from hawqlang.diagnostics import Label
 from hawqlang.ir import syntax
 from hawqlang.stages.resolve.constants import kind_of, ungroup
+from hawqlang.stages.resolve.functions import Signature
 from hawqlang.stages.resolve.read import scalar
 from hawqlang.stages.resolve.report import RejectedError, choices, error, nearest, unknown
 from hawqlang.stages.resolve.scope import Context, param_value
@@ -123,18 +124,6 @@ def _misplaced(
 
 
 # ---- calls -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """The arguments of a function: ``positional`` by position or name, ``named`` by name only."""
-
-    positional: tuple[str, ...] = ()
-    named: tuple[str, ...] = ()
-    required: tuple[str, ...] = ()
-    open: bool = False
-    """Whether any further argument may be given by name."""
-    example: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from hawqlang.ir import spec, syntax
-from hawqlang.stages.resolve.bind import Arguments, Signature, call, fields
+from hawqlang.stages.resolve.bind import Arguments, call, fields
 from hawqlang.stages.resolve.constants import ungroup
+from hawqlang.stages.resolve.functions import DATA
+from hawqlang.stages.resolve.keys import settings_of
 from hawqlang.stages.resolve.models import python_call
 from hawqlang.stages.resolve.read import path, text, whole
 from hawqlang.stages.resolve.report import RejectedError, error, unknown
@@ -14,24 +14,6 @@ from hawqlang.stages.resolve.scope import Context
 
 DEFAULT_STEPS = 200
 """Optimisation steps of ``zero_shot`` where none are given."""
-
-_DATA: Mapping[str, Signature] = {
-    "images": Signature(
-        ("folder",),
-        ("labels", "resize", "crop", "count"),
-        required=("folder",),
-        example='images("photos/", resize = 256, crop = 224)',
-    ),
-    "arrays": Signature(
-        ("path",), ("images", "labels", "count"), required=("path",), example='arrays("data.npz")'
-    ),
-    "zero_shot": Signature(
-        ("count",), ("steps",), required=("count",), example="zero_shot(256, steps = 200)"
-    ),
-    "python": Signature(
-        ("factory",), required=("factory",), open=True, example='python("package.module:factory")'
-    ),
-}
 
 
 def dataset(node: syntax.Declaration, ctx: Context) -> spec.Dataset:
@@ -42,7 +24,7 @@ def dataset(node: syntax.Declaration, ctx: Context) -> spec.Dataset:
     """
     before = ctx.sink.errors
     name = node.name.text
-    parts = ("calibration", "evaluation", "training")
+    parts = settings_of("dataset")
     body = fields(node.body.entries, ctx, f"dataset `{name}`", node.name.span, parts)
     calibration, evaluation, training = (body.read(part, _data, None) for part in parts)
     if isinstance(evaluation, spec.ZeroShotData):
@@ -76,7 +58,7 @@ def has_labels(data: spec.Data) -> bool:
 
 def _data(expr: syntax.Expr, ctx: Context) -> spec.Data:
     before = ctx.sink.errors
-    arguments = call(expr, ctx, "a source of data", _DATA)
+    arguments = call(expr, ctx, "a source of data", DATA)
     found: spec.Data
     match arguments.function:
         case "images":
@@ -97,7 +79,6 @@ def _data(expr: syntax.Expr, ctx: Context) -> spec.Data:
             )
         case _:
             found = spec.PythonData(call=python_call(arguments, ctx), span=expr.span)
-            ctx.defer("python(…) as data", expr.span)
     if ctx.sink.errors > before:
         raise RejectedError
     return found

@@ -9,13 +9,13 @@ from typing import Literal
 from hawqlang.base import Precision
 from hawqlang.ir import spec, syntax
 from hawqlang.stages.resolve.bind import Fields, fields, twice
+from hawqlang.stages.resolve.keys import blocks_of, settings_of
 from hawqlang.stages.resolve.read import identifier, positive_quantity, precisions, quantity
 from hawqlang.stages.resolve.report import RejectedError, choices, error
 from hawqlang.stages.resolve.scope import Context, precision_word
 
 _SM = re.compile(r"sm_[0-9]{2,3}a?")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_DEVICE_SETTINGS = ("native", "bandwidth", "cache", "launch", "arch")
 
 
 def device_block(block: syntax.Block, ctx: Context) -> spec.Device:
@@ -30,8 +30,8 @@ def device_block(block: syntax.Block, ctx: Context) -> spec.Device:
         ctx,
         "the `device` block",
         block.name.span,
-        _DEVICE_SETTINGS,
-        ("rates",),
+        settings_of("device"),
+        blocks_of("device"),
     )
     body.require("native", "native = [w8a8]")
     body.require("bandwidth", "bandwidth = 320 GB/s")

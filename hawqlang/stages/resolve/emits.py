@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, get_args
 from hawqlang.base import Span
 from hawqlang.ir import spec, syntax
 from hawqlang.stages.resolve.bind import Fields, fields, twice
+from hawqlang.stages.resolve.keys import settings_of
 from hawqlang.stages.resolve.read import identifier, listed, whole
 from hawqlang.stages.resolve.report import error, unknown, warning
 from hawqlang.stages.resolve.scope import Context
@@ -15,14 +16,6 @@ from hawqlang.stages.resolve.scope import Context
 What: TypeAlias = Literal["tvm", "cuda", "c", "onnx", "card", "report"]
 
 KINDS: tuple[What, ...] = get_args(What)
-_OPTIONS: dict[What, tuple[str, ...]] = {
-    "tvm": ("cpu",),
-    "cuda": ("arch",),
-    "c": (),
-    "onnx": ("opset",),
-    "card": (),
-    "report": (),
-}
 _CODE: tuple[What, ...] = ("tvm", "cuda", "c", "onnx")
 _DEFERRED: tuple[What, ...] = ("c", "onnx", "report")
 _CPU = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -81,7 +74,7 @@ def _emit(
     device: spec.Device | None,
 ) -> spec.Emit:
     entries = statement.body.entries if statement.body is not None else ()
-    body = fields(entries, ctx, f"`emit {what}`", name.span, _OPTIONS[what])
+    body = fields(entries, ctx, f"`emit {what}`", name.span, settings_of(f"emit {what}"))
     cpu, arch, opset = _defaults(what, device)
     emit = spec.Emit(
         what=what,

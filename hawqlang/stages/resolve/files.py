@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from hawqlang.diagnostics import Diagnostic, Fix
 from hawqlang.diagnostics.model import ToolError
 from hawqlang.ir import syntax
 from hawqlang.resources import data_dir
-from hawqlang.stages.parse import parse_file
+from hawqlang.stages.parse import Parsed, parse_file
 from hawqlang.stages.resolve.nesting import prune
 from hawqlang.stages.resolve.report import RejectedError, Sink, error, nearest
 
@@ -76,23 +77,62 @@ def project_root(path: Path) -> Path:
     return folder
 
 
-def load(path: Path, root: Path | None, sink: Sink) -> tuple[SourceFile, Home]:
+class Reader(Protocol):
+    """Where specs come from."""
+
+    def parse(self, real: Path, shown: str) -> Parsed:
+        """Return what ``parse_file`` does."""
+        ...
+
+    def has(self, real: Path) -> bool:
+        """Return whether a file is known that the disk may not have."""
+        ...
+
+    def digest(self, real: Path) -> str:
+        """Return the sha256 of a file that has been parsed."""
+        ...
+
+
+class Disk:
+    """Specs are the files on disk."""
+
+    def parse(self, real: Path, shown: str) -> Parsed:
+        """Return what the file says."""
+        return parse_file(real, shown)
+
+    def has(self, real: Path) -> bool:
+        """Return that the disk is to be asked."""
+        return False
+
+    def digest(self, real: Path) -> str:
+        """Return the sha256 of the file's bytes."""
+        return hashlib.sha256(real.read_bytes()).hexdigest()
+
+
+DISK = Disk()
+
+
+def load(
+    path: Path, root: Path | None, sink: Sink, reader: Reader = DISK
+) -> tuple[SourceFile, Home]:
     """Return the main file with its imports, and the project's folder.
 
     Raises:
         ToolError: where the main file cannot be read.
     """
     home = project_root(path) if root is None else root.resolve()
-    loader = _Loader(home, sink)
+    loader = _Loader(home, sink, reader)
     try:
-        real = path.resolve(strict=True)
+        real = path.resolve()
+        if not reader.has(real):
+            real = path.resolve(strict=True)
     except (OSError, RuntimeError, ValueError):
         raise _unreadable(f"`{path}` cannot be opened", "check the path") from None
     if not real.is_relative_to(home):
         raise _unreadable(f"`{path}` leads outside the project", "name the project with `--root`")
     if real.suffix != ".hawq":
         raise _unreadable(f"`{path}` is not a `.hawq` file", "specs end in `.hawq`")
-    if not real.is_file():
+    if not (reader.has(real) or real.is_file()):
         raise _unreadable(f"`{path}` is not a file", None)
     return loader.parse(real, str(path), ()), Home(home, closed=root is not None)
 
@@ -118,15 +158,16 @@ def _folder(real: Path, shown: str) -> str:
 class _Loader:
     """Reads files depth first; a file reached twice is parsed once."""
 
-    def __init__(self, root: Path, sink: Sink) -> None:
+    def __init__(self, root: Path, sink: Sink, reader: Reader) -> None:
         self.root = root
         self.sink = sink
+        self.reader = reader
         self.done: dict[Path, SourceFile] = {}
         self.std = std_folder()
 
     def parse(self, real: Path, shown: str, chain: tuple[SourcePlace, ...]) -> SourceFile:
         """Return a parsed file, its imports loaded."""
-        tree, diagnostics = parse_file(real, shown)
+        tree, diagnostics = self.reader.parse(real, shown)
         tree = prune(tree, self.sink)
         for diagnostic in diagnostics:
             self.sink.add(diagnostic)
@@ -142,7 +183,7 @@ class _Loader:
             self.sink.partial = True
         std = real.is_relative_to(self.std)
         recorded = f"std/{real.relative_to(self.std).as_posix()}" if std else self._recorded(real)
-        digest = "" if tree.partial else hashlib.sha256(real.read_bytes()).hexdigest()
+        digest = "" if tree.partial else self.reader.digest(real)
         file = SourceFile(real, shown, here.folder, recorded, tree, digest, tuple(imports), std)
         self.done[real] = file
         return file
@@ -165,7 +206,7 @@ class _Loader:
         if len(chain) > MAX_DEPTH:
             message = f"more than {MAX_DEPTH} imports lead from one to the next"
             raise error("HQ225", message, item.span)
-        if not real.is_file():
+        if not (self.reader.has(real) or real.is_file()):
             raise error("HQ222", f'"{item.path.value}" is not a file', item.path.span)
         try:
             return self.parse(real, shown, chain)
@@ -192,7 +233,7 @@ class _Loader:
             message = f'"{path.value}" leads outside the project'
             help_ = "imports stay inside the project; `--root` names a larger one"
             raise error("HQ223", message, path.span, help=help_)
-        if not _there(real):
+        if not (self.reader.has(real) or _there(real)):
             raise self._absent(path, shipped)
         if real.suffix != ".hawq":
             message = f'"{path.value}" leads to a file that is no `.hawq` file'

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
 from hawqlang.ir import spec, syntax
-from hawqlang.stages.resolve.bind import Arguments, Fields, Signature, call, fields
+from hawqlang.stages.resolve.bind import Arguments, Fields, call, fields
+from hawqlang.stages.resolve.functions import INPUTS, SOURCES, WEIGHT_FILES
+from hawqlang.stages.resolve.keys import settings_of
 from hawqlang.stages.resolve.read import (
     items,
     listed,
@@ -23,34 +24,6 @@ from hawqlang.stages.resolve.report import RejectedError, error, removal
 from hawqlang.stages.resolve.scope import Context
 
 Order: TypeAlias = Literal["rgb", "bgr"]
-SOURCES: Mapping[str, Signature] = {
-    "onnx": Signature(("path",), required=("path",), example='onnx("net.onnx")'),
-    "pt2": Signature(("path",), required=("path",), example='pt2("net.pt2")'),
-    "zoo": Signature(("name",), required=("name",), open=True, example='zoo("resnet18")'),
-    "python": Signature(
-        ("factory",), required=("factory",), open=True, example='python("package.module:factory")'
-    ),
-    "layers": Signature(("path",), required=("path",), example='layers("net.json")'),
-}
-_WEIGHTS: Mapping[str, Signature] = {
-    "file": Signature(
-        ("path",), ("sha256",), required=("path",), example='file("net.safetensors")'
-    ),
-}
-_INPUTS: Mapping[str, Signature] = {
-    "image": Signature(
-        ("h", "w"),
-        ("channels", "mean", "std", "scale", "order"),
-        required=("h", "w"),
-        example="image(224, 224)",
-    ),
-    "tensor": Signature(
-        ("dims",),
-        ("low", "high"),
-        required=("dims", "low", "high"),
-        example="tensor([3, 32, 32], low = -1, high = 1)",
-    ),
-}
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -63,9 +36,7 @@ def model(node: syntax.Declaration, ctx: Context) -> spec.Model:
     """
     before = ctx.sink.errors
     name = node.name.text
-    body = fields(
-        node.body.entries, ctx, f"model `{name}`", node.name.span, ("source", "weights", "input")
-    )
+    body = fields(node.body.entries, ctx, f"model `{name}`", node.name.span, settings_of("model"))
     body.require("source", 'source = onnx("net.onnx")')
     source = body.read("source", _source, None)
     weights = body.read("weights", _weights, None)
@@ -112,13 +83,11 @@ def _source(expr: syntax.Expr, ctx: Context) -> spec.Source:
             found = spec.OnnxSource(path=arguments.read("path", path, ""))
         case "pt2":
             found = spec.Pt2Source(path=arguments.read("path", path, ""))
-            ctx.defer("source = pt2(…)", expr.span)
         case "zoo":
             name = arguments.read("name", text, "")
             found = spec.ZooSource(name=name, arguments=arguments.extras())
         case "python":
             found = python_call(arguments, ctx)
-            ctx.defer("source = python(…)", expr.span)
         case _:
             found = spec.LayersSource(path=arguments.read("path", path, ""))
     if ctx.sink.errors > before:
@@ -133,7 +102,7 @@ def python_call(arguments: Arguments, ctx: Context) -> spec.PythonCall:
     if not ctx.trust:
         message = "`python(…)` runs code that the spec names"
         raise error("HQ231", message, arguments.span, help="give `--trust` if you trust the spec")
-    return spec.PythonCall(factory=factory, arguments=extras)
+    return spec.PythonCall(factory=factory, arguments=extras, folder=ctx.folder)
 
 
 def _factory(expr: syntax.Expr, ctx: Context) -> str:
@@ -146,7 +115,7 @@ def _factory(expr: syntax.Expr, ctx: Context) -> str:
 
 def _weights(expr: syntax.Expr, ctx: Context) -> spec.WeightFile:
     before = ctx.sink.errors
-    arguments = call(expr, ctx, "a source of weights", _WEIGHTS)
+    arguments = call(expr, ctx, "a source of weights", WEIGHT_FILES)
     where = arguments.read("path", path, "")
     digest = arguments.read("sha256", _sha256, None)
     if ctx.sink.errors > before:
@@ -164,7 +133,7 @@ def _sha256(expr: syntax.Expr, ctx: Context) -> str:
 
 def _input(expr: syntax.Expr, ctx: Context) -> spec.Input:
     before = ctx.sink.errors
-    arguments = call(expr, ctx, "a kind of input", _INPUTS)
+    arguments = call(expr, ctx, "a kind of input", INPUTS)
     found = _tensor(arguments) if arguments.function == "tensor" else _image(arguments, ctx)
     if ctx.sink.errors > before or found is None:
         raise RejectedError

@@ -10,6 +10,7 @@ from hawqlang.ir import spec, syntax
 from hawqlang.ir.units import Dim
 from hawqlang.stages.resolve.amounts import Amount, Operand, sides
 from hawqlang.stages.resolve.constants import amount, evaluate, kind_of, ungroup
+from hawqlang.stages.resolve.index import Side
 from hawqlang.stages.resolve.metrics import DIMENSIONS, metric_term, positional
 from hawqlang.stages.resolve.report import RejectedError, error, joined, nearest, unknown
 from hawqlang.stages.resolve.scope import (
@@ -169,6 +170,9 @@ def _metric_pair(
         raise RejectedError
     span = joined(left.span, right.span)
     first, second = sides(_operand(a, left, ctx), _operand(b, right, ctx), span)
+    for side, value in ((ungroup(left), a), (ungroup(right), b)):
+        literal = isinstance(side, syntax.Quantity)
+        ctx.index.sides.append(Side(side.span, value, literal))
     return spec.Compare(op=op, left=first, right=second, span=span)
 
 

@@ -13,6 +13,7 @@ from hawqlang.stages.resolve.checks import check_build
 from hawqlang.stages.resolve.devices import device_names
 from hawqlang.stages.resolve.emits import emits
 from hawqlang.stages.resolve.goals import objective
+from hawqlang.stages.resolve.keys import blocks_of, settings_of
 from hawqlang.stages.resolve.predicates import predicate
 from hawqlang.stages.resolve.read import boolean, precisions, whole
 from hawqlang.stages.resolve.report import RejectedError, error, joined
@@ -31,21 +32,6 @@ from hawqlang.stages.resolve.settings import (
     sensitivity,
     weight_block,
 )
-
-_SETTINGS = (
-    "precision",
-    "residual",
-    "accumulator",
-    "bias_correction",
-    "sensitivity",
-    "effort",
-    "finetune",
-    "attempts",
-    "seed",
-)
-_BLOCKS = ("weights", "activations")
-_LAYER_SETTINGS = ("precision", "accumulator", "bias_correction", "finetune")
-
 
 _Statement = TypeVar("_Statement", bound=syntax.Statement)
 
@@ -169,7 +155,8 @@ def _body(node: syntax.QuantizeDecl, ctx: Context) -> Fields:
         for statement in node.statements
         if isinstance(statement, syntax.Setting | syntax.Block)
     )
-    return fields(entries, ctx, "the `quantize` block", node.head, _SETTINGS, _BLOCKS)
+    names = settings_of("quantize"), blocks_of("quantize")
+    return fields(entries, ctx, "the `quantize` block", node.head, *names)
 
 
 def default_effort(candidates: tuple[Precision, ...], rules: tuple[spec.LayerRule, ...]) -> Effort:
@@ -225,7 +212,8 @@ def _rule(block: syntax.LayerBlock, ctx: Context) -> spec.LayerRule:
     before = ctx.sink.errors
     chosen = ctx.sink.attempt(selection, block.selection, ctx)
     where = block.selection.span
-    body = fields(block.body.entries, ctx, "the `layer` block", where, _LAYER_SETTINGS, _BLOCKS)
+    names = settings_of("layer"), blocks_of("layer")
+    body = fields(block.body.entries, ctx, "the `layer` block", where, *names)
     weights, activations = WeightChanges(), ActivationChanges()
     if "weights" in body.blocks:
         weights = weight_block(body.blocks["weights"], ctx)

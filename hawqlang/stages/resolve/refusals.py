@@ -57,7 +57,7 @@ _CODEBOOK = Refusal(
 )
 _CODEBOOKS = ("vector", "vq", "codebook", "product", "kmeans")
 
-ACTIVATION_RANGES: Refusals = {"dynamic": _DYNAMIC}
+REFUSED_RANGES: Refusals = {"dynamic": _DYNAMIC}
 ACTIVATION_GRANULARITIES: Refusals = {
     "per_channel": _PER_CHANNEL,
     "per_token": _DYNAMIC,

@@ -52,6 +52,9 @@ class Sink:
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Collect one diagnostic; the very same finding twice counts once."""
+        self._collect(diagnostic)
+
+    def _collect(self, diagnostic: Diagnostic) -> None:
         self._found.setdefault(diagnostic)
         self.errors += diagnostic.severity == "error"
 
@@ -66,7 +69,7 @@ class Sink:
         if diagnostic is None:
             self.errors += 1
         elif key is None or key not in self._by_key:
-            self.add(diagnostic)
+            self._collect(diagnostic)
             if key is not None:
                 self._by_key[key] = (diagnostic, [])
         else:
@@ -98,6 +101,34 @@ class Sink:
         if len(kept) < len(collected):
             raise RejectedError
         return kept
+
+
+class Recorder(Sink):
+    """A sink that another can be told everything of."""
+
+    def __init__(self, *, partial: bool) -> None:
+        super().__init__()
+        self.partial = partial
+        self.told: list[Diagnostic | RejectedError] = []
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        """Collect one diagnostic."""
+        self.told.append(diagnostic)
+        super().add(diagnostic)
+
+    def reject(self, rejection: RejectedError) -> None:
+        """Collect what a rejection carries."""
+        self.told.append(rejection)
+        super().reject(rejection)
+
+
+def replay(told: Iterable[Diagnostic | RejectedError], sink: Sink) -> None:
+    """Tell a sink what a recorder was told."""
+    for one in told:
+        if isinstance(one, RejectedError):
+            sink.reject(one)
+        else:
+            sink.add(one)
 
 
 def _everywhere(first: Diagnostic, spans: Sequence[Span]) -> Diagnostic:

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from hawqlang.base import Precision, Span
 from hawqlang.ir import syntax
 from hawqlang.stages.resolve.amounts import Amount
+from hawqlang.stages.resolve.index import Index, Use
 from hawqlang.stages.resolve.report import RejectedError, Sink, choices, error, nearest, unknown
 
 Kind: TypeAlias = Literal["param", "model", "dataset", "target"]
@@ -92,6 +93,8 @@ class Context:
     """Names that this file has looked up."""
     deferrals: list[tuple[str, Span]] = field(default_factory=list[tuple[str, Span]])
     """Settings of the current declaration whose engine comes later."""
+    index: Index = field(default_factory=Index)
+    """What is learned on the way; one for all files of a run."""
 
     def collecting(self) -> Context:
         """Return the same context with an empty list of deferrals."""
@@ -183,6 +186,7 @@ def look_up(name: syntax.Name, ctx: Context, *kinds: Kind) -> Declared:
         what = kinds[0] if len(kinds) == 1 else "name"
         raise unknown_name(name, ctx, f"no {what} is called `{name.text}`", (), *kinds)
     ctx.used.add(name.text)
+    ctx.index.uses.append(Use(name.span, declared))
     if declared.kind not in kinds:
         wanted = " or ".join(ARTICLES[kind] for kind in kinds)
         message = f"`{name.text}` is {ARTICLES[declared.kind]}, {wanted} is wanted here"

@@ -8,6 +8,7 @@ from hawqlang.base import Span
 from hawqlang.diagnostics import Fix
 from hawqlang.ir import spec, syntax
 from hawqlang.stages.resolve.constants import evaluate, kind_of, ungroup
+from hawqlang.stages.resolve.index import Selected
 from hawqlang.stages.resolve.read import whole
 from hawqlang.stages.resolve.report import RejectedError, error, joined, unknown
 from hawqlang.stages.resolve.scope import SELECTOR_FORMS, SELECTOR_WORDS, Context
@@ -72,6 +73,12 @@ def _union(items: tuple[syntax.Expr, ...], ctx: Context) -> spec.Selector:
 
 def _item(expr: syntax.Expr, ctx: Context) -> spec.Selector:
     expr = ungroup(expr)
+    found = _selector(expr, ctx)
+    ctx.index.selectors.append(Selected(expr.span, found))
+    return found
+
+
+def _selector(expr: syntax.Expr, ctx: Context) -> spec.Selector:
     match expr:
         case syntax.Group():
             return selection(expr.selection, ctx)

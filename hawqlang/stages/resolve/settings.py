@@ -8,12 +8,21 @@ from typing import Literal, TypeAlias
 
 from hawqlang.ir import spec, syntax
 from hawqlang.stages.resolve.amounts import Amount
-from hawqlang.stages.resolve.bind import Arguments, Signature, call, fields
+from hawqlang.stages.resolve.bind import Arguments, call, fields
 from hawqlang.stages.resolve.constants import amount, ungroup
+from hawqlang.stages.resolve.functions import (
+    ACTIVATION_RANGES,
+    FINETUNES,
+    GRANULARITIES,
+    SENSITIVITIES,
+    WEIGHT_RANGES,
+    Signature,
+)
+from hawqlang.stages.resolve.keys import settings_of
 from hawqlang.stages.resolve.read import boolean, listed, path, positive, ratio, whole, word
 from hawqlang.stages.resolve.refusals import (
     ACTIVATION_GRANULARITIES,
-    ACTIVATION_RANGES,
+    REFUSED_RANGES,
     REFUSED_SCHEMES,
     WEIGHT_GRANULARITIES,
     refuse,
@@ -31,47 +40,6 @@ ACCUMULATORS: tuple[Accumulator, ...] = ("int32", "int24", "int16")
 SCHEMES: tuple[Scheme, ...] = ("symmetric", "affine")
 ROUNDINGS: tuple[Rounding, ...] = ("nearest", "adaptive", "stochastic")
 EFFORTS: tuple[Effort, ...] = ("fast", "balanced", "best")
-
-_PERCENTILE = Signature(("p",), required=("p",), example="percentile(99.99%)")
-_WEIGHT_RANGES: Mapping[str, Signature] = {
-    "minmax": Signature(example="minmax"),
-    "mse": Signature(example="mse"),
-    "percentile": _PERCENTILE,
-}
-_ACTIVATION_RANGES: Mapping[str, Signature] = {
-    "percentile": _PERCENTILE,
-    "minmax": Signature(example="minmax"),
-    "mse": Signature(example="mse"),
-    "entropy": Signature(example="entropy"),
-    "ema": Signature(("m",), required=("m",), example="ema(0.99)"),
-}
-_GRANULARITIES: Mapping[str, Signature] = {
-    "per_channel": Signature(example="per_channel"),
-    "per_tensor": Signature(example="per_tensor"),
-    "group": Signature(("n",), required=("n",), example="group(128)"),
-}
-_SENSITIVITIES: Mapping[str, Signature] = {
-    "hessian": Signature((), ("probes", "tolerance", "samples"), example="hessian(probes = 64)"),
-    "fisher": Signature((), ("samples",), example="fisher"),
-    "mse": Signature((), ("samples",), example="mse"),
-    "kl": Signature((), ("samples",), example="kl"),
-    "measured": Signature((), ("samples",), example="measured"),
-    "file": Signature(("path",), required=("path",), example='file("s.json")'),
-}
-_TUNED = ("lr", "distill")
-_FINETUNES: Mapping[str, Signature] = {
-    "none": Signature(example="none"),
-    "qat": Signature(("epochs",), _TUNED, required=("epochs",), example="qat(epochs = 10)"),
-    "overflow_aware": Signature(
-        ("epochs",), _TUNED, required=("epochs",), example="overflow_aware(epochs = 10)"
-    ),
-    "mean_field": Signature(
-        ("levels", "epochs"),
-        _TUNED,
-        required=("levels", "epochs"),
-        example="mean_field(levels = [-1, 1], epochs = 300)",
-    ),
-}
 
 
 class WeightChanges(spec.Frozen):
@@ -93,7 +61,7 @@ class ActivationChanges(spec.Frozen):
 
 def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
     """Return what a ``weights { … }`` block sets."""
-    names = ("granularity", "scheme", "range", "rounding")
+    names = settings_of("weights")
     body = fields(block.body.entries, ctx, "the `weights` block", block.name.span, names)
     return WeightChanges(
         granularity=body.read("granularity", _granularity, None),
@@ -105,7 +73,7 @@ def weight_block(block: syntax.Block, ctx: Context) -> WeightChanges:
 
 def activation_block(block: syntax.Block, ctx: Context) -> ActivationChanges:
     """Return what an ``activations { … }`` block sets."""
-    names = ("granularity", "scheme", "range")
+    names = settings_of("activations")
     body = fields(block.body.entries, ctx, "the `activations` block", block.name.span, names)
     return ActivationChanges(
         granularity=body.read("granularity", _per_tensor, None),
@@ -137,7 +105,7 @@ def residual(expr: syntax.Expr, ctx: Context) -> Literal[8, 16, 32]:
 def _granularity(expr: syntax.Expr, ctx: Context) -> Granularity:
     refuse(expr, ctx, WEIGHT_GRANULARITIES)
     before = ctx.sink.errors
-    arguments = call(expr, ctx, "a granularity of weights", _GRANULARITIES)
+    arguments = call(expr, ctx, "a granularity of weights", GRANULARITIES)
     if arguments.function == "group":
         size = arguments.read("n", whole, 1)
         if ctx.sink.errors > before:
@@ -162,12 +130,12 @@ def _per_tensor(expr: syntax.Expr, ctx: Context) -> Literal["per_tensor"]:
 
 
 def _weight_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
-    return _range(expr, ctx, "a range of weights", _WEIGHT_RANGES)
+    return _range(expr, ctx, "a range of weights", WEIGHT_RANGES)
 
 
 def _activation_range(expr: syntax.Expr, ctx: Context) -> spec.Range:
-    refuse(expr, ctx, ACTIVATION_RANGES)
-    return _range(expr, ctx, "a range of activations", _ACTIVATION_RANGES)
+    refuse(expr, ctx, REFUSED_RANGES)
+    return _range(expr, ctx, "a range of activations", ACTIVATION_RANGES)
 
 
 def _range(
@@ -220,7 +188,7 @@ def _momentum(expr: syntax.Expr, ctx: Context) -> Fraction:
 def sensitivity(expr: syntax.Expr, ctx: Context) -> spec.Sensitivity:
     """Return how the loss of each choice of precision is estimated."""
     before = ctx.sink.errors
-    arguments = call(expr, ctx, "a sensitivity", _SENSITIVITIES)
+    arguments = call(expr, ctx, "a sensitivity", SENSITIVITIES)
     found: spec.Sensitivity
     match arguments.function:
         case "hessian":
@@ -242,7 +210,7 @@ def sensitivity(expr: syntax.Expr, ctx: Context) -> spec.Sensitivity:
 def finetune(expr: syntax.Expr, ctx: Context) -> spec.Finetune | Literal["none"]:
     """Return how the network is trained after quantization."""
     before = ctx.sink.errors
-    arguments = call(expr, ctx, "a method of fine-tuning", _FINETUNES)
+    arguments = call(expr, ctx, "a method of fine-tuning", FINETUNES)
     match arguments.function:
         case "qat":
             method: Literal["qat", "overflow_aware", "mean_field"] = "qat"

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from hawqlang.ir import spec, syntax
-from hawqlang.stages.resolve.bind import Fields, Signature, call, fields
+from hawqlang.stages.resolve.bind import Fields, call, fields
 from hawqlang.stages.resolve.constants import kind_of, ungroup
 from hawqlang.stages.resolve.device_block import device_block
 from hawqlang.stages.resolve.devices import device, device_names
+from hawqlang.stages.resolve.functions import LATENCIES
+from hawqlang.stages.resolve.keys import blocks_of, settings_of
 from hawqlang.stages.resolve.read import path, text, whole
 from hawqlang.stages.resolve.report import RejectedError, error, removal, unknown
 from hawqlang.stages.resolve.scope import Context
 
 Latency: TypeAlias = Literal["modelled", "measured"] | spec.ProfileLatency
 _MODELLED: Latency = "modelled"
-_LATENCY: Mapping[str, Signature] = {
-    "modelled": Signature(example="modelled"),
-    "measured": Signature(example="measured"),
-    "profile": Signature(("path",), required=("path",), example='profile("profile.json")'),
-}
 
 
 def target(node: syntax.Declaration, ctx: Context, catalogue: str | None) -> spec.Target:
@@ -36,8 +32,8 @@ def target(node: syntax.Declaration, ctx: Context, catalogue: str | None) -> spe
         ctx,
         f"target `{name}`",
         node.name.span,
-        ("device", "batch", "threads", "latency"),
-        ("device",),
+        settings_of("target"),
+        blocks_of("target"),
     )
     found = _device(body, ctx, catalogue)
     batch = body.read("batch", whole, 1)
@@ -92,7 +88,7 @@ def _catalogue_device(expr: syntax.Expr, ctx: Context) -> spec.Device:
 
 
 def _latency(expr: syntax.Expr, ctx: Context) -> Latency:
-    arguments = call(expr, ctx, "a source of latencies", _LATENCY)
+    arguments = call(expr, ctx, "a source of latencies", LATENCIES)
     match arguments.function:
         case "profile":
             before = ctx.sink.errors
@@ -101,7 +97,6 @@ def _latency(expr: syntax.Expr, ctx: Context) -> Latency:
                 raise RejectedError
             return spec.ProfileLatency(path=found, span=expr.span)
         case "measured":
-            ctx.defer("latency = measured", expr.span)
             return "measured"
         case _:
             return "modelled"

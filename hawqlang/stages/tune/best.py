@@ -54,6 +54,7 @@ def descend(chosen: Chosen, memory: Memory, seed: int, feedback: Feedback) -> Ch
     ]
     if not free:
         return chosen
+    chosen.bench.reference.forget()
     with torch.inference_mode(mode=False), torch.enable_grad():
         found = _by_blocks(chosen, free, memory, seed, feedback)
         for number, rate in enumerate(RATES):

@@ -1,7 +1,8 @@
 """Which corrections the network is deployed with: each is tried on the whole of it, and held-out samples decide.
 
 From plain rounding upwards every attempt adds corrections to the one before: biases, then rounding and scales by the
-error of the output, then refitted weights. Within an attempt a layer takes only what lowers the error of its own
+error of the output, then refitted weights. In all of them a layer that completes a sum is fitted to that sum; in the
+last every layer answers for itself alone. Within an attempt a layer takes only what lowers the error of its own
 output (``sequential``); an attempt is kept only if it lowers the divergence of the network's classes from the float
 network's, on samples that nothing was fitted on.
 """
@@ -32,19 +33,22 @@ from hawqlang.stages.tune.replay import (
     held_out,
     sample_limit,
 )
-from hawqlang.stages.tune.sequential import complete, fit_layers, pool_layers
+from hawqlang.stages.tune.sequential import ORDER, complete, fit_layers, pool_layers
 
 ATTEMPTS: tuple[tuple[Correction, ...], ...] = (
-    ("bias",),
-    ("bias", "rounding", "scales"),
+    ("bias", "sums"),
+    ("bias", "rounding", "scales", "sums"),
+    ("bias", "rounding", "scales", "refit", "sums"),
     ("bias", "rounding", "scales", "refit"),
 )
+"""Without sums in the network the last is the one before it, and is not tried again."""
 
 WORDS: Mapping[Correction, str] = {
     "bias": "corrected biases",
     "rounding": "rounding by output error",
     "scales": "scales by output error",
     "refit": "refitted weights",
+    "sums": "sums as targets",
     "equalized": "equalized layers",
     "reconstructed": "reconstructed blocks",
     "distilled": "training by the float network's answers",
@@ -120,12 +124,17 @@ def allowed(
     corrections: tuple[Correction, ...], settings: Mapping[str, LayerSettings]
 ) -> dict[str, frozenset[Correction]]:
     """Return what an attempt may do to each layer."""
-    return {
-        name: frozenset(
-            c for c in corrections if (own.bias_correction if c == "bias" else adaptive(own))
-        )
-        for name, own in settings.items()
-    }
+    aims = frozenset[Correction](("sums",) if "sums" in corrections else ())
+
+    def steps(own: LayerSettings) -> frozenset[Correction]:
+        asked = set(corrections) - aims
+        if not own.bias_correction:
+            asked -= {"bias"}
+        if not adaptive(own):
+            asked &= {"bias"}
+        return frozenset(asked) | aims if asked else frozenset()
+
+    return {name: steps(own) for name, own in settings.items()}
 
 
 def bench(
@@ -150,12 +159,13 @@ def close_form(bench: Bench, memory: Memory, feedback: Feedback) -> Chosen:
     """
     names = [node.name for node in layer_nodes(bench.model.graph)]
     settings = {name: bench.deployment.settings[name] for name in names}
-    bench.reference.outputs(layer_nodes(bench.model.graph)[0])
+    bench.reference.outputs(layer_nodes(bench.model.graph)[0], whole=True)
     plain = bench.replay.again(bench.replay.simulation, bench.held)
     bench.try_out((), bench.judge(plain.finish()))
     best: tuple[FittedLayer, ...] = ()
     before: dict[str, frozenset[Correction]] = dict.fromkeys(names, frozenset())
-    for corrections in ATTEMPTS:
+    for attempt in ATTEMPTS:
+        corrections = attempt if bench.reference.sums else _without_sums(attempt)
         asked = allowed(corrections, settings)
         if asked == before:
             continue
@@ -168,6 +178,11 @@ def close_form(bench: Bench, memory: Memory, feedback: Feedback) -> Chosen:
         else:
             feedback.report(dropped(bench.trials))
     return Chosen(best, bench, bench.table)
+
+
+def _without_sums(attempt: tuple[Correction, ...]) -> tuple[Correction, ...]:
+    """Return an attempt for a network in which no layer completes a sum."""
+    return tuple(step for step in attempt if step in ORDER)
 
 
 def pool(chosen: Chosen, memory: Memory, feedback: Feedback) -> Chosen:
@@ -213,12 +228,13 @@ def equalize(
     model = equalized(bench.model)
     if model is bench.model or not all(adaptive(own) for own in settings.values()):
         return chosen
+    bench.reference.forget()
     table = ranges_of(model)
     even = replace(bench, model=model, table=table, reference=Reference(model, bench.samples))
     corrections: tuple[Correction, ...] = ("equalized", *chosen.corrections)
     replay = bench.replay.again(even.simulation())
     own = memory.of(corrections)
-    even.reference.outputs(layer_nodes(model.graph)[0])
+    even.reference.outputs(layer_nodes(model.graph)[0], whole="sums" in corrections)
     found = fit_layers(replay, even.reference, allowed(corrections, settings), own, feedback)
     error = even.judge(replay.codes[replay.simulation.logits][bench.held])
     if bench.try_out(corrections, error):

@@ -1,7 +1,7 @@
 """What the float network gives at every layer: the targets of a fit, a bounded part of them at a time.
 
-A layer whose result enters a sum that waits for nothing else is to give the *sum*: what the quantized network adds to
-it is taken off where the layer is fitted, so that the layer makes up for errors on the other path.
+A layer whose result enters a sum that waits for nothing else may be asked for the *sum*: what the quantized network
+adds to it is taken off where the layer is fitted, so that the layer makes up for errors on the other path.
 
 Outputs are kept at a fixed random choice of positions, for as many layers as :data:`BYTES` allows. When the fit comes
 to a layer beyond those, the float network runs again for the next ones.
@@ -63,9 +63,11 @@ class Reference:
     passes: int = 0
     """How often the float network ran."""
     kept: dict[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
-    """Float outputs of some consecutive layers, by name; of a layer in :attr:`sums`, of its sum."""
+    """Float outputs of some consecutive layers, or of the sums they complete, by the layer's name."""
+    whole: bool = False
+    """Whether :attr:`kept` has sums where a layer completes one."""
     sums: Mapping[str, Joined] = field(init=False)
-    """The layers that answer for a sum, by name."""
+    """The layers that may answer for a sum, by name."""
 
     def __post_init__(self) -> None:
         """Find the sums."""
@@ -80,11 +82,21 @@ class Reference:
         drawn = np.random.default_rng([index, whole]).permutation(whole)[:count]
         return torch.from_numpy(np.sort(drawn))
 
-    def outputs(self, node: LayerNode) -> torch.Tensor:
-        """Return a layer's float outputs, or its sum's, at its positions; ``(N, OC, P)`` or ``(N, OF)``."""
-        if node.name not in self.kept:
+    def outputs(self, node: LayerNode, *, whole: bool = False) -> torch.Tensor:
+        """Return a layer's float outputs at its positions; ``(N, OC, P)`` or ``(N, OF)``.
+
+        Args:
+            node: The layer.
+            whole: Whether to return the sum that it completes, if any, instead.
+        """
+        if node.name not in self.kept or (whole != self.whole and self.sums):
+            self.whole = whole
             self._collect(node)
         return self.kept[node.name]
+
+    def forget(self) -> None:
+        """Let go of the outputs: up to :data:`BYTES` of memory."""
+        self.kept.clear()
 
     def _collect(self, node: LayerNode) -> None:
         """Run the network for the layers from ``node`` on, as many as the bound allows."""
@@ -99,7 +111,7 @@ class Reference:
             )
             if wanted and room < 0:
                 break
-            own = self.sums.get(layer.name)
+            own = self.sums.get(layer.name) if self.whole else None
             wanted[layer.output if own is None else own.add.output] = layer
         parts: dict[str, list[torch.Tensor]] = {layer.name: [] for layer in wanted.values()}
         where = {layer.name: self.positions(layer) for layer in wanted.values()}

@@ -1,10 +1,10 @@
 """The sequential closed form: layer by layer in execution order, each fitted on what the layers before it really give.
 
 A layer reads the *quantized* input that everything fixed so far produces, and is to give the *float* network's output,
-or that of the sum which it completes (the asymmetric calibration of Nagel et al., "Up or Down?", equation 25, solved in
-closed form). Its weight is refitted by ridge regression, its scales chosen and its integers rounded by the error of its
-output, its bias set to the float mean. Each of these steps is kept for a layer only where it lowers the layer's output
-error on samples held out; those have a last fit to themselves once all is decided (:func:`pool_layers`).
+or what the sum that it completes lacks (the asymmetric calibration of Nagel et al., "Up or Down?", equation 25, solved
+in closed form). Its weight is refitted by ridge regression, its scales chosen and its integers rounded by the error of
+its output, its bias set to the float mean. Each of these steps is kept for a layer only where it lowers the layer's
+output error on samples held out; those have a last fit to themselves once all is decided (:func:`pool_layers`).
 """
 
 from __future__ import annotations
@@ -198,17 +198,21 @@ def complete(simulation: Simulation, fitted: FittedLayer, memory: Memory) -> Fit
     )
 
 
-def observe(replay: Replay, reference: Reference, node: LayerNode) -> tuple[Moments, Moments]:
+def observe(
+    replay: Replay, reference: Reference, node: LayerNode, *, whole: bool
+) -> tuple[Moments, Moments]:
     """Return the moments of a layer's quantized input and wanted output: samples to fit on, and held-out ones.
 
-    Wanted is the float output; of a layer that completes a sum, the float sum less what the quantized network adds.
+    Wanted is the float output; if ``whole``, of a layer that completes a sum, the float sum less what the quantized
+    network adds.
     """
     simulation = replay.simulation
     weight = simulation.weight(node.name)
     kernel = (1, 1) if weight.ndim == 2 else (weight.shape[2], weight.shape[3])
-    where, outputs = reference.positions(node), reference.outputs(node)
+    where, outputs = reference.positions(node), reference.outputs(node, whole=whole)
     key = Key(node.x, simulation.input_form(node))
-    held, sum_ = held_out(replay.count), reference.sums.get(node.name)
+    held = held_out(replay.count)
+    sum_ = reference.sums.get(node.name) if whole else None
     rows = rows_of(node, weight)
     sums = [Sums(groups_of(node), rows.shape[1], rows.shape[2]) for _ in range(2)]
     for at in replay.spans():
@@ -232,7 +236,7 @@ def fit_layer(
 ) -> FittedLayer:
     """Return a layer with every allowed correction that held-out samples confirm."""
     if replay.simulation.deployment.precision[node.name].wbits == 1:
-        allowed &= {"bias"}  # signs are not rounded
+        allowed &= {"bias", "sums"} if "bias" in allowed else frozenset()  # signs are not rounded
     if not allowed:
         return untouched(node.name)
     problem = _problem(replay, reference, node, allowed)
@@ -271,7 +275,8 @@ def _problem(
     replay: Replay, reference: Reference, node: LayerNode, allowed: frozenset[Correction]
 ) -> _Problem:
     """Return what there is to know of a layer."""
-    return _Problem(node, replay.simulation, allowed, *observe(replay, reference, node))
+    moments = observe(replay, reference, node, whole="sums" in allowed)
+    return _Problem(node, replay.simulation, allowed, *moments)
 
 
 def _start(problem: _Problem) -> _State:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import math
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +11,10 @@ import numpy as np
 from PIL import Image
 
 from hawqlang.cache import TensorStore, digest
-from hawqlang.ir.spec import ArraysData, Dataset, ImageInput, Input, ZeroShotData
+from hawqlang.ir.spec import ArraysData, Dataset, ImageInput, Input, PythonData, ZeroShotData
 from hawqlang.ir.synthetic import Synthetic
+from hawqlang.stages.data.made import ARRAYS, write_arrays
 from hawqlang.stages.data.samples import Labels, UInt8
-
-ARRAYS = "calibration.npz"
-"""The samples in an artifact: ``x`` and the classes ``y`` they were made for."""
 
 SHEET = "calibration.png"
 """The same to look at."""
@@ -76,12 +72,7 @@ def describe(made: Synthetic) -> str:
 
 def write_samples(samples: SyntheticSamples, kind: Input, folder: Path) -> None:
     """Write samples as an ``.npz`` and, where they are images, as a contact sheet."""
-    arrays = {"x": samples.images, "y": samples.labels}
-    with zipfile.ZipFile(folder / ARRAYS, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            data = io.BytesIO()
-            np.save(data, np.asarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), data.getvalue())
+    write_arrays(folder, samples.images, samples.labels)
     if isinstance(kind, ImageInput) and kind.channels in (1, 3):
         Image.fromarray(contact_sheet(samples.images[:SHOWN])).save(folder / SHEET)
 
@@ -101,8 +92,8 @@ def contact_sheet(images: UInt8) -> UInt8:
 
 
 def stored_dataset(dataset: Dataset | None, folder: Path) -> Dataset | None:
-    """Return a dataset whose synthetic samples are those that an artifact in ``folder`` carries."""
-    if dataset is None or not isinstance(dataset.calibration, ZeroShotData):
+    """Return a dataset whose made samples, for calibration, are those that an artifact in ``folder`` carries."""
+    if dataset is None or not isinstance(dataset.calibration, ZeroShotData | PythonData):
         return dataset
     carried = ArraysData(
         path=str(folder / ARRAYS),

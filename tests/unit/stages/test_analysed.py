@@ -15,7 +15,7 @@ from hawqlang.ir.layers import LayerTable
 from hawqlang.ir.spec import Build
 from hawqlang.session import Session
 from hawqlang.stages.analyse import Analysis, analyse
-from hawqlang.stages.analysed import keep, recall
+from hawqlang.stages.analysed import Measured, keep, recall
 from hawqlang.stages.import_model import import_structure
 from hawqlang.stages.import_model.layer_table import layer_table
 from hawqlang.stages.resolve import resolve_file
@@ -137,7 +137,8 @@ def test_a_model_with_parameters_in_other_files_is_not_known_by_its_own(
     known = Cache(tmp_path / "cache")
     samples = analysis.known().samples.digest
     assert analysis.sensitivities is not None
-    keep(build, table, samples, analysis.sensitivities, analysis.candidates, known)
+    measured = Measured(analysis.sensitivities, analysis.candidates, None)
+    keep(build, table, samples, measured, known)
     assert (recall(build, table, known) is not None) == found
 
 

@@ -11,11 +11,12 @@ from hawqlang.stages.import_model.builder import Builder, ShapeError
 from hawqlang.stages.import_model.draft import INPUT, Draft
 from hawqlang.stages.import_model.inputs import input_shape
 from hawqlang.stages.import_model.onnx.constants import can_evaluate
+from hawqlang.stages.import_model.onnx.load import load
 from hawqlang.stages.import_model.onnx.model import (
     OnnxInput,
+    OnnxModel,
     OnnxNode,
     RefusedError,
-    load,
     printable,
 )
 from hawqlang.stages.import_model.onnx.names import node_names, weight_origins
@@ -39,7 +40,13 @@ def read_onnx(
     model: Model, source: OnnxSource, batch: int
 ) -> tuple[Draft, Callable[[str], Array], frozenset[str]]:
     """Return the draft of a file, the reader of its constants, and the names of its initializers."""
-    opened = load(source.path, model.source_span)
+    return read_nodes(model, load(source.path, model.source_span), batch)
+
+
+def read_nodes(
+    model: Model, opened: OnnxModel, batch: int
+) -> tuple[Draft, Callable[[str], Array], frozenset[str]]:
+    """Return what ``read_onnx`` does, of a file that is open."""
     shape = input_shape(model)
     entering, batch = _enter(opened.input, model, shape, batch)
     translator = Translator(
@@ -48,7 +55,7 @@ def read_onnx(
         batch=batch,
     )
     for name, tensor in opened.initializers.items():
-        translator.values[name] = Constant(key=name, shape=tuple(int(n) for n in tensor.dims))
+        translator.values[name] = Constant(key=name, shape=tensor.shape)
     translator.values[opened.input.name] = entering
     _translate(translator, model)
     draft = translator.builder.finish(_leave(translator, model))
@@ -147,12 +154,16 @@ def _outputs(translator: Translator, node: OnnxNode, name: str) -> list[Operand]
             raise RefusedError(f"it reads '{printable(x)}', which nothing before it gives")
     if any(translator.values[x] is None for x in inputs):
         return []
+    if node.refused is not None:
+        raise node.refused
     depends = any(isinstance(translator.values[x], Flow) for x in inputs)
     if not depends and can_evaluate(node.op):
         return list(fold(translator, node))
     rule = RULES.get(node.op)
     if rule is None or not depends:
-        raise RefusedError(f"operator '{node.op}' is not supported", INSTEAD.get(node.op), "HQ320")
+        raise RefusedError(
+            f"operator '{node.operator}' is not supported", INSTEAD.get(node.op), "HQ320"
+        )
     outputs = rule(translator, node, name)
     return outputs if isinstance(outputs, list) else [outputs]
 
@@ -177,7 +188,7 @@ def _refusal(
     return Diagnostic(
         code=error.code,
         severity="error",
-        message=f"{called} ({node.op}): {error.message}",
+        message=f"{called} ({node.operator}): {error.message}",
         span=model.source_span,
         notes=(f"operator {node.position} of {len(opened.nodes)}; reads {reads}; gives {gives}",),
         help=error.help_text,

@@ -16,7 +16,6 @@ from hawqlang.cache import Array
 from hawqlang.stages.import_model.builder import Builder
 from hawqlang.stages.import_model.onnx.constants import evaluate
 from hawqlang.stages.import_model.onnx.model import OnnxModel, OnnxNode, RefusedError
-from hawqlang.stages.import_model.onnx.tensors import to_array
 from hawqlang.stages.import_model.recipes import Reshaped, Shape, Stored
 
 
@@ -81,7 +80,7 @@ class Translator:
     def read(self, key: str) -> Array:
         """Return the array of a constant."""
         found = self.arrays.get(key)
-        return to_array(self.model.initializers[key], self.folder) if found is None else found
+        return self.model.initializers[key].read() if found is None else found
 
     def known(self, name: str, array: Array) -> Constant:
         """Record a computed constant."""

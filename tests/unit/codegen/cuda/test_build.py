@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -61,13 +62,95 @@ def test_a_failing_nvcc_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     text = 'case "$1" in --version) echo release 13.0;; *) echo "no such gpu" >&2; exit 3;; esac'
     monkeypatch.setenv("NVCC", str(script(tmp_path, text)))
     program, store = tiny()
-    write(program, store, tmp_path)
+    write(program, store, tmp_path, archs=("sm_75",))
     with pytest.raises(HawqError) as caught:
         build.compile_device(tmp_path)
     assert code_of(caught) == "HQ805"
     assert "no such gpu" in caught.value.diagnostics[0].notes[1]
-    assert "-gencode=arch=compute_75,code=sm_75" in caught.value.diagnostics[0].notes[0]
-    assert "code=compute_90" in caught.value.diagnostics[0].notes[0]
+    assert (
+        "-gencode=arch=compute_75,code=[sm_75,compute_75]" in caught.value.diagnostics[0].notes[0]
+    )
+    assert not (tmp_path / build.LIBRARY).exists()
+
+
+FAKE_NVCC = """
+case "$1" in --version) echo "release $RELEASE"; exit 0;; esac
+echo "$*" >> "$LOG"
+while [ $# -gt 0 ]; do
+  case "$1" in -o) out=$2; shift;; -c) source=$2; shift;; --keep-dir) kept=$2; shift;; esac
+  shift
+done
+if [ -n "$source" ]; then cat "$source" > "$out"; echo "// PTX" > "$kept/x.compute_90.ptx"; else cat *.o > "$out"; fi
+"""
+
+
+@pytest.fixture
+def fake_nvcc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A compiler that copies its input and notes what it was asked for; the log's path."""
+    log = tmp_path / "log"
+    monkeypatch.setenv("LOG", str(log))
+    monkeypatch.setenv("RELEASE", "13.0")
+    monkeypatch.setenv("NVCC", str(script(tmp_path, FAKE_NVCC)))
+    return log
+
+
+def compiled(log: Path) -> list[str]:
+    """The sources that were compiled since the log was last read."""
+    lines = log.read_text().splitlines()
+    log.write_text("")
+    return sorted(re.findall(r"-c \S*/(\S+)", "\n".join(lines)))
+
+
+def test_kernels_are_compiled_once_each_for_the_architectures_that_use_it(
+    fake_nvcc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, store = tiny()
+    folder, cache = tmp_path / "net", tmp_path / "cache"
+    write(program, store, folder)
+    products = sorted(path.name for path in folder.glob("product_*.cu"))
+    assert products
+    assert build.compile_device(folder, cache) == ()
+    lines = fake_nvcc.read_text().splitlines()
+    for line in lines:
+        if "product_" in line and "-c " in line:
+            assert ("sm_75" in line) != ("sm_80" in line or "sm_90" in line)
+        if "maps.cu" in line:
+            assert all(arch in line for arch in ("sm_75", "sm_80", "sm_90"))
+    assert compiled(fake_nvcc) == sorted([*products, "maps.cu", "model.cu"])
+    first = (folder / build.LIBRARY).read_bytes()
+    assert (folder / build.PTX / "maps.ptx").read_text() == "// PTX\n"
+
+    again = tmp_path / "again"
+    write(program, store, again)
+    assert build.compile_device(again, cache) == ()
+    assert compiled(fake_nvcc) == ["model.cu"]
+    assert (again / build.LIBRARY).read_bytes() == first
+    assert (again / build.PTX / "maps.ptx").read_text() == "// PTX\n"
+
+    monkeypatch.setenv("RELEASE", "13.1")
+    assert build.compile_device(again, cache) == ()
+    assert len(compiled(fake_nvcc)) == len(products) + 2
+    (again / "tensor.cuh").write_text((again / "tensor.cuh").read_text() + "// changed\n")
+    assert build.compile_device(again, cache) == ()
+    assert len(compiled(fake_nvcc)) == len(products) + 2
+
+
+def test_networks_with_layers_of_a_kind_share_their_kernels() -> None:
+    program, store = tiny()
+    archs = (ARCHES["sm_80"],)
+    b = Builder(np.random.default_rng(9))
+    x = b.conv(b.affine(b.image(5, 5, 3)), 8, stride=(4, 4))
+    for _ in range(5):
+        x = b.conv(x, 8)
+    deeper = b.program(b.linear(b.flatten(x), 4, bits=(32,)), "deeper")
+    own = {s.path: s.text for s in generate(plan_program(program, store, archs, 1), store).sources}
+    its = {
+        s.path: s.text for s in generate(plan_program(deeper, b.store, archs, 1), b.store).sources
+    }
+    shared = [path for path in own if path.startswith("product_") and path in its]
+    assert shared
+    assert all(own[path] == its[path] for path in shared)
+    assert len([path for path in its if path.startswith("product_")]) < 6
 
 
 def test_without_a_cxx_compiler_nothing_can_be_proven(
@@ -125,5 +208,5 @@ def test_nvcc_compiles_every_kernel_without_local_memory_and_floats(tmp_path: Pa
     assert problems == ()
     again = tmp_path / "again"
     assert backend.build(kernels, again, store) == ()
-    for name in (build.LIBRARY, f"{build.EMULATED}/{build.LIBRARY}", build.PTX):
+    for name in (build.LIBRARY, f"{build.EMULATED}/{build.LIBRARY}", f"{build.PTX}/maps.ptx"):
         assert (again / name).read_bytes() == (tmp_path / name).read_bytes()

@@ -19,7 +19,7 @@ from tests.semantics.families import FAMILIES, network
 from tests.semantics.programs import Builder
 from tests.unit.codegen.cuda.emulated import KINDS, assert_exact, write
 
-QUICK = ("extremes",)
+QUICK = ("extremes", "sharing")
 
 
 def products(seed: int) -> tuple[IntegerProgram, TensorStore]:

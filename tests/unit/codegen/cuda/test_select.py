@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from hawqlang.diagnostics import HawqError
-from hawqlang_codegen.cuda.arch import ARCHES, chosen, representatives
-from hawqlang_codegen.cuda.select import LEAST_STEPS, TILES, Gemm, choose
+from hawqlang_codegen.cuda import convolutions
+from hawqlang_codegen.cuda.arch import ARCHES, Arch, chosen
+from hawqlang_codegen.cuda.generate import emulated
+from hawqlang_codegen.cuda.plan import plan_program
+from hawqlang_codegen.cuda.select import LEAST_STEPS, TILES, Choice, Gemm, choose
+from tests.unit.codegen.cuda.test_build import tiny
 
 
 def gemm(rows: int, columns: int, steps: int) -> Gemm:
@@ -44,12 +48,23 @@ def test_more_work_never_costs_less() -> None:
     assert costs == sorted(costs)
 
 
-def test_architectures_are_sorted_and_each_kind_has_one_that_stands_for_it() -> None:
+def test_architectures_are_sorted() -> None:
     archs = chosen(("sm_90", "sm_86", "sm_80", "sm_75"))
     assert [arch.name for arch in archs] == ["sm_75", "sm_80", "sm_86", "sm_90"]
-    assert representatives(archs) == (True, True, False, True)
-    assert representatives(chosen(("sm_86",))) == (True,)
     assert chosen(()) == tuple(ARCHES.values())
+
+
+def test_each_architecture_with_tiles_of_its_own_is_emulated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def by_name(gemm: Gemm, arch: Arch) -> Choice:
+        del gemm
+        return Choice(TILES[arch.name == "sm_89"], arch.stages, 1, 0)
+
+    monkeypatch.setattr(convolutions, "choose", by_name)
+    plan = plan_program(*tiny(), tuple(ARCHES.values()), 1)
+    assert [arch.name for arch in plan.archs] == [*ARCHES]
+    assert emulated(plan) == (True, True, False, False, True, True)
 
 
 def test_an_unknown_architecture_is_named() -> None:

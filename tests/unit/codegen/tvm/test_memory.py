@@ -7,7 +7,7 @@ from itertools import combinations, permutations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hawqlang.ir.integer import IntegerProgram
@@ -99,6 +99,7 @@ def test_random_networks_are_planned_within_five_percent_of_the_bound(seed: int)
     assert size <= MARGIN * bound
 
 
+@settings(deadline=None)
 @given(spans)
 def test_a_plan_of_few_buffers_is_the_best_of_all_orders(
     drawn: list[tuple[int, int, int]],

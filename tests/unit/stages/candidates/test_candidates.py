@@ -9,6 +9,7 @@ import pytest
 from hawqlang.base import Precision
 from hawqlang.diagnostics import HawqError
 from hawqlang.ir.layers import LayerTable
+from hawqlang.ir.profile import Profile, ProfiledLayer
 from hawqlang.ir.sensitivity import LayerSensitivity, SensitivityTable
 from hawqlang.ir.spec import LayerRule
 from hawqlang.stages.candidates import candidates
@@ -62,12 +63,29 @@ def test_a_precision_runs_at_the_next_wider_native_rate(
 def test_the_latency_of_a_table_comes_before_the_model_and_a_profile_before_both() -> None:
     table = only(layer("a", latency_us=((W4, 0.1), (W8, 2.5))))
 
-    own = candidates(build(), table, None, latencies={("a", W8): 3 * US}).layer("a")
+    measuring = build(target=target().replace(latency="measured"))
+    profile = Profile(
+        device="", batch=1, threads=1, layers=(ProfiledLayer(name="a", latency_us={"w8a8": 3.0}),)
+    )
+
+    own = candidates(measuring, table, None, profile=profile).layer("a")
 
     assert own.at(W4).latency == Fraction(1, 10) * US
     assert own.at(W8).latency == 3 * US
     assert (own.at(W4).latency_source, own.at(W8).latency_source) == ("profile", "profile")
     assert candidates(build(), table, None).layer("a").at(W4).latency_source == "table"
+
+
+def test_without_measurements_a_measured_latency_is_unknown_and_never_modelled() -> None:
+    measuring = build(target=target().replace(latency="measured"))
+
+    found = candidates(measuring, only(layer("a")), None)
+
+    assert not found.timed
+    assert found.layer("a").at(W8).latency is None
+    assert found.layer("a").at(W8).latency_source == "unknown"
+    given = only(layer("a", latency_us=((W4, 0.1), (W8, 2.5))))
+    assert candidates(measuring, given, None).timed
 
 
 def test_a_latency_is_modelled_where_the_table_is_silent() -> None:

@@ -9,12 +9,20 @@ import pytest
 from hawqlang.base import Precision
 from hawqlang.ir.bundle import OpNumbers
 from hawqlang.ir.plan import BitPlan
+from hawqlang.ir.profile import Profile, ProfiledLayer
 from hawqlang.ir.sensitivity import LayerSensitivity, SensitivityTable
 from hawqlang.ir.spec import Build, FileSensitivity, NamedSensitivity
 from hawqlang.stages.allocate.solve import allocate
 from hawqlang.stages.candidates import candidates
-from hawqlang.stages.lock.entry import dyadic_digest, edited, planned, recorded
-from tests.support.allocation import W4, W8, build, layer
+from hawqlang.stages.lock.entry import (
+    dyadic_digest,
+    edited,
+    edited_latencies,
+    planned,
+    recorded,
+    recorded_latencies,
+)
+from tests.support.allocation import W4, W8, build, layer, target
 from tests.support.locks import origin
 
 RATES = ((W4, 0.1 + 0.2), (W8, 1e-300))
@@ -34,6 +42,17 @@ TABLE = SensitivityTable(
     converged=False,
     labels=False,
 )
+MEASURING = build(target=target().replace(latency="measured"))
+PROFILE = Profile(
+    device=MEASURING.target.device.name,
+    machine="vnni",
+    cpu="a laptop",
+    batch=1,
+    threads=1,
+    layers=tuple(
+        ProfiledLayer(name=name, latency_us={"w4a4": 1.5, "w8a8": 3.0}) for name in ("a", "b")
+    ),
+)
 
 
 def plan(spec: Build, table: SensitivityTable | None) -> BitPlan:
@@ -48,6 +67,39 @@ def test_recorded_sensitivities_come_back_to_the_last_bit() -> None:
     assert recorded(entry, origin(), build()) == TABLE
     again = type(entry).model_validate_json(entry.model_dump_json(exclude_none=True))
     assert recorded(again, origin(), build()) == TABLE
+
+
+def test_recorded_latencies_come_back_and_an_edit_shows() -> None:
+    entry = planned(origin(), plan(build(), TABLE), TABLE, profile=PROFILE)
+    again = type(entry).model_validate_json(entry.model_dump_json(exclude_none=True))
+    assert recorded_latencies(again, origin(), MEASURING) == PROFILE
+    assert not edited_latencies(again)
+    cheaper = again.layers[0].replace(latency_us=((W4, 0.5), (W8, 3.0)))
+    changed = again.replace(layers=(cheaper, *again.layers[1:]))
+    assert edited_latencies(changed)
+    assert not edited(changed)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        build(),
+        build(target=target().replace(latency="measured", batch=2)),
+        build(target=target().replace(latency="measured", threads=2)),
+    ],
+)
+def test_recorded_latencies_are_of_one_setting(spec: Build) -> None:
+    entry = planned(origin(), plan(build(), TABLE), TABLE, profile=PROFILE)
+    assert recorded_latencies(entry, origin(), spec) is None
+    elsewhere = origin().replace(measured_from="f" * 64)
+    assert recorded_latencies(entry, elsewhere, MEASURING) is None
+
+
+def test_without_measured_latencies_a_lock_says_nothing_of_them() -> None:
+    entry = planned(origin(), plan(build(), TABLE), TABLE)
+    assert "latency_us" not in entry.model_dump_json(exclude_none=True).partition('"metrics"')[0]
+    assert recorded_latencies(entry, origin(), MEASURING) is None
+    assert not edited_latencies(entry)
 
 
 def test_recorded_sensitivities_hold_while_what_they_rest_on_stays() -> None:

@@ -31,6 +31,7 @@ from hawqlang.stages.tune import (
     Subject,
     fit,
     moments,
+    recipe,
     reference,
     replay,
     sequential,
@@ -158,6 +159,7 @@ def as_chosen(chosen: Chosen, *_: Any) -> Chosen:
 def test_a_last_fit_on_all_samples_takes_the_steps_that_were_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(recipe, "ATTEMPTS", recipe.ATTEMPTS[:3])
     own, memory, unseen = subject(residual_net(), images(64)), fresh(), images(128, seed=9)
     tuning = fit(own, memory, QUIET, FAST)
     monkeypatch.setattr("hawqlang.stages.tune.pool", as_chosen)
@@ -202,7 +204,7 @@ def test_a_layer_that_completes_a_sum_makes_up_for_what_is_added_to_it() -> None
             walk.advance(node)
         layer = nodes[number]
         assert isinstance(layer, Conv2d)
-        fitted, judged = sequential.observe(walk, ready.reference, layer)
+        fitted, judged = sequential.observe(walk, ready.reference, layer, whole=True)
         key = walk.simulation.addend(ready.reference.sums["b1.conv2"].add, "stem.relu")
         added = walk.stored(key, slice(None))
         seen: dict[str, torch.Tensor] = {}
@@ -217,6 +219,33 @@ def test_a_layer_that_completes_a_sum_makes_up_for_what_is_added_to_it() -> None
     for found, some in ((fitted, ~held), (judged, held)):
         np.testing.assert_allclose(found.y[0], wanted[some].mean((0, 2, 3)), atol=1e-5)
     assert float((wanted - seen["b1.conv2"]).abs().max()) > 0
+
+
+@pytest.mark.parametrize("harmful", [True, False])
+def test_sums_are_targets_only_where_that_does_held_out_samples_good(
+    harmful: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observe = sequential.observe
+
+    def seen(*arguments: Any, whole: bool) -> tuple[Moments, Moments]:
+        fitted, judged = observe(*arguments, whole=whole)
+        shift = 3.0 if whole == harmful else 0.0
+        return replace(fitted, y=fitted.y + shift), replace(judged, y=judged.y + shift)
+
+    monkeypatch.setattr(sequential, "observe", seen)
+    tuning = fit(subject(residual_net(), images(64)), fresh(), QUIET, FAST)
+    kept = [trial.corrections for trial in tuning.trials if trial.kept][-1]
+    assert ("sums" in kept) is not harmful
+
+
+def test_without_sums_nothing_is_tried_for_them() -> None:
+    net = Net((3, 8, 8))
+    stem = net.relu("relu", net.conv("stem", "x", 4))
+    logits = net.linear("fc", net.flatten("flat", net.avg_pool("pool", stem)), 5)
+    tuning = fit(subject((net.graph(logits), net.store), images(32)), fresh(), QUIET, FAST)
+    tried = [trial.corrections for trial in tuning.trials]
+    assert len(tried) == len(set(tried)) == 4
+    assert not any("sums" in corrections for corrections in tried)
 
 
 def test_two_branches_of_a_sum_are_fitted_to_their_own_output_and_to_the_rest() -> None:
@@ -314,7 +343,8 @@ def test_without_bias_correction_biases_stay() -> None:
     tuning = fit(own, memory, QUIET, FAST)
     assert [t.corrections for t in tuning.trials] == [
         (),
-        ("bias", "rounding", "scales"),
+        ("bias", "rounding", "scales", "sums"),
+        ("bias", "rounding", "scales", "refit", "sums"),
         ("bias", "rounding", "scales", "refit"),
     ]
     plain = Simulation(own.model, own.table, own.deployment)
@@ -389,7 +419,7 @@ def test_a_killed_fit_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) 
     resumed = fit(subject(residual_net(), images(64)), memory, QUIET, FAST)
     assert resumed == whole
     assert resumed.pooled
-    assert len(fitted) == 3 * 6  # three attempts, six layers: none was fitted twice
+    assert len(fitted) == 4 * 6  # four attempts, six layers: none was fitted twice
 
 
 def test_float_targets_are_kept_for_as_many_layers_as_the_bound_allows(
