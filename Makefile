@@ -8,7 +8,7 @@ QUICKSTART := specs/examples/digits.hawq
 SOURCES := pyproject.toml constraints.txt tools/environment
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check fix golden bench docs site wheel clean
+.PHONY: help quickstart test check fix golden bench docs site editor wheel clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,7 @@ bench: .venv/.installed-dev ## measure on this machine; writes benchmarks/result
 	$(BIN)/python benchmarks/build_steps.py
 	$(BIN)/python benchmarks/cpu.py --layers
 	$(BIN)/python benchmarks/start_up.py
+	$(BIN)/python benchmarks/lsp.py
 
 docs: .venv/.installed-docs ## rewrite the recorded outputs in README.md and docs/, test every code block, build the site
 	$(BIN)/python docs/record.py
@@ -64,6 +65,13 @@ docs: .venv/.installed-docs ## rewrite the recorded outputs in README.md and doc
 site: .venv/.installed-docs ## build the site as the pages are, with tables made anew; runs no command of theirs
 	$(BIN)/python docs/record.py --files-only
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+editor: ## check, test and package the VS Code extension; takes Node.js, and is skipped without it
+	@if command -v npm >/dev/null; then \
+	  cd editors/vscode && npm ci && npm run check && npm test && npm run package; \
+	else \
+	  echo 'skipped: npm is not there, https://nodejs.org has it'; \
+	fi
 
 wheel: .venv/.installed-dev ## build sdist and wheel into dist/, and test the wheel
 	$(BIN)/python -m build

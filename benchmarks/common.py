@@ -64,6 +64,7 @@ def machine() -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
         "cpu": _cpu_name(),
         "cpus": len(os.sched_getaffinity(0)),
+        "threads_per_core": _threads_per_core(),
         "load": [round(one, 1) for one in os.getloadavg()],
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -77,6 +78,17 @@ def _cpu_name() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor()
+
+
+def _threads_per_core() -> int:
+    """Return how many of the system's CPUs share a core with the first; 1 where it does not say."""
+    path = Path("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list")
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return 1
+    spans = (part.partition("-") for part in text.split(","))
+    return sum(int(last or first) - int(first) + 1 for first, _, last in spans)
 
 
 def _commit() -> str:

@@ -152,7 +152,8 @@ def prepare(case: Case, precision: str, python: str) -> list[str]:
         np.save(case.array(name), data)
     if not case.array("logits").exists():
         np.save(case.array("logits"), _float_logits(case))
-    net.export(folder, case.batch)
+    for size in dict.fromkeys((1, case.batch)):
+        net.export(folder, size)
     failed: list[str] = []
     for engine, kind in RIVALS:
         if kind != "int8":
@@ -206,6 +207,7 @@ def _job(case: Case, engine: str, precision: str) -> Path:
         "threads": case.threads,
         "isa": case.isa,
         "onnx": str(case.folder / f"{case.net.name}{batch}.onnx"),
+        "single": str(case.folder / f"{case.net.name}.onnx"),
         "pixels": str(case.array("pixels")),
         "floats": str(case.array("floats")),
         "images": str(case.array("codes" if own else "images")),

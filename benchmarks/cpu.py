@@ -25,7 +25,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import CalledProcessError
@@ -34,7 +35,7 @@ from typing import Any
 import torch
 from common import RESULTS, ROOT, show, write_results
 from contest import INCLUDES, ONEDNN, OWN, Case, NoAnswerError, measure, prepare, table
-from layers import layer_rows, share_rows
+from layers import layer_rows, share_row
 from nets import NETS
 
 from hawqlang.diagnostics import HawqError
@@ -117,18 +118,25 @@ def time_case(case: Case, options: argparse.Namespace, results: Results) -> None
     if any(wanted.items() <= row.items() for row in results.rows):
         return
     results.rows = [row for row in results.rows if not case.key.items() <= row.items()]
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, cores[-case.threads :])
     failed: list[str] = []
-    try:
+    with held_to(case.threads):
         rows = measure(case, options.rivals, options.seconds, failed)
+        results.rows += [row | {"library": library} for row in rows]
+        for problem in failed:
+            results.failed(f"{case.key}", problem)
+        if options.layers and (case.batch, case.threads) == (1, 1) and not repeats(case, results):
+            time_layers(case, results)
+
+
+@contextmanager
+def held_to(count: int) -> Generator[None]:
+    """Hold this process and those it starts to so many cores."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[-count:])
+    try:
+        yield
     finally:
         os.sched_setaffinity(0, cores)
-    results.rows += [row | {"library": library} for row in rows]
-    for problem in failed:
-        results.failed(f"{case.key}", problem)
-    if options.layers and (case.batch, case.threads) == (1, 1) and not repeats(case, results):
-        time_layers(case, results)
 
 
 def repeats(case: Case, results: Results) -> bool:
@@ -145,7 +153,7 @@ def time_layers(case: Case, results: Results) -> None:
     for kept in (results.layers, results.shares):
         kept[:] = [row for row in kept if not own.items() <= row.items()]
     results.layers += [own | row for row in found]
-    results.shares += [own | row for row in share_rows(found)]
+    results.shares.append(own | share_row(found))
 
 
 def options_of(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -197,6 +205,8 @@ def main() -> None:
         sys.stdout.flush()
     print()
     show(table(results.rows))
+    print()
+    show(results.shares)
     for program, words in INCLUDES.items():
         print(f"{program}: {words}")
     for words in results.failures:

@@ -22,6 +22,8 @@ PEAK = Path(__file__).resolve().with_name("peak.c")
 ROUNDS = 200
 """Inferences, unless they take longer than ``SECONDS``."""
 SECONDS = 4.0
+PARTS = ("products", "edges", "weights streamed", "epilogue", "first layer", "pools and moves")
+"""What time is spent on, as ``layer_rows`` tells it apart."""
 NEAR = 512 * 1024
 """Weights up to this many bytes are taken to lie in a cache that is as fast as the products."""
 
@@ -81,18 +83,18 @@ def layer_rows(artifact: Path, library: Path, isa: str) -> list[dict[str, Any]]:
     return rows
 
 
-def share_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the network's share of the peak, then its time by what it is spent on."""
+def share_row(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the network's time, its share of the peak, and the shares of what the time is spent on."""
     total = sum(row["us"] for row in rows)
-    needed = sum(row["us"] * row["of_peak"] for row in rows)
-    spent: dict[str, float] = {"products": 0.0, "edges": 0.0, "weights streamed": 0.0}
+    spent = dict.fromkeys(PARTS, 0.0)
     for row in rows:
         spent["products"] += row["products_us"]
         spent["edges"] += row["edges_us"]
         spent["weights streamed"] += row["weights_us"]
-        spent[row["rest_is"]] = spent.get(row["rest_is"], 0.0) + row["rest_us"]
-    parts = [{"part": part, "us": us, "share": us / total} for part, us in spent.items()]
-    return [{"part": "of the peak", "us": needed, "share": needed / total}, *parts]
+        spent[row["rest_is"]] += row["rest_us"]
+    needed = sum(row["us"] * row["of_peak"] for row in rows)
+    shares = {part: took / total for part, took in spent.items()}
+    return {"us": total, "of_peak": needed / total, **shares}
 
 
 def products(op: IntegerOp, program: IntegerProgram) -> int:

@@ -71,16 +71,23 @@ BUILD = """quantize net on server as build{n} {{
 }}
 
 """
-EDITS: Mapping[str, tuple[str, str]] = {
-    "a word in the middle": (
-        "few:    count(all where wbits == 4) <= 30",
-        "few:    count(all where wbits == 8) <= 30",
+EDITS: Mapping[str, tuple[str, Callable[[int], str]]] = {
+    "a number in the middle": (
+        "abits >= 4\n    few:",
+        lambda n: f"abits >= 4 and abits < {n + 8}\n    few:",
     ),
-    "a name of the namespace": ("size = 6 MiB", "size = 7 MiB"),
-    "half a statement": ("count(all where wbits == 4) <= 30", "count(all where wbits =="),
-    "a line at the top": ("param budget", "\nparam budget"),
+    "a param that every build uses": ("size = 6 MiB", lambda n: f"size = {n + 7} MiB"),
+    "half a statement": (
+        "abits >= 4\n    few:",
+        lambda n: "abits >=\n    few:" if n % 2 else f"abits >= {n}\n    few:",
+    ),
+    "an open bracket": (
+        "abits >= 4\n    few:",
+        lambda n: f"(abits >= {n}\n    few:" if n % 2 else f"abits >= {n}\n    few:",
+    ),
+    "a line at the top": ("param budget", lambda n: "# one more line\n" * n + "param budget"),
 }
-"""What is typed, and then taken back."""
+"""What stands there first, and what is typed instead the nth time: no text is seen twice."""
 
 
 def main() -> None:
@@ -133,28 +140,36 @@ def measured(root: Path, times: int) -> list[dict[str, Any]]:
     return rows
 
 
-def one(editor: Editor, uri: str, text: str, edit: tuple[str, str], times: int) -> dict[str, Any]:
+def one(
+    editor: Editor, uri: str, text: str, edit: tuple[str, Callable[[int], str]], times: int
+) -> dict[str, Any]:
     """Return how long each answer took, in milliseconds."""
-    old, new = edit
+    old, typed = edit
     spent: dict[str, list[float]] = {name: [] for name in (*QUESTIONS, "findings")}
+    middle = len(text) // 2 if text.count(old) > 1 else 0
+    before, after = text[:middle], text[middle:]
+    head, tail = after[: after.index(old)], after[after.index(old) + len(old) :]
+    current, number = old, 0
     for name, question in QUESTIONS.items():
         for _ in range(times):
-            for before, after in ((old, new), (new, old)):
-                now = text.replace(old, before, 1)
-                changes = replacing(now, before, after)
-                where = position(now.replace(before, after, 1), "size <= budget", 9)
-                start = time.perf_counter()
-                version = editor.edit(uri, changes)
-                question(editor, uri, where)
-                spent[name].append(time.perf_counter() - start)
-                editor.findings(uri, version)
-                spent["findings"].append(time.perf_counter() - start)
+            number += 1
+            new = typed(number)
+            change = replacing(before + head, current, new)
+            now = before + head + new + tail
+            start = time.perf_counter()
+            version = editor.edit(uri, change)
+            question(editor, uri, position(now, "size <= budget", 9))
+            spent[name].append(time.perf_counter() - start)
+            editor.findings(uri, version)
+            spent["findings"].append(time.perf_counter() - start)
+            current = new
+    editor.edit(uri, {"text": text})
     return {name: summary(found) for name, found in spent.items()}
 
 
-def replacing(text: str, old: str, new: str) -> Json:
-    """Return the edit that replaces a piece of a text."""
-    corners = (position(text, old), position(text, old, len(old)))
+def replacing(before: str, old: str, new: str) -> Json:
+    """Return the edit that replaces a piece of a text behind another."""
+    corners = (position(before + text + "\0", "\0") for text in ("", old))
     start, end = ({"line": line, "character": character} for line, character in corners)
     return {"range": {"start": start, "end": end}, "text": new}
 

@@ -77,11 +77,23 @@ def onnxruntime(job: dict[str, Any]) -> Loaded:
 
 
 def _onnxruntime_int8(job: dict[str, Any]) -> Path:
-    source = Path(job["onnx"])
-    path = source.with_suffix(".ort-int8.onnx")
-    if path.exists():
-        return path
+    """Return the network quantized for one image, with the batch written into it afterwards."""
+    path, single = _quantized(job, ".ort-int8.onnx")
+    if not single.exists():
+        _quantize_onnxruntime(Path(job["single"]), single, _calibration(job))
+    if not path.exists():
+        import onnx
 
+        model = onnx.load(single)
+        for port in (*model.graph.input, *model.graph.output):
+            port.type.tensor_type.shape.dim[0].dim_value = job["batch"]
+        model.graph.ClearField("value_info")
+        onnx.save(model, path)
+    return path
+
+
+def _quantize_onnxruntime(source: Path, path: Path, images: list[Array]) -> None:
+    """Write a network that is quantized by what it computes on images."""
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,
@@ -92,7 +104,7 @@ def _onnxruntime_int8(job: dict[str, Any]) -> Path:
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self._batches: Iterator[Array] = iter(_calibration(job))
+            self._batches: Iterator[Array] = iter(images)
 
         def get_next(self) -> dict[str, Array] | None:
             batch = next(self._batches, None)
@@ -109,7 +121,6 @@ def _onnxruntime_int8(job: dict[str, Any]) -> Path:
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
     )
-    return path
 
 
 def openvino(job: dict[str, Any]) -> Loaded:
@@ -119,10 +130,7 @@ def openvino(job: dict[str, Any]) -> Loaded:
     core = ov.Core()
     path = _openvino_int8(job) if job["precision"] == "int8" else Path(job["onnx"])
     hints = {"INFERENCE_NUM_THREADS": job["threads"], "PERFORMANCE_HINT": "LATENCY"}
-    if job["isa"] not in (
-        "",
-        "amx",
-    ):  # these have no bfloat16, though OpenVINO sees that this CPU has
+    if job["isa"] not in ("", "amx"):  # has no bfloat16, though OpenVINO sees that this CPU does
         hints["INFERENCE_PRECISION_HINT"] = "f32"
     compiled = core.compile_model(core.read_model(path), "CPU", hints)
     request = compiled.create_infer_request()
@@ -138,23 +146,33 @@ def openvino(job: dict[str, Any]) -> Loaded:
 
 
 def _openvino_int8(job: dict[str, Any]) -> Path:
-    source = Path(job["onnx"])
-    path = source.with_suffix(".nncf.xml")
-    if not path.exists():
+    """Return the network quantized for one image, reshaped to the batch."""
+    path, single = _quantized(job, ".nncf.xml")
+    if not single.exists():
         import nncf
         import openvino as ov
 
-        batches = _calibration(job)
-        model = ov.Core().read_model(source)
-        quantized = nncf.quantize(model, nncf.Dataset(batches), subset_size=len(batches))
-        ov.save_model(quantized, path, compress_to_fp16=False)
+        images = _calibration(job)
+        model = ov.Core().read_model(job["single"])
+        quantized = nncf.quantize(model, nncf.Dataset(images), subset_size=len(images))
+        ov.save_model(quantized, single, compress_to_fp16=False)
+    if not path.exists():
+        import openvino as ov
+
+        model = ov.Core().read_model(single)
+        model.reshape([job["batch"], *model.inputs[0].shape[1:]])
+        ov.save_model(model, path, compress_to_fp16=False)
     return path
 
 
+def _quantized(job: dict[str, Any], suffix: str) -> tuple[Path, Path]:
+    """Return the files of the quantized network for the job's batch and for one image."""
+    return Path(job["onnx"]).with_suffix(suffix), Path(job["single"]).with_suffix(suffix)
+
+
 def _calibration(job: dict[str, Any]) -> list[Array]:
-    """Return the calibration images in batches of the job's size."""
-    images, count = np.load(job["calibration"]), job["batch"]
-    return [images[i : i + count] for i in range(0, len(images), count)]
+    """Return the calibration images one by one."""
+    return list(np.load(job["calibration"])[:, None])
 
 
 ENGINES: dict[str, Callable[[dict[str, Any]], Loaded]] = {

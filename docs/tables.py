@@ -29,6 +29,7 @@ from hawqlang.ir.literals import quantity_text
 from hawqlang.ir.units import UNITS, Dim
 from hawqlang.ops import OPS
 from hawqlang.stages.import_model.onnx.operators import RULES
+from hawqlang.stages.import_model.pt2.aten import ATEN
 from hawqlang.stages.import_model.zoo import ZOO
 from hawqlang.stages.resolve import vocabulary
 from hawqlang.stages.resolve.devices import device, device_names
@@ -160,6 +161,38 @@ def devices() -> str:
         for one in map(device, device_names())
     ]
     return table(("device", "native precisions", "bandwidth", "cache", "launch", "arch"), rows)
+
+
+def integer_operators() -> str:
+    """Return the table of the operators of integer programs."""
+    alone = Counter(op.__module__ for op in OPS)
+    rows = [
+        (
+            f"`{op.model_fields['op'].default}`",
+            _summary(sys.modules[op.__module__] if alone[op.__module__] == 1 else op),
+        )
+        for op in OPS
+    ]
+    return table(("operator", "meaning"), rows)
+
+
+def aten_operators() -> str:
+    """Return the names of the operators that archives of ``torch.export`` may hold."""
+    return ", ".join(f"`{name}`" for name in sorted(ATEN) if not name.startswith("_")) + ".\n"
+
+
+def onnx_operators() -> str:
+    """Return the table of ONNX operators that are read, those with one rule in one row."""
+    names: dict[str, list[str]] = {}
+    for name, rule in sorted(RULES.items()):
+        names.setdefault(_summary(rule), []).append(f"`{name}`")
+    found = [(", ".join(same), words) for words, same in names.items()]
+    return table(("ONNX", "what the importer does"), found)
+
+
+def _summary(thing: object) -> str:
+    """Return the first sentence of a docstring, as Markdown."""
+    return (getdoc(thing) or "").split("\n\n")[0].replace("``", "`")
 
 
 def networks() -> str:
@@ -294,32 +327,6 @@ def _as_html(match: re.Match[str]) -> str:
     return f"<code>{html.escape(match[1]).replace('|', '&#124;')}</code>"
 
 
-# ---- operators ----------------------------------------------------------------------------------
-
-
-def onnx_operators() -> str:
-    """Return the table of the ONNX operators that are read, those with one rule in one row."""
-    rows: dict[str, list[str]] = {}
-    for name, rule in sorted(RULES.items()):
-        rows.setdefault(_summary(rule), []).append(f"`{name}`")
-    return table(
-        ("ONNX", "what the importer does"), ((", ".join(v), words) for words, v in rows.items())
-    )
-
-
-def integer_operators() -> str:
-    """Return the table of the operators of integer programs."""
-    modules = Counter(op.__module__ for op in OPS)
-    described = (sys.modules[op.__module__] if modules[op.__module__] == 1 else op for op in OPS)
-    names = (f"`{op.model_fields['op'].default}`" for op in OPS)
-    return table(("operator", "meaning"), zip(names, map(_summary, described), strict=True))
-
-
-def _summary(thing: object) -> str:
-    """Return the first sentence of a docstring, as Markdown."""
-    return (getdoc(thing) or "").split("\n\n")[0].replace("\n", " ").replace("``", "`")
-
-
 PARTS: Mapping[str, Callable[..., str]] = {
     "keys": keys,
     "values": values,
@@ -328,9 +335,10 @@ PARTS: Mapping[str, Callable[..., str]] = {
     "units": units,
     "devices": devices,
     "networks": networks,
+    "aten_operators": aten_operators,
+    "integer_operators": integer_operators,
+    "onnx_operators": onnx_operators,
     "commands": commands,
     "codes": codes,
-    "onnx_operators": onnx_operators,
-    "integer_operators": integer_operators,
 }
 """Every part that a marker can name."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +44,9 @@ def _check_each(requests: Sequence[Request]) -> list[Outcome]:
     workers = min(len(os.sched_getaffinity(0)), len(requests) // ALONE)
     if workers < 2 or not sys.platform.startswith("linux"):
         return [check_one(one) for one in requests]
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     for module in ("hawqlang.stages.feasibility", "hawqlang.stages.resolve"):
         import_module(module)  # once, before the process is copied
     with ProcessPoolExecutor(workers, get_context("fork")) as pool:

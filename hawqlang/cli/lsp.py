@@ -22,7 +22,7 @@ def lsp(
     """
     del stdio
     try:
-        from hawqlang.lsp.server import make_server
+        from hawqlang.lsp.server import serve
     except ModuleNotFoundError as error:
         raise ToolError(
             Diagnostic(
@@ -32,4 +32,4 @@ def lsp(
                 help="pip install 'hawqc[lsp]'",
             )
         ) from None
-    make_server().start_io()
+    serve()

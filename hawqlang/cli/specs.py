@@ -26,7 +26,7 @@ def read_spec(path: Path, settings: list[str] | None, *, trust: bool) -> Spec:
             )
         )
     spec, diagnostics = resolve_file(path, overrides=overrides(settings), trust=trust)
-    found = [_upgraded(d) for d in diagnostics]
+    found = [upgraded(d) for d in diagnostics]
     if spec is None or any(d.severity == "error" for d in found):
         show(found)
         raise typer.Exit(1)
@@ -85,7 +85,7 @@ def only_build(file: str, builds: Sequence[Build], why: str) -> Build:
     return builds[0]
 
 
-def _upgraded(diagnostic: Diagnostic) -> Diagnostic:
+def upgraded(diagnostic: Diagnostic) -> Diagnostic:
     """Return the diagnostic, an error where a file that this command needs is missing."""
     if diagnostic.code in MISSING_FILE_CODES and diagnostic.severity == "warning":
         return diagnostic.replace(severity="error")

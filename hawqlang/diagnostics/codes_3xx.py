@@ -167,9 +167,8 @@ weights = file("resnet18.pth")
         title="an operator is not supported",
         cause="""\
 The integer program has convolutions, linear layers, additions, products, concatenations, pools, resizes, functions of
-one tensor and moves; docs/reference/operators.md lists them. An operator outside of these has no integer form in this
-version. The diagnostic names the node, its place and what it reads, and all unsupported operators are listed at
-once.""",
+one tensor and moves; the reference lists them. An operator outside of these has no integer form in this version.
+The diagnostic names the node, its place and what it reads, and all unsupported operators are listed at once.""",
         example='source = onnx("vision_transformer.onnx")    # has LayerNormalization\n',
         mended='source = onnx("mobilenet_v2.onnx")\n',
     ),
@@ -217,6 +216,15 @@ The output must be one number per class and sample. Feature maps (segmentation, 
 ArgMax) and constants are none.""",
         example='source = onnx("segmentation.onnx")\n',
         mended='source = onnx("classification.onnx")\n',
+    ),
+    Entry(
+        code="HQ326",
+        title="a network has no layer with weights",
+        cause="""\
+Precision is chosen per layer with weights, that is per convolution and linear layer. The network was read, but it has
+none: the file holds only a part of it, or another graph than was meant.""",
+        example='source = onnx("softmax_only.onnx")\n',
+        mended='source = onnx("classifier.onnx")\n',
     ),
     Entry(
         code="HQ330",

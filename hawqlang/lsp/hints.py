@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 from lsprotocol import types as lsp
 
@@ -10,8 +11,10 @@ from hawqlang.base import Span
 from hawqlang.ir import literals
 from hawqlang.ir.spec import Build
 from hawqlang.ir.syntax import QuantizeDecl
-from hawqlang.lsp.quantities import baseline_value, quantity_text
+from hawqlang.lsp.quantities import facts_of, fixed_value, is_fixed, quantity_text
 from hawqlang.lsp.workspace import Snapshot
+from hawqlang.stages.candidates.metrics import Facts
+from hawqlang.stages.resolve.amounts import Amount
 from hawqlang.stages.resolve.quantize import build_name
 
 MAX_HINTS = 500
@@ -37,18 +40,32 @@ def hints(snapshot: Snapshot, within: lsp.Range) -> list[lsp.InlayHint]:
 def _sides(snapshot: Snapshot, low: int, high: int) -> Iterator[tuple[Span, str]]:
     """Yield every calculated side of a comparison, with what it comes to."""
     resolution = snapshot.resolution
+    known: dict[str, Facts | None] = {}
     for side in () if resolution is None else resolution.index.sides:
-        if side.literal or side.span.file != snapshot.shown:
+        if side.literal or side.span.file != snapshot.shown or not is_fixed(side.amount):
             continue
         start, end = snapshot.offsets(side.span)
         if end < low or start > high:
             continue
-        build = build_at(snapshot, side.span.line)
-        value = None if build is None else baseline_value(side.amount, build, snapshot)
+        value = _value(side.amount, build_at(snapshot, side.span.line), snapshot, known)
         if value is not None:
             exact = literals.quantity_text(value, side.amount.dim)
             plain = side.amount.is_constant and len(exact) <= MAX_LENGTH
             yield side.span, exact if plain else quantity_text(value, side.amount.dim)
+
+
+def _value(
+    amount: Amount, build: Build | None, snapshot: Snapshot, known: dict[str, Facts | None]
+) -> Fraction | None:
+    """Return what a fixed amount comes to in a build; ``known`` keeps what its layers cost."""
+    if not amount.terms:
+        return amount.constant
+    if build is None:
+        return None
+    if build.name not in known:
+        known[build.name] = facts_of(build, snapshot)
+    found = known[build.name]
+    return None if found is None else fixed_value(amount, found)
 
 
 def _params(snapshot: Snapshot, low: int, high: int) -> Iterator[tuple[Span, str]]:

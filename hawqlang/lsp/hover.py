@@ -12,7 +12,7 @@ from hawqlang.ir.layers import Layer
 from hawqlang.ir.spec import Device
 from hawqlang.ir.syntax import Declaration, Param
 from hawqlang.ir.units import UNITS, WORDS
-from hawqlang.lsp.layers import Head, head_of, known_of, matched, table_of
+from hawqlang.lsp.layers import Head, earlier_of, head_of, matched, table_of
 from hawqlang.lsp.quantities import quantity_text
 from hawqlang.lsp.slots import Slot, slot_at
 from hawqlang.lsp.workspace import Snapshot
@@ -303,7 +303,7 @@ def layer_text(snapshot: Snapshot, head: Head, layer: Layer) -> str:
         lines.append(f"- reads {layer.input_elements:,} elements")
     if layer.output_elements is not None:
         lines.append(f"- writes {layer.output_elements:,} elements")
-    known = known_of(snapshot, head, layer)
+    known = earlier_of(snapshot, head, layer)
     if known.chosen is not None:
         lines.append(f"- precision of the last build: `{known.chosen}`")
     lines += [f"- sensitivity at `{p}`: {value:.4g}" for p, value in _by_bits(known.sensitivity)]

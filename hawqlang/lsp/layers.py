@@ -96,7 +96,7 @@ def candidates_of(build: Build, table: LayerTable) -> CandidateTable | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Earlier:
     """What earlier runs found about one layer."""
 
     chosen: Precision | None
@@ -104,7 +104,7 @@ class Known:
     sensitivity: Mapping[Precision, float]
 
 
-def known_of(snapshot: Snapshot, head: Head, layer: Layer) -> Known:
+def earlier_of(snapshot: Snapshot, head: Head, layer: Layer) -> Earlier:
     """Return what the lock says about a layer, else what the cache does."""
     try:
         entry = read_lock(Path(snapshot.shown + SUFFIX)).entry(head.build)
@@ -112,9 +112,9 @@ def known_of(snapshot: Snapshot, head: Head, layer: Layer) -> Known:
         entry = None
     for locked in () if entry is None else entry.layers:
         if locked.name == layer.name and locked.sensitivity:
-            return Known(locked.precision, dict(locked.sensitivity))
+            return Earlier(locked.precision, dict(locked.sensitivity))
     chosen = None if entry is None else entry.allocation().get(layer.name)
-    return Known(chosen, dict(layer.sensitivity) or _cached(snapshot, head, layer))
+    return Earlier(chosen, dict(layer.sensitivity) or _cached(snapshot, head, layer))
 
 
 def _cached(snapshot: Snapshot, head: Head, layer: Layer) -> dict[Precision, float]:
@@ -126,4 +126,5 @@ def _cached(snapshot: Snapshot, head: Head, layer: Layer) -> dict[Precision, flo
 
     found = recall(build, table, Cache(cache_dir()))
     rows = () if found is None else found.sensitivities.layers
-    return next((dict(row.values) for row in rows if row.layer == layer.name), {})
+    own = next((row.values for row in rows if row.layer == layer.name), ())
+    return dict(own)

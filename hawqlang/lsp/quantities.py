@@ -9,7 +9,7 @@ from hawqlang.ir.spec import Build, Linear, MetricTerm
 from hawqlang.ir.units import Dim
 from hawqlang.lsp.layers import Head, candidates_of, table_of
 from hawqlang.lsp.workspace import Snapshot
-from hawqlang.stages.candidates.metrics import facts
+from hawqlang.stages.candidates.metrics import Facts, facts
 from hawqlang.stages.candidates.predicates import linear
 from hawqlang.stages.resolve.amounts import Amount
 from hawqlang.units import duration, size, work
@@ -37,19 +37,22 @@ def quantity_text(value: Fraction, dim: Dim) -> str:  # noqa: PLR0911 - one line
             return f"{number:.6g}"
 
 
-def baseline_value(amount: Amount, build: Build, snapshot: Snapshot) -> Fraction | None:
-    """Return what an amount of constants and baselines comes to; ``None`` where an allocation decides."""
-    if amount.divisor is not None:
-        return None
-    if any(not isinstance(term.of, MetricTerm) or term.of.at is None for term in amount.terms):
-        return None
-    if not amount.terms:
-        return amount.constant
+def facts_of(build: Build, snapshot: Snapshot) -> Facts | None:
+    """Return the layers of a build and what they cost; ``None`` where they are not known."""
     table = table_of(snapshot, Head(build.model.name, build.target.name, build.name))
     candidates = None if table is None else candidates_of(build, table)
-    if table is None or candidates is None:
-        return None
-    known = facts(build, table, candidates)
+    return None if table is None or candidates is None else facts(build, table, candidates)
+
+
+def is_fixed(amount: Amount) -> bool:
+    """Return whether an amount is made of constants and baselines, so that no allocation changes it."""
+    return amount.divisor is None and all(
+        isinstance(term.of, MetricTerm) and term.of.at is not None for term in amount.terms
+    )
+
+
+def fixed_value(amount: Amount, known: Facts) -> Fraction | None:
+    """Return what a fixed amount comes to; ``None`` where the layers do not say."""
     form = Linear(dimension="number", constant=amount.constant, terms=amount.terms)
     try:
         return linear(known, form, ())

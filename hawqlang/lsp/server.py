@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -50,6 +51,13 @@ def make_server() -> HawqServer:
     for register in (_life, _documents, _questions, _edits):
         register(server)
     return server
+
+
+def serve() -> None:
+    """Serve an editor over standard input and output until it ends the server."""
+    server = make_server()
+    gc.freeze()  # what was imported stays, so nobody has to look through it again
+    server.start_io()
 
 
 def options_from(given: object) -> Options:
@@ -213,7 +221,7 @@ def _edits(server: HawqServer) -> None:
 
 
 def _actions(
-    snapshot: Snapshot, within: lsp.Range, only: list[lsp.CodeActionKind | str] | None
+    snapshot: Snapshot, within: lsp.Range, only: Sequence[lsp.CodeActionKind | str] | None
 ) -> list[lsp.CodeAction]:
     found = dict.fromkeys((*snapshot.diagnostics, *snapshot.proven))
     return actions(snapshot, found, within, only)

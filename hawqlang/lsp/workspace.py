@@ -27,7 +27,7 @@ from hawqlang.stages.resolve.memory import Memory
 
 MAX_FILES = 2000
 """So many specs of a folder are looked through for references."""
-_KEPT = 64
+_KEPT = 512
 """So many parsed files are kept."""
 
 
@@ -61,6 +61,7 @@ class Known:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, object], Parsed] = {}
+        self._documents: dict[str, tuple[str, Parsed]] = {}
         self._pieces: dict[str, Pieces] = {}
         self._memories: dict[Path, Memory] = {}
 
@@ -71,15 +72,16 @@ class Known:
     def forget(self, main: Path) -> None:
         """Let go of what was kept for a document."""
         self._memories.pop(main, None)
+        self._documents.pop(str(main), None)
         self._pieces.pop(str(main), None)
 
     def of_text(self, text: str, shown: str) -> Parsed:
         """Return what ``parse_text`` does."""
-        key = (shown, text)
-        found = self._kept.pop(key, None)
-        if found is None:
+        last, found = self._documents.get(shown, ("", None))
+        if found is None or last != text:
             found = self._pieces.setdefault(shown, Pieces(shown)).parse(text)
-        return self._keep(key, found)
+            self._documents[shown] = (text, found)
+        return found
 
     def of_file(self, real: Path, shown: str) -> Parsed:
         """Return what ``parse_file`` does."""

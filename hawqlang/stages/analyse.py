@@ -32,7 +32,7 @@ from hawqlang.stages.candidates import candidates, settings
 from hawqlang.stages.feedback import Feedback
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.import_model import import_model
-from hawqlang.stages.import_model.layer_table import layer_table, read_layer_table
+from hawqlang.stages.import_model.layer_table import network_table, read_layer_table
 from hawqlang.stages.latency import measured_latencies
 from hawqlang.stages.legality import legality
 from hawqlang.stages.network import Examined, Network
@@ -125,7 +125,7 @@ def examine(build: Build, session: Session, report: Report) -> Examined:
     with session.step("import_model", f"import {build.model.name}"):
         graph = import_model(build.model, session.cache.tensors, trust=True)
         model = FloatModel(graph, session.cache.tensors)
-        table = layer_table(graph, residual=build.residual)
+        table = network_table(graph, build.model, residual=build.residual)
     layers = _settings(build, table)
     return Examined(table, layers, _calibrated(build, graph, model, layers, session, report))
 

@@ -127,7 +127,7 @@ def layers_of(model: Model, batch: int, residual: int) -> LayerTable | None:
 
 def _derived(model: Model, batch: int, residual: int) -> LayerTable:
     from hawqlang.stages.import_model import import_structure
-    from hawqlang.stages.import_model.layer_table import layer_table
+    from hawqlang.stages.import_model.layer_table import network_table
 
     graph = import_structure(model, batch=batch)
-    return layer_table(graph, residual=residual)
+    return network_table(graph, model, residual=residual)

@@ -184,7 +184,9 @@ def _kept(bench: _Bench, place: object, precision: Precision, advance: Advance) 
     """Return the times of a precision: those of kernels timed before, else measured and kept."""
     program, cache = bench.program(precision), bench.session.cache
     kernels = bench.backend.kernels(program, cache.tensors)
-    wanted = {n: kernels[n] for n, own in bench.allowed.items() if precision in own}
+    wanted = {
+        n: kernels[n] for n, own in bench.allowed.items() if precision in own and n in kernels
+    }
     keys = {kernel: digest("kernel time", place, kernel) for kernel in wanted.values()}
     times = {kernel: cache.load(key, KernelTime) for kernel, key in keys.items()}
     if any(time is None for time in times.values()):

@@ -55,7 +55,7 @@ def called(call: PythonCall, span: Span, use: Callable[[object], ResultT]) -> Re
     module_name, _, attribute = call.factory.partition(":")
     arguments = {name: _plain(value) for name, value in call.arguments}
     with _project(call.folder), contextlib.redirect_stdout(sys.stderr):
-        with telling(call, span, CALL_FAILED):
+        with telling(call.factory, call.folder, span, CALL_FAILED):
             found: object = importlib.import_module(module_name)
             for name in attribute.split("."):
                 found = getattr(found, name)
@@ -67,15 +67,22 @@ def called(call: PythonCall, span: Span, use: Callable[[object], ResultT]) -> Re
 
 
 @contextlib.contextmanager
-def telling(call: PythonCall, span: Span, failure: Failure) -> Generator[None]:
-    """Turn whatever user code raises into a diagnostic that names its line."""
+def telling(name: str, folder: str, span: Span, failure: Failure) -> Generator[None]:
+    """Turn whatever user code raises into a diagnostic that names its line.
+
+    Args:
+        name: What the code is called.
+        folder: The project's: lines of its files are named.
+        span: Where the spec names the code.
+        failure: What was being done.
+    """
     try:
         yield
     except HawqError:
         raise
     except (Exception, SystemExit) as error:
-        place = _place(error, Path(call.folder))
-        what = failure.what.format(factory=f"'{call.factory}'")
+        place = _place(error, Path(folder))
+        what = failure.what.format(factory=f"'{name}'")
         raise HawqError(
             Diagnostic(
                 code=failure.code,

@@ -105,11 +105,16 @@ class Editor:
         """End the server and return its status."""
         self.ask("shutdown")
         self._send({"method": "exit"})
+        return self.leave()
+
+    def leave(self) -> int:
+        """Close the connection without a word, and return the server's status."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         status = self._process.wait(PATIENCE)
         self._listener.join(PATIENCE)
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
         return status
 
     # ---- documents -------------------------------------------------------------------------------
@@ -180,7 +185,7 @@ def applied(text: str, edits: list[Json]) -> str:
     def offset(place: Json) -> int:
         if place["line"] >= len(lines):
             return len(text)
-        line = lines[place["line"]].encode("utf-16-le")[: 2 * place["character"]]
+        line: bytes = lines[place["line"]].encode("utf-16-le")[: 2 * place["character"]]
         return starts[place["line"]] + len(line.decode("utf-16-le"))
 
     ranges = [(offset(e["range"]["start"]), offset(e["range"]["end"]), e["newText"]) for e in edits]

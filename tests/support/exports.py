@@ -71,3 +71,30 @@ def edited(source: Path, target: Path, edit: Callable[[dict[str, Any]], None]) -
         return json.dumps(description).encode()
 
     return repacked(source, target, change)
+
+
+def save_dynamo(
+    net: nn.Module,
+    path: Path,
+    shape: Sequence[int],
+    *,
+    optimize: bool = True,
+    external: bool = False,
+) -> Path:
+    """Export a module to ONNX by way of ``torch.export``.
+
+    ``optimize`` folds batch norms and constants; ``external`` keeps weights in a file of their own.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exported = cast("Any", torch.onnx).export(
+            net,
+            (torch.zeros(2, *shape),),
+            dynamo=True,
+            opset_version=18,
+            optimize=optimize,
+            dynamic_shapes=({0: "n"},),
+            verbose=False,
+        )
+    exported.save(str(path), external_data=external)
+    return path

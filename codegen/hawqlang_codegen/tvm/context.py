@@ -15,8 +15,10 @@ from hawqlang_codegen.tvm.select import Tile
 
 LEAST_ROWS = 8
 """Fewer rows of tiles than this divide too unevenly."""
+RESIDENT = 32 * 1024
+"""Weights up to this many bytes stay in the first-level cache while the pixels stream past."""
 SHARED_WEIGHTS = 300 * 1024
-"""Bytes of weights that every thread of a kernel may read whole."""
+"""Bytes of weights that every thread of a kernel may read whole: the second-level cache keeps them, and feeds tiles."""
 TILE_ROWS = 16
 TILE_BYTES = 64
 """Of one row of a tile."""
@@ -91,11 +93,22 @@ class Tiles:
     tile: Tile
     depth: int
     """Words of four channels of one tile."""
+    steps: int
+    """Steps of so many words a block takes."""
+    pixels_outside: bool
+    """Whether the loop over pixels is the outer one: every block of weights stays in cache."""
+    ahead: int
+    """How many bytes ahead weights are fetched at their first use; 0 where they stay in cache."""
     widened: int
     """Bytes of a block's weights of 4 bits once they are widened."""
 
     sums_at: ClassVar[int] = 64
     weights_at: ClassVar[int] = sums_at + 4 * TILE_ROWS * TILE_BYTES
+
+    @property
+    def beside(self) -> int:
+        """Return how many columns of a finished block become tensors during a step of the next one's products."""
+        return -(-self.tile.columns // self.steps)
 
     @property
     def shapes(self) -> tuple[int, ...]:
@@ -312,8 +325,16 @@ class Conv:
         vectors = 1 if self.windowed or self.vectors == 1 else 2
         rows = min(2 if vectors == 2 else 3, self.height)
         columns = -(-self.width // -(-self.width // TILE_ROWS))
-        widened = self.kernel[0] * self.taps * self.words * TILE_BYTES * vectors
-        return Tiles(Tile(rows, columns, vectors), depth, widened if self.nibbles else 0)
+        fits = self.weight_bytes <= SHARED_WEIGHTS
+        exchanged = self.pixels_outside != (self.weight_bytes <= RESIDENT)
+        return Tiles(
+            tile=Tile(rows, columns, vectors),
+            depth=depth,
+            steps=self.steps // depth,
+            pixels_outside=fits != exchanged and not self.nibbles,
+            ahead=self.prefetch * self.tile.vectors,
+            widened=self.steps * TILE_BYTES * vectors if self.nibbles else 0,
+        )
 
     @property
     def weight_bytes(self) -> int:

@@ -16,7 +16,14 @@ import numpy.typing as npt
 from hawqlang.arith import pack, width
 from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ops import Conv2d, Linear
-from hawqlang_codegen.tvm.context import Conv, Depthwise, WideDepthwise, WindowSums, plane
+from hawqlang_codegen.tvm.context import (
+    RESIDENT,
+    Conv,
+    Depthwise,
+    WideDepthwise,
+    WindowSums,
+    plane,
+)
 from hawqlang_codegen.tvm.layout import ALIGNMENT, LANES, WORD, Layout, round_up
 from hawqlang_codegen.tvm.packing import (
     dense_weights,
@@ -49,8 +56,6 @@ HALVES = 2
 """Channels of a 32-bit word where products are of 16 bits."""
 MOST_PLANES = 3
 """Bytes that make the widest weight of 8 bits with a zero point: ±255."""
-RESIDENT = 32 * 1024
-"""Weights up to this many bytes stay in the first-level cache while the pixels stream past."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import capstone
 import numpy as np
@@ -31,9 +31,14 @@ FLOAT = re.compile(
 X87 = re.compile(r"^f(?!ence|xsave|xrstor)\w+$")
 EXECUTABLE = 0x4
 UNREADABLE = ".byte"
-PRODUCTS = ("vpdp", "vpmadd", "tdp")
-STACK = "[rsp"
+TILES = "tdp"
+PRODUCTS = ("vpdp", "vpmadd", TILES)
+STACK = re.compile(r"\[rsp")
 """In the operands of what is kept on the stack."""
+SAVED = re.compile(r"^[a-z ]*\[rsp[^,]*, [xyz]mm\d+")
+"""The operands that write a vector to the stack."""
+Instruction: TypeAlias = tuple[int, str, str]
+"""Address, mnemonic and operands."""
 LONGEST = 15
 """Bytes of the longest instruction."""
 INTEGER = {
@@ -74,23 +79,32 @@ def float_instructions(library: Path) -> tuple[int, tuple[str, ...]]:
 
 
 def spills(library: Path) -> tuple[int, tuple[str, ...]]:
-    """Return how many innermost loops compute products, and every instruction in them that touches the stack."""
+    """Return how many innermost loops compute products, and every instruction in them that touches the stack.
+
+    Beside products of tiles, which take as long as dozens of other instructions, only vectors that are saved count.
+    """
     count = 0
     found: list[str] = []
     for section, address, code in code_sections(library.read_bytes()):
         listing = list(instructions(code, address))
-        for body in innermost_loops(listing):
-            if any(listing[i][1].startswith(PRODUCTS) for i in body):
-                count += 1
-                found += [
-                    f"{section}+{at - address:#x}: {mnemonic} {operands}"
-                    for at, mnemonic, operands in (listing[i] for i in body)
-                    if STACK in operands
-                ]
+        for body in product_loops(listing):
+            count += 1
+            kept = SAVED if any(name.startswith(TILES) for _, name, _ in body) else STACK
+            found += [
+                f"{section}+{at - address:#x}: {mnemonic} {operands}"
+                for at, mnemonic, operands in body
+                if kept.search(operands)
+            ]
     return count, tuple(found)
 
 
-def innermost_loops(listing: list[tuple[int, str, str]]) -> list[list[int]]:
+def product_loops(listing: list[Instruction]) -> list[list[Instruction]]:
+    """Return the innermost loops in which products are computed."""
+    bodies = [[listing[i] for i in body] for body in innermost_loops(listing)]
+    return [body for body in bodies if any(name.startswith(PRODUCTS) for _, name, _ in body)]
+
+
+def innermost_loops(listing: list[Instruction]) -> list[list[int]]:
     """Return the instructions, by index, of every loop that has no other loop in it, wherever they stand."""
     places = {at: i for i, (at, _, _) in enumerate(listing)}
     jumps = {

@@ -30,8 +30,9 @@ IMPORTS = "from tvm.script"
 """Before it a file speaks of the network that it was made for."""
 _FUNCTION = re.compile(r"^    @T\.prim_func", re.MULTILINE)
 _COMMENT = re.compile(r"^ *#.*\n", re.MULTILINE)
-SHARE = 8
-"""Kernels that are worth a process of their own: it takes as long to start as to compile so many."""
+SHARE = 12
+"""Kernels that are worth a process of their own; two such shares are worth leaving this one, in which TVM looks through
+all that is loaded, once a kernel."""
 PROCESSES = 4
 """At most; each takes some 300 MB."""
 DIGEST = 32
@@ -82,13 +83,13 @@ def compile_units(wanted: Sequence[Unit], cache: Path | None, processes: int | N
     Args:
         wanted: What to compile.
         cache: Folder of objects by key; ``None`` keeps nothing.
-        processes: How many compile; as many as pay unless given.
+        processes: How many compile, 0 for this one alone; as many as pay unless given.
     """
     missing = [unit for unit in wanted if not fetch(unit, cache)]
     count = _useful(len(missing)) if processes is None else processes
-    if count > 1:
+    if count:
         _compile_apart(missing, count)
-    elif missing:
+    else:
         for unit in missing:
             compile_one(unit.text, unit.isa.target, unit.path)
     for unit in missing:
@@ -97,7 +98,10 @@ def compile_units(wanted: Sequence[Unit], cache: Path | None, processes: int | N
 
 
 def _useful(missing: int) -> int:
-    return max(1, min(missing // SHARE, PROCESSES, len(os.sched_getaffinity(0))))
+    """Return how many processes to start."""
+    if missing < 2 * SHARE:
+        return 0
+    return min(missing // SHARE, PROCESSES, len(os.sched_getaffinity(0)))
 
 
 def _compile_apart(missing: Sequence[Unit], processes: int) -> None:

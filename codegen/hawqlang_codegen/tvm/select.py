@@ -206,7 +206,7 @@ def _distances(work: Work) -> tuple[int, ...]:
 
 
 AXES: Mapping[str, tuple[Axis, ...]] = {
-    "amx": (Axis("exchanged", _orders),),
+    "amx": (Axis("exchanged", _orders), Axis("ahead", _distances)),
     "vnni": (Axis("tile", wide_tiles), Axis("exchanged", _orders), Axis("ahead", _distances)),
     "avxvnni": (Axis("narrow_tile", narrow_tiles), Axis("exchanged", _orders)),
     "avx2": (Axis("madd_tile", madd_tiles), Axis("exchanged", _orders)),

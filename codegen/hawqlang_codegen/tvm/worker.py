@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Mapping
@@ -41,6 +42,7 @@ def main() -> None:
     TVM imports torch where it is installed, though only to exchange arrays with it: two thirds of the start.
     """
     sys.modules["torch"] = None  # pyright: ignore[reportArgumentType] - what is None cannot be imported
+    gc.set_threshold(100_000, 50, 100)  # reading text makes many objects and little garbage
     for job in json.load(sys.stdin):
         compile_one(job["text"], job["target"], Path(job["path"]))
 

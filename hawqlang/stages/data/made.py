@@ -74,7 +74,7 @@ def open_made(data: PythonData, kind: Input, classes: int | None) -> MadeSamples
     """
 
     def use(made: object) -> tuple[list[Any], list[Any] | None]:
-        with telling(data.call, data.span, CALL_FAILED):
+        with telling(data.call.factory, data.call.folder, data.span, CALL_FAILED):
             return _columns(made)
 
     samples, labels = called(data.call, data.span, use)

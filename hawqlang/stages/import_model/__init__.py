@@ -63,12 +63,15 @@ class _Source:
     replaceable: frozenset[str] | None = None
     """Those that a weight file replaces; ``None`` stands for all."""
     spellings: tuple[Spelling, ...] = (str,)
+    ignored: tuple[str, ...] = ()
+    """What keys of a weight file begin with that are of no use."""
 
 
 def _front_end(model: Model, batch: int, *, trust: bool = False) -> _Source:
     match model.source:
         case ZooSource() as source:
-            return _Source(zoo.build(model, source), spellings=zoo.ZOO[source.name].spellings)
+            draft, network = zoo.build(model, source), zoo.ZOO[source.name]
+            return _Source(draft, spellings=network.spellings, ignored=network.ignored)
         case OnnxSource() as source:
             from hawqlang.stages.import_model.onnx.read import read_onnx
 
@@ -102,7 +105,9 @@ def _reader(model: Model, source: _Source) -> Callable[[str], Array]:
         if replaceable is None or recipe.key in replaceable
     ]
     span = model.weights.span
-    found = match(open_weights(model.weights), wanted, source.spellings, span)
+    found = match(
+        open_weights(model.weights), wanted, source.spellings, span, ignored=source.ignored
+    )
     return lambda key: found.read(key) if own is None or key in found.shapes else own(key)
 
 

@@ -33,7 +33,14 @@ from hawqlang.ir.graph import (
 )
 from hawqlang.stages.import_model.draft import INPUT, Draft, Uniform
 from hawqlang.stages.import_model.recipes import Recipe, Shape, Stored
-from hawqlang.stages.import_model.windows import Pair, ceil_padding, pads, pair, window_count
+from hawqlang.stages.import_model.windows import (
+    Pair,
+    ceil_padding,
+    pads,
+    pair,
+    uniform_windows,
+    window_count,
+)
 
 LARGEST = 2**31
 """Elements of the largest tensor of one sample."""
@@ -304,9 +311,11 @@ class Builder:
         Uneven windows are cut out one by one: each mean is rounded once, and all share a range.
         """
         channels, *extent = self.map_shape(name, x)
-        if all(n % m == 0 for n, m in zip(extent, size, strict=True)):
-            kernel = (extent[0] // size[0], extent[1] // size[1])
-            return self.avg_pool(name, x, kernel, kernel)
+        if tuple(extent) == size:
+            return x
+        rows, columns = (uniform_windows(n, m) for n, m in zip(extent, size, strict=True))
+        if rows is not None and columns is not None:
+            return self.avg_pool(name, x, (rows[0], columns[0]), (rows[1], columns[1]))
         spans = [
             [(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
             for n, m in zip(extent, size, strict=True)

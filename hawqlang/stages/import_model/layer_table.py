@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from math import prod
 
+from hawqlang.diagnostics import Diagnostic, HawqError
 from hawqlang.ir.graph import Add, Conv2d, Graph, Linear, Operator
 from hawqlang.ir.layers import Layer, LayerKind, LayerTable
 from hawqlang.ir.operands import inputs
+from hawqlang.ir.spec import Model
 from hawqlang.stages.import_model.layer_file import read_layer_table
 from hawqlang.stages.import_model.live_tensors import live_tensors
 
@@ -32,6 +34,26 @@ def layer_table(graph: Graph, *, residual: int = 8) -> LayerTable:
         shared_input=_shared_input(layers),
         downsample=_downsample(graph),
         live=live_tensors(graph, residual=residual),
+    )
+
+
+def network_table(graph: Graph, model: Model, *, residual: int) -> LayerTable:
+    """Return the layers of a model's network, of which there has to be one.
+
+    Raises:
+        HawqError: No operator of it has weights (HQ326).
+    """
+    table = layer_table(graph, residual=residual)
+    if table.layers:
+        return table
+    raise HawqError(
+        Diagnostic(
+            code="HQ326",
+            severity="error",
+            message=f"the network of model '{model.name}' has no layer with weights: there is nothing to quantize",
+            span=model.source_span,
+            help="check that the file is the whole network, and not its last or first part alone",
+        )
     )
 
 

@@ -74,7 +74,7 @@ def _exported(made: object, *, model: Model, source: PythonCall, shape: Shape) -
 
     if not isinstance(made, nn.Module):
         raise HawqError(_no_module(source, made, model.source_span))
-    with telling(source, model.source_span, EXPORT_FAILED):
+    with telling(source.factory, source.folder, model.source_span, EXPORT_FAILED):
         return export_module(made.cpu().float(), torch.zeros(2, *shape))
 
 

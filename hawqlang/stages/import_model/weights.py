@@ -58,12 +58,18 @@ def open_weights(file: WeightFile) -> Weights:
 
 
 def match(
-    weights: Weights, wanted: Iterable[Stored], spellings: Sequence[Spelling], span: Span
+    weights: Weights,
+    wanted: Iterable[Stored],
+    spellings: Sequence[Spelling],
+    span: Span,
+    *,
+    ignored: tuple[str, ...] = (),
 ) -> Weights:
     """Return ``weights`` under the keys of ``wanted``.
 
     A spelling maps a wanted key to the one a public file may use for it; the one that fits best is taken. A
-    ``module.`` prefix and ``num_batches_tracked`` do not count. Missing, unexpected and misshapen tensors are errors.
+    ``module.`` prefix, ``num_batches_tracked`` and keys that begin with one of ``ignored`` do not count. Missing,
+    unexpected and misshapen tensors are errors.
     """
     names = {_bare(key, weights.shapes): key for key in weights.shapes}
     needed = {recipe.key: recipe.shape for recipe in wanted}
@@ -71,7 +77,13 @@ def match(
     spelled = {key: spelling(key) for key in needed}
     missing = [name for name in spelled.values() if name not in names]
     used = set(spelled.values())
-    unexpected = [n for n in names if n not in used and not n.endswith("num_batches_tracked")]
+    unexpected = [
+        name
+        for name in names
+        if name not in used
+        and not name.endswith("num_batches_tracked")
+        and not name.startswith(ignored)
+    ]
     if missing or unexpected:
         raise HawqError(_unfit(missing, unexpected, len(needed), span))
     found = {key: names[name] for key, name in spelled.items()}

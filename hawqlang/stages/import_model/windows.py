@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hawqlang.ir.graph import Pads
 
@@ -36,6 +37,21 @@ def ceil_padding(size: int, window: tuple[int, int, int], before: int, after: in
     if (count - 1) * stride >= size + before:
         count -= 1
     return max(0, (count - 1) * stride + reach - size - before)
+
+
+def uniform_windows(size: int, count: int) -> Pair | None:
+    """Return kernel and stride of adaptive pooling along an axis; ``None`` where its windows are not all alike.
+
+    Window ``i`` of ``count`` begins at ``floor(i · size / count)`` and ends before ``ceil((i + 1) · size / count)``.
+    """
+    if not 0 < count <= size:
+        return None
+    starts = [i * size // count for i in range(count)]
+    kernels = {-(-(i + 1) * size // count) - start for i, start in enumerate(starts)}
+    strides = {after - before for before, after in pairwise(starts)} or {size}
+    if len(kernels) > 1 or len(strides) > 1:
+        return None
+    return kernels.pop(), strides.pop()
 
 
 def same_padding(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from typing import TypeVar, cast
@@ -54,8 +55,10 @@ class Pieces:
     """The pieces of one file's last text."""
 
     file: str
-    _kept: dict[str, tuple[int, _Piece]] = field(default_factory=dict[str, tuple[int, _Piece]])
-    """By text: the line that a piece stood at, and what it is."""
+    _kept: dict[tuple[str, bool], tuple[int, _Piece]] = field(
+        default_factory=dict[tuple[str, bool], tuple[int, _Piece]]
+    )
+    """By text, and whether it is the first: the line that a piece stood at, and what it is."""
 
     def parse(self, text: str) -> Parsed:
         """Return what ``parse_text`` does."""
@@ -66,14 +69,14 @@ class Pieces:
         return parse_text(text, self.file) if found is None else found
 
     def _parse(self, text: str) -> Parsed | None:
-        kept: dict[str, tuple[int, _Piece]] = {}
+        kept: dict[tuple[str, bool], tuple[int, _Piece]] = {}
         pieces: list[_Piece] = []
         line = 1
         for n, (start, end) in enumerate(pairwise(_cuts(text))):
             piece = self._piece(text[start:end], line, first=n == 0)
             if piece is None:
                 return None
-            kept[text[start:end]] = (line, piece)
+            kept[text[start:end], n == 0] = (line, piece)
             pieces.append(piece)
             line += text.count("\n", start, end)
         self._kept = kept
@@ -81,7 +84,7 @@ class Pieces:
 
     def _piece(self, text: str, line: int, *, first: bool) -> _Piece | None:
         """Return a piece, as it was or parsed; ``None`` where it cannot stand by itself."""
-        known = self._kept.get(text)
+        known = self._kept.get((text, first))
         if known is None:
             return _parsed(text, line, self.file, first=first)
         before, piece = known
@@ -177,22 +180,36 @@ def _moved_piece(piece: _Piece, by: int) -> _Piece:
 
 
 def _moved(value: _T, by: int) -> _T:
-    """Return a value with every span in it some lines further down; what was valid stays so and is not validated."""
+    """Return a value with every span some lines further down; what was valid stays so and is not validated."""
     if isinstance(value, Span):
-        changes = {"line": value.line + by, "end_line": value.end_line + by}
-        return cast("_T", _remade(value, value.__dict__ | changes))
+        fields = value.__dict__
+        lines = {"line": fields["line"] + by, "end_line": fields["end_line"] + by}
+        return cast("_T", _remade(value, {**fields, **lines}))
     if isinstance(value, tuple):
         elements = cast("tuple[object, ...]", value)
-        return cast("_T", tuple(_moved(element, by) for element in elements))
+        return cast("_T", tuple([_moved(element, by) for element in elements]))
     if isinstance(value, Frozen):
-        fields = {name: _moved(inner, by) for name, inner in value.__dict__.items()}
-        return cast("_T", _remade(value, fields))
+        fields = value.__dict__
+        moved = {
+            name: inner if inner.__class__ in _PLAIN else _moved(inner, by)
+            for name, inner in fields.items()
+        }
+        return cast("_T", _remade(value, moved))
     return value
+
+
+_PLAIN = frozenset({str, int, bool, Fraction, type(None)})
+"""Types of values without spans."""
 
 
 def _remade(value: Frozen, fields: dict[str, object]) -> Frozen:
     made = value.__class__.__new__(value.__class__)
-    object.__setattr__(made, "__dict__", fields)
-    for name in ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__"):
-        object.__setattr__(made, name, getattr(value, name))
+    _set(made, "__dict__", fields)
+    _set(made, "__pydantic_fields_set__", value.__pydantic_fields_set__)
+    _set(made, "__pydantic_extra__", None)
+    _set(made, "__pydantic_private__", None)
     return made
+
+
+_set = object.__setattr__
+"""How pydantic itself fills a frozen value."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from hawqlang.diagnostics import Diagnostic
 from hawqlang.diagnostics.ignore import apply_ignores
@@ -18,8 +19,10 @@ from hawqlang.stages.resolve.assemble import Given, assemble
 from hawqlang.stages.resolve.existence import MISSING_FILE_CODES, missing_files
 from hawqlang.stages.resolve.files import DISK, Reader, load
 from hawqlang.stages.resolve.index import Index
-from hawqlang.stages.resolve.memory import Memory
 from hawqlang.stages.resolve.report import Sink
+
+if TYPE_CHECKING:
+    from hawqlang.stages.resolve.memory import Memory
 
 __all__ = ["MISSING_FILE_CODES", "Resolution", "missing_files", "resolve", "resolve_file"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hawqlang.base import Span
 from hawqlang.ir import spec, syntax
@@ -19,7 +19,6 @@ from hawqlang.stages.resolve.existence import (
 )
 from hawqlang.stages.resolve.files import Home, SourceFile
 from hawqlang.stages.resolve.index import Index
-from hawqlang.stages.resolve.memory import Memory
 from hawqlang.stages.resolve.models import model
 from hawqlang.stages.resolve.namespace import Namespace, namespace, warn_unused
 from hawqlang.stages.resolve.params import Resolved, check_overrides, param
@@ -27,6 +26,9 @@ from hawqlang.stages.resolve.quantize import Declarations, build, build_name
 from hawqlang.stages.resolve.report import Sink
 from hawqlang.stages.resolve.scope import Constant, Context
 from hawqlang.stages.resolve.targets import target
+
+if TYPE_CHECKING:
+    from hawqlang.stages.resolve.memory import Memory
 
 _T = TypeVar("_T")
 

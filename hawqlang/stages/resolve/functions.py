@@ -156,7 +156,7 @@ LATENCIES: Mapping[str, Signature] = {
     "modelled": Signature(
         example="modelled", doc="From the rates and the bandwidth of the device."
     ),
-    "measured": Signature(example="measured", doc="Measured at build, on this machine."),
+    "measured": Signature(example="measured", doc="Measured on the machine that plans or builds."),
     "profile": Signature(
         ("path",),
         required=("path",),

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from hawqlang.base import Span
 from hawqlang.ir import spec, syntax
+from hawqlang.stages.resolve.declared import Declared
 
 if TYPE_CHECKING:
     from hawqlang.stages.resolve.amounts import Amount
     from hawqlang.stages.resolve.files import SourceFile
-    from hawqlang.stages.resolve.scope import Declared
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Index:
     selectors: list[Selected] = field(default_factory=list[Selected])
     files: tuple[SourceFile, ...] = ()
     """Every file read, imports first."""
-    names: dict[str, Declared] = field(default_factory=dict[str, "Declared"])
+    names: dict[str, Declared] = field(default_factory=dict[str, Declared])
     """Every declared name of the spec."""
     nodes: dict[str, syntax.Param | syntax.Declaration] = field(
         default_factory=dict[str, syntax.Param | syntax.Declaration]

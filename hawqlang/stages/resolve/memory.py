@@ -16,6 +16,9 @@ from hawqlang.stages.resolve.index import Index
 from hawqlang.stages.resolve.report import Recorder, RejectedError, Sink, replay
 from hawqlang.stages.resolve.scope import Context
 
+RUNS = 3
+"""So many states of what is around builds are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
@@ -40,16 +43,24 @@ class _Kept:
 
 
 @dataclass(slots=True)
-class Memory:
-    """The builds of the last run of one main file."""
+class _Run:
+    """The builds of runs in which everything around them was the same."""
 
-    _around: tuple[object, ...] = ()
-    _kept: dict[int, _Kept] = field(default_factory=dict[int, _Kept])
+    around: tuple[object, ...]
+    kept: dict[int, _Kept] = field(default_factory=dict[int, _Kept])
     """By identity of the node, which stays alive here."""
-    _now: dict[int, _Kept] = field(default_factory=dict[int, _Kept])
+
+
+@dataclass(slots=True)
+class Memory:
+    """The builds of the last runs of one main file."""
+
+    _runs: list[_Run] = field(default_factory=list[_Run])
+    """The last one first. A statement that is half typed changes what is known around all builds, until it is whole."""
+    _before: dict[int, _Kept] = field(default_factory=dict[int, _Kept])
 
     def begin(self, sink: Sink, ctx: Context, declared: object) -> None:
-        """Start a run; where anything around builds differs from the last one, nothing of it is kept."""
+        """Start a run; where anything around builds differs from the last ones, nothing of them is kept."""
         around = (
             sink.partial,
             ctx.file,
@@ -61,8 +72,10 @@ class Memory:
             ctx.fence,
             declared,
         )
-        self._kept = self._now if around == self._around else {}
-        self._around, self._now = around, {}
+        same = next((run for run in self._runs if run.around == around), None)
+        others = [run for run in self._runs if run is not same]
+        self._before = {} if same is None else same.kept
+        self._runs = [_Run(around), *others[: RUNS - 1]]
 
     def build(
         self,
@@ -71,10 +84,10 @@ class Memory:
         resolve: Callable[[syntax.QuantizeDecl, Context], spec.Build],
     ) -> spec.Build | None:
         """Return what a node resolves to, ``None`` where it is wrong."""
-        kept = self._kept.get(id(node))
+        kept = self._before.get(id(node))
         if kept is None:
             kept = _resolved(node, ctx, resolve)
-        self._now[id(node)] = kept
+        self._runs[0].kept[id(node)] = kept
         return kept.again(ctx)
 
 

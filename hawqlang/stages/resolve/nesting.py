@@ -35,8 +35,20 @@ def _too_deep(item: syntax.Item) -> Span | None:
         if depth > MAX_NESTING:
             span = getattr(node, "span", None)
             return span if isinstance(span, Span) else item.span
+        if _is_short(node, MAX_NESTING - depth):
+            continue
         stack.extend((child, depth + _step(node, child)) for child in _children(node))
     return None
+
+
+def _is_short(node: Frozen, left: int) -> bool:
+    """Return whether a node has too few characters to nest so many levels: each takes one."""
+    span: object = node.__dict__.get("span")
+    return (
+        isinstance(span, Span)
+        and span.line == span.end_line
+        and span.end_column - span.column <= left
+    )
 
 
 def _step(node: Frozen, child: Frozen) -> int:

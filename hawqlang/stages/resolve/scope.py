@@ -6,15 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from hawqlang.base import Precision, Span
 from hawqlang.ir import syntax
 from hawqlang.stages.resolve.amounts import Amount
+from hawqlang.stages.resolve.declared import Declared, Kind
 from hawqlang.stages.resolve.index import Index, Use
 from hawqlang.stages.resolve.report import RejectedError, Sink, choices, error, nearest, unknown
 
-Kind: TypeAlias = Literal["param", "model", "dataset", "target"]
 Constant: TypeAlias = Amount | str | bool | Precision
 """What a constant expression gives."""
 
@@ -58,16 +58,6 @@ _PRECISION = re.compile(r"w([0-9]{1,4})a([0-9]{1,4})")
 _ALMOST_PRECISION = re.compile(r"[wW][0-9]+([aA][0-9]*)?|[aA][0-9]+([wW][0-9]*)?")
 _COMMENT = re.compile(r'"(?:[^"\\\n]|\\.)*"|#[^\n]*')
 _BLANKS = re.compile(r'("(?:[^"\\\n]|\\.)*")|\s+')
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """A name of the namespace and the place that declares it."""
-
-    kind: Kind
-    name: syntax.Name
-    file: str
-    """The file that declares it, as shown to the reader."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
 
+from hawqlang.cli.app import run
 from tests.support.editor import Editor, Json, RefusedError, position
 from tests.unit.lsp.conftest import MAIN
 
@@ -100,3 +102,41 @@ def test_options_of_another_type_are_left_out(editor: Editor) -> None:
 
     assert other.findings(uri) == []
     assert other.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "corners",
+    [((10**6, 0), (10**6, 5)), ((0, 10**6), (0, 10**6)), ((5, 3), (2, 0)), ((0, 0), (10**6, 0))],
+)
+def test_an_edit_beyond_the_text_is_taken(
+    editor: Editor, project: Callable[..., str], corners: tuple[tuple[int, int], tuple[int, int]]
+) -> None:
+    uri = editor.open(f"{project()}/main.hawq", MAIN)
+    start, end = ({"line": line, "character": character} for line, character in corners)
+
+    version = editor.edit(uri, {"range": {"start": start, "end": end}, "text": "x"})
+
+    assert isinstance(editor.findings(uri, version), list)
+    editor.edit(uri, {"text": MAIN})
+    assert len(editor.about("documentSymbol", uri)) == 3
+
+
+def test_a_server_whose_editor_is_gone_ends(editor: Editor) -> None:
+    root = editor.root / "gone"
+    root.mkdir()
+
+    assert Editor(root).leave() == 0
+
+
+def test_without_its_package_the_command_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pygls", None)
+    for name in [one for one in sys.modules if one.startswith(("hawqlang.lsp", "pygls."))]:
+        monkeypatch.delitem(sys.modules, name)
+
+    with pytest.raises(SystemExit) as ended:
+        run(["lsp"])
+
+    assert ended.value.code == 2
+    assert "HQ885" in capsys.readouterr().err

@@ -137,7 +137,7 @@ def test_positions_count_utf_16(editor: Editor, project: Callable[..., str]) -> 
     uri = editor.open(f"{project()}/main.hawq", text)
 
     found = next(one for one in editor.findings(uri) if one["code"] == "HQ201")
-    line = text.split("\n")[found["range"]["start"]["line"]].encode("utf-16-le")
+    line: bytes = text.split("\n")[found["range"]["start"]["line"]].encode("utf-16-le")
     start, end = (found["range"][side]["character"] for side in ("start", "end"))
 
     assert line[2 * start : 2 * end].decode("utf-16-le") == "neet"

@@ -65,7 +65,7 @@ def test_a_formatted_spec_and_a_broken_one_stay(
 def test_hints_say_what_calculations_come_to(editor: Editor, main: str) -> None:
     found = editor.about("inlayHint", main, range=EVERYWHERE)
     lines = MAIN.split("\n")
-    shown = {lines[one["position"]["line"]].strip(): one["label"] for one in found}
+    shown: dict[str, str] = {lines[one["position"]["line"]].strip(): one["label"] for one in found}
 
     assert shown["fits: size <= budget"] == "= 12 KiB"
     fast = shown["fast: latency <= 99.9% of latency(w8a8) + 1 ns"]

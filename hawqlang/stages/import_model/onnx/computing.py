@@ -73,6 +73,11 @@ def matmul(t: Translator, node: OnnxNode, name: str) -> Flow:
     return t.result(t.builder.linear_of(name, x, Transposed(weight.recipe), None))
 
 
+def _decimal(value: float) -> float:
+    """Return the shortest decimal that a float32 stands for: 1e-5 of a network is 9.99999974e-06 in its file."""
+    return float(str(np.float32(value)))
+
+
 def batch_norm(t: Translator, node: OnnxNode, name: str) -> Flow:
     """Write a batch norm in inference form."""
     if node.integer("training_mode", 0) or len([o for o in node.outputs if o]) > 1:
@@ -83,7 +88,13 @@ def batch_norm(t: Translator, node: OnnxNode, name: str) -> Flow:
         for i, what in enumerate(("scale", "bias", "mean", "variance"), start=1)
     )
     value = t.builder.batch_norm_of(
-        name, x, gamma=gamma, beta=beta, mean=mean, var=var, epsilon=node.number("epsilon", 1e-5)
+        name,
+        x,
+        gamma=gamma,
+        beta=beta,
+        mean=mean,
+        var=var,
+        epsilon=_decimal(node.number("epsilon", 1e-5)),
     )
     return t.result(value)
 
@@ -218,6 +229,12 @@ def same(t: Translator, node: OnnxNode, name: str) -> Operand:
     """Pass on what computes nothing: identity, a cast between floats."""
     del name
     return t.tail(node)
+
+
+def cast_like(t: Translator, node: OnnxNode, name: str) -> Operand:
+    """Pass on a tensor, or a constant, that takes the float type of another."""
+    del name
+    return t.tail(node) if t.is_flow(node, 0) else t.constant(node, 0, "tensor")
 
 
 def dropout(t: Translator, node: OnnxNode, name: str) -> list[Operand]:

@@ -260,6 +260,7 @@ _RULES: Mapping[str, Callable[[_Call], Array | list[Array]]] = {
     "Add": _elementwise(np.add),
     "And": _elementwise(np.logical_and),
     "Cast": _cast,
+    "CastLike": lambda call: call[0].astype(call[1].dtype),
     "Ceil": _elementwise(np.ceil),
     "Concat": _concat,
     "Constant": _constant,

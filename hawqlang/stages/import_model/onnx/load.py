@@ -22,6 +22,7 @@ from hawqlang.stages.import_model.onnx.model import (
     printable,
     text_of,
 )
+from hawqlang.stages.import_model.onnx.scopes import Places
 from hawqlang.stages.import_model.onnx.tensors import to_array
 
 if TYPE_CHECKING:
@@ -48,13 +49,14 @@ def load(path_text: str, span: Span) -> OnnxModel:
         )
         for tensor in graph.initializer
     }
+    places = Places()
     entering = [value for value in graph.input if text_of(value.name) not in initializers]
     check_single("input", [text_of(value.name) for value in entering], path_text, span)
     check_single("output", [text_of(value.name) for value in graph.output], path_text, span)
     return OnnxModel(
         path=path,
         opset=opset,
-        nodes=tuple(_node(node, i) for i, node in enumerate(graph.node, start=1)),
+        nodes=tuple(_node(node, i, places) for i, node in enumerate(graph.node, start=1)),
         initializers=initializers,
         input=_input(entering[0]),
         output=text_of(graph.output[0].name),
@@ -120,7 +122,7 @@ def check_single(what: str, names: Sequence[str], path_text: str, span: Span) ->
     )
 
 
-def _node(node: onnx.NodeProto, position: int) -> OnnxNode:
+def _node(node: onnx.NodeProto, position: int, places: Places) -> OnnxNode:
     domain = "" if node.domain in ("", "ai.onnx") else f"{printable(node.domain)}."
     return OnnxNode(
         name=printable(node.name),
@@ -129,7 +131,13 @@ def _node(node: onnx.NodeProto, position: int) -> OnnxNode:
         outputs=tuple(text_of(name) for name in node.output),
         attributes={text_of(attribute.name): _attribute(attribute) for attribute in node.attribute},
         position=position,
+        path=places.path(node.op_type, _properties(node)),
     )
+
+
+def _properties(node: onnx.NodeProto) -> dict[str, str]:
+    """Return what a node says of itself; files before version 10 of the format say nothing."""
+    return {text_of(entry.key): text_of(entry.value) for entry in node.metadata_props}
 
 
 def _attribute(attribute: onnx.AttributeProto) -> Attribute:  # noqa: PLR0911 - one a type

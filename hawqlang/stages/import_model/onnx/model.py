@@ -36,10 +36,17 @@ class OnnxNode:
     attributes: Mapping[str, Attribute]
     position: int
     """Its place in the file, from 1."""
+    path: str = ""
+    """Where it stands, as ``/scope/…/operator``, for exporters that say so elsewhere than in the name."""
     shown: str = ""
     """What a message calls the operator; ``""`` stands for ``op``."""
     refused: RefusedError | None = None
     """Why this form of it cannot be read, where that is known beforehand."""
+
+    @property
+    def located(self) -> str:
+        """Return the name that says where the node stands, as far as it is known."""
+        return self.path or self.name
 
     @property
     def operator(self) -> str:

@@ -18,10 +18,13 @@ WEIGHTED = {"Conv", "Gemm", "MatMul", "BatchNormalization"}
 
 _SUFFIX = ".weight"
 
+_QUANTIZED = "_quantized"
+"""What ONNX Runtime's quantization puts behind the name of a weight."""
+
 
 def node_names(nodes: Sequence[OnnxNode], origins: Mapping[str, str]) -> tuple[str, ...]:
     """Return one name per node, all different; ``origins`` are those of ``weight_origins``."""
-    scopes = [scope(node.name) for node in nodes]
+    scopes = [scope(node.located) for node in nodes]
     computed = [any(output not in origins for output in node.outputs) for node in nodes]
     population = Counter(where for where, own in zip(scopes, computed, strict=True) if own)
     names: list[str | None] = [None] * len(nodes)
@@ -29,12 +32,13 @@ def node_names(nodes: Sequence[OnnxNode], origins: Mapping[str, str]) -> tuple[s
     weighted = [i for i, node in enumerate(nodes) if _weight(node, origins) is not None]
     for i in weighted:
         weight = _weight(nodes[i], origins) or ""
+        weight = weight.removesuffix(_QUANTIZED)
         stem = printable(weight.removesuffix(_SUFFIX)) if weight.endswith(_SUFFIX) else ""
         names[i] = _unique([stem, scopes[i], _own(nodes[i])], taken)
     for i, node in enumerate(nodes):
         if names[i] is None and computed[i]:
             alone = scopes[i] if population[scopes[i]] == 1 else ""
-            leaf = node.name.rsplit("/", 1)[-1]
+            leaf = node.located.rsplit("/", 1)[-1]
             within = f"{scopes[i]}.{leaf}" if scopes[i] else ""
             names[i] = _unique([alone, within, _own(node)], taken)
     for i, node in enumerate(nodes):
@@ -77,7 +81,7 @@ def _weight(node: OnnxNode, origins: Mapping[str, str]) -> str | None:
 
 
 def _own(node: OnnxNode) -> str:
-    return node.name or f"{node.op}_{node.position}"
+    return node.located or f"{node.op}_{node.position}"
 
 
 def _unique(candidates: Sequence[str], taken: set[str]) -> str:

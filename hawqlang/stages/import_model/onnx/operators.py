@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from hawqlang.stages.import_model.onnx import activations, computing, moving, pooling, resizing
+from hawqlang.stages.import_model.onnx import (
+    activations,
+    computing,
+    moving,
+    pooling,
+    quantized,
+    resizing,
+)
 from hawqlang.stages.import_model.onnx.model import OnnxNode
 from hawqlang.stages.import_model.onnx.translator import Operand, Translator
 
@@ -21,11 +28,13 @@ RULES: Mapping[str, Rule] = {
     "AveragePool": pooling.average_pool,
     "BatchNormalization": computing.batch_norm,
     "Cast": computing.same,
+    "CastLike": computing.cast_like,
     "Clip": computing.clip,
     "Concat": moving.concat,
     "Conv": computing.conv,
     "ConvTranspose": resizing.transposed_conv,
     "DepthToSpace": resizing.depth_to_space,
+    "DequantizeLinear": quantized.dequantize,
     "Div": computing.affine,
     "Dropout": computing.dropout,
     "Expand": moving.expand,
@@ -46,6 +55,7 @@ RULES: Mapping[str, Rule] = {
     "PRelu": activations.prelu,
     "Pad": moving.pad,
     "Pow": activations.power,
+    "QuantizeLinear": quantized.quantize,
     "ReduceMax": pooling.reduce_max,
     "ReduceMean": pooling.reduce_mean,
     "Relu": computing.relu,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from hawqlang.cache import Array
 from hawqlang.diagnostics import Diagnostic, HawqError
+from hawqlang.ir.graph import Conv2d, Linear
 from hawqlang.ir.spec import ImageInput, Model, OnnxSource
 from hawqlang.stages.import_model.builder import Builder, ShapeError
 from hawqlang.stages.import_model.draft import INPUT, Draft
@@ -22,16 +25,27 @@ from hawqlang.stages.import_model.onnx.model import (
 from hawqlang.stages.import_model.onnx.names import node_names, weight_origins
 from hawqlang.stages.import_model.onnx.operators import RULES
 from hawqlang.stages.import_model.onnx.translator import Constant, Flow, Operand, Translator, fold
-from hawqlang.stages.import_model.recipes import Shape
+from hawqlang.stages.import_model.recipes import Shape, stored_in
 
 SHOWN = 12
 """Operators refused one by one before the rest is only counted."""
 
+_CONTROL = "only networks that compute the same operators for every input can be compiled"
+_FLOAT = "give the float network, or quantize in QDQ format: its float network is recovered"
+
+DEQUANTIZING = ("QuantizeLinear", "DequantizeLinear")
+"""Operators whose rules read constants too: what is rounded and what is stored rounded."""
+
 INSTEAD = {
-    "DequantizeLinear": "give the float network; quantizing it is what the compiler does",
+    "If": _CONTROL,
+    "Loop": _CONTROL,
+    "Scan": _CONTROL,
     "InstanceNormalization": "batch norm is supported",
     "LayerNormalization": "batch norm is supported",
-    "QuantizeLinear": "give the float network; quantizing it is what the compiler does",
+    "QLinearConv": _FLOAT,
+    "QLinearMatMul": _FLOAT,
+    "ConvInteger": _FLOAT,
+    "MatMulInteger": _FLOAT,
 }
 """What is supported in place of some operators that are not."""
 
@@ -58,11 +72,13 @@ def read_nodes(
         translator.values[name] = Constant(key=name, shape=tensor.shape)
     translator.values[opened.input.name] = entering
     _translate(translator, model)
-    draft = translator.builder.finish(_leave(translator, model))
+    output = _leave(translator, model)
+    translator.builder.notes += _shared(translator.builder)
+    draft = translator.builder.finish(output)
 
     def read(key: str) -> Array:
         try:
-            return translator.read(key)
+            return _floats(translator.read(key), key)
         except RefusedError as error:
             raise HawqError(
                 Diagnostic(
@@ -75,6 +91,44 @@ def read_nodes(
             ) from error
 
     return draft, read, frozenset(opened.initializers)
+
+
+def _floats(array: Array, key: str) -> Array:
+    """Return the numbers of a parameter; integers and complex numbers are none that could be quantized."""
+    if array.dtype.kind == "f":
+        return array
+    if array.dtype.name == "bfloat16":
+        return array.astype(np.float32)
+    raise RefusedError(
+        f"parameter '{printable(key)}' is of type {array.dtype.name}, not of floating point",
+        "export the float32 weights; quantizing them is what the compiler does",
+        "HQ309",
+    )
+
+
+def _shared(builder: Builder) -> list[str]:
+    """Return a note for every tensor that is the weight of several layers."""
+    readers: dict[str, list[str]] = {}
+    for node in builder.nodes:
+        if isinstance(node, Conv2d | Linear):
+            for stored in stored_in([builder.parameters[node.weight]]):
+                readers.setdefault(stored.key, []).append(node.name)
+    return [
+        f"'{printable(key)}' is the weight of {', '.join(names)}: each has a copy, quantized on its own"
+        for key, names in readers.items()
+        if len(names) > 1
+    ]
+
+
+def _alive(opened: OnnxModel) -> frozenset[int]:
+    """Return the positions of the nodes that the output depends on."""
+    needed = {opened.output}
+    alive: set[int] = set()
+    for node in reversed(opened.nodes):
+        if needed & set(node.outputs):
+            alive.add(node.position)
+            needed |= {name for name in node.inputs if name}
+    return frozenset(alive)
 
 
 def _enter(entry: OnnxInput, model: Model, shape: Shape, batch: int) -> tuple[Flow, int]:
@@ -128,7 +182,10 @@ def _translate(translator: Translator, model: Model) -> None:
     opened = translator.model
     names = node_names(opened.nodes, weight_origins(opened.nodes, opened.initializers))
     findings: list[Diagnostic] = []
+    alive = _alive(opened)
     for node, name in zip(opened.nodes, names, strict=True):
+        if node.position not in alive:
+            continue
         outputs: list[Operand] = []
         try:
             outputs = _outputs(translator, node, name)
@@ -148,10 +205,8 @@ def _translate(translator: Translator, model: Model) -> None:
 
 def _outputs(translator: Translator, node: OnnxNode, name: str) -> list[Operand]:
     """Return what a node gives; nothing where an input was refused before."""
+    _check_order(translator, node)
     inputs = [x for x in node.inputs if x]
-    for x in inputs:
-        if x not in translator.values:
-            raise RefusedError(f"it reads '{printable(x)}', which nothing before it gives")
     if any(translator.values[x] is None for x in inputs):
         return []
     if node.refused is not None:
@@ -160,12 +215,33 @@ def _outputs(translator: Translator, node: OnnxNode, name: str) -> list[Operand]
     if not depends and can_evaluate(node.op):
         return list(fold(translator, node))
     rule = RULES.get(node.op)
-    if rule is None or not depends:
-        raise RefusedError(
-            f"operator '{node.operator}' is not supported", INSTEAD.get(node.op), "HQ320"
-        )
+    if rule is None or not (depends or node.op in DEQUANTIZING):
+        raise RefusedError(f"operator '{node.operator}' is not supported", _instead(node), "HQ320")
     outputs = rule(translator, node, name)
     return outputs if isinstance(outputs, list) else [outputs]
+
+
+def _check_order(translator: Translator, node: OnnxNode) -> None:
+    """Refuse a node that reads what comes later, or gives what is there already."""
+    for x in node.inputs:
+        if x and x not in translator.values:
+            raise RefusedError(
+                f"it reads '{printable(x)}', which nothing before it gives",
+                "the file is damaged, has a cycle or its nodes are not in order: export the network again",
+            )
+    for x in node.outputs:
+        if x and x in translator.values:
+            raise RefusedError(
+                f"it gives '{printable(x)}', which something before it gives already",
+                "the file is damaged: export the network again",
+            )
+
+
+def _instead(node: OnnxNode) -> str | None:
+    """Return what to do about an operator that is not read."""
+    if "." in node.op and not node.op.startswith("aten."):
+        return "replace custom operators by those of ONNX itself, or of PyTorch, before the export"
+    return INSTEAD.get(node.op)
 
 
 def _refusal(

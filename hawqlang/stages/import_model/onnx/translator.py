@@ -66,6 +66,8 @@ class Translator:
     values: dict[str, Operand] = field(default_factory=dict[str, Operand])
     arrays: dict[str, Array] = field(default_factory=dict[str, Array])
     """Constants that are no initializers, by key."""
+    unrounded: dict[str, Constant] = field(default_factory=dict[str, "Constant"])
+    """What constants were before a QuantizeLinear rounded them, by key."""
     flattened: dict[str, str] = field(default_factory=dict[str, str])
     rearranged: dict[tuple[str, Shape, Shape, Shape], str] = field(
         default_factory=dict[tuple[str, Shape, Shape, Shape], str]
@@ -86,6 +88,11 @@ class Translator:
         """Record a computed constant."""
         self.arrays[name] = array
         return Constant(key=name, shape=tuple(int(n) for n in array.shape))
+
+    def known_unrounded(self, name: str, constant: Constant) -> Constant:
+        """Record a constant that is rounded here; its rounding is taken out where it would end."""
+        self.unrounded[name] = constant
+        return Constant(key=name, shape=constant.shape)
 
     # ---- operands of a node ----------------------------------------------------------------------------------------
 

@@ -7,10 +7,10 @@ rules of the ONNX operators, so both kinds of file give one graph.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 
 from hawqlang.stages.import_model.onnx.model import Attribute, RefusedError
 from hawqlang.stages.import_model.pt2.writer import Call, Writer
+from hawqlang.stages.import_model.windows import uniform_windows
 
 Rule = Callable[[Writer, Call], None]
 
@@ -186,18 +186,13 @@ def _adaptive(pool: str, whole: str) -> Rule:
 
 def _uniform(size: int | None, count: int) -> tuple[int, int]:
     """Return kernel and stride of an adaptive pool's windows along an axis, where all are alike."""
-    if size is None or not 0 < count <= size:
-        raise RefusedError(f"it pools {size or 'an unknown number of'} elements into {count}")
-    starts = [i * size // count for i in range(count)]
-    ends = [-(-(i + 1) * size // count) for i in range(count)]
-    kernels = {end - start for start, end in zip(starts, ends, strict=True)}
-    strides = {b - a for a, b in pairwise(starts)} or {size}
-    if len(kernels) > 1 or len(strides) > 1:
+    windows = None if size is None else uniform_windows(size, count)
+    if windows is None:
         raise RefusedError(
-            f"its windows differ: it pools {size} elements into {count}",
+            f"its windows differ: it pools {size or 'an unknown number of'} elements into {count}",
             "choose an input size at which the windows are equal",
         )
-    return kernels.pop(), strides.pop()
+    return windows
 
 
 def _mean(w: Writer, c: Call) -> None:

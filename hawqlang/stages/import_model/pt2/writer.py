@@ -207,7 +207,8 @@ class Writer:
         leaf = f"{op}_{count}" if count else op
         self.nodes.append(
             OnnxNode(
-                name=f"/{node.scope}/{leaf}" if node.scope else f"/{leaf}",
+                name=node.name,
+                path=f"/{node.scope}/{leaf}" if node.scope else f"/{leaf}",
                 op=op,
                 inputs=names,
                 outputs=tuple(self.value(x) for x in tensors(node.outputs)[:results]),

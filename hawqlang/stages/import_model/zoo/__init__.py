@@ -12,17 +12,37 @@ from hawqlang.stages.import_model.builder import Builder, ShapeError
 from hawqlang.stages.import_model.draft import INPUT, Draft
 from hawqlang.stages.import_model.inputs import input_shape
 from hawqlang.stages.import_model.zoo.cifar_resnet import cifar_resnet
+from hawqlang.stages.import_model.zoo.densenet import densenet, published_spelling
+from hawqlang.stages.import_model.zoo.googlenet import TRAINING_ONLY, googlenet
+from hawqlang.stages.import_model.zoo.mnasnet import mnasnet
 from hawqlang.stages.import_model.zoo.mobilenet_v1 import mobilenet_v1
 from hawqlang.stages.import_model.zoo.mobilenet_v2 import mobilenet_v2
 from hawqlang.stages.import_model.zoo.network import WIDTH, Argument, Network, Number, classes
 from hawqlang.stages.import_model.zoo.resnet import resnet
 from hawqlang.stages.import_model.zoo.squeezenet import squeezenet, torchvision_spelling
+from hawqlang.stages.import_model.zoo.vgg import BLOCKS, alexnet, vgg
 
 _THOUSAND = (classes(1000),)
 
 
-def _resnet(name: str, blocks: tuple[int, ...], *, bottleneck: bool) -> Network:
+def _resnet(
+    name: str, blocks: tuple[int, ...], *, bottleneck: tuple[int, int] | None = None
+) -> Network:
     return Network(name, partial(resnet, blocks=blocks, bottleneck=bottleneck), _THOUSAND)
+
+
+def _vgg(layers: int, *, norm: bool) -> Network:
+    write = partial(vgg, layers=layers, norm=norm)
+    return Network(f"vgg{layers}{'_bn' if norm else ''}", write, _THOUSAND)
+
+
+def _densenet(depth: int, blocks: tuple[int, ...], growth: int = 32, stem: int = 64) -> Network:
+    write = partial(densenet, blocks=blocks, growth=growth, stem=stem)
+    return Network(f"densenet{depth}", write, _THOUSAND, (str, published_spelling))
+
+
+def _mnasnet(name: str, width: Fraction) -> Network:
+    return Network(f"mnasnet{name}", partial(mnasnet, width=width), _THOUSAND)
 
 
 def _squeezenet(version: str) -> Network:
@@ -41,9 +61,27 @@ def _cifar_resnet(depth: int) -> Network:
 ZOO: dict[str, Network] = {
     network.name: network
     for network in (
-        _resnet("resnet18", (2, 2, 2, 2), bottleneck=False),
-        _resnet("resnet34", (3, 4, 6, 3), bottleneck=False),
-        _resnet("resnet50", (3, 4, 6, 3), bottleneck=True),
+        _resnet("resnet18", (2, 2, 2, 2)),
+        _resnet("resnet34", (3, 4, 6, 3)),
+        _resnet("resnet50", (3, 4, 6, 3), bottleneck=(1, 1)),
+        _resnet("resnet101", (3, 4, 23, 3), bottleneck=(1, 1)),
+        _resnet("resnet152", (3, 8, 36, 3), bottleneck=(1, 1)),
+        _resnet("wide_resnet50_2", (3, 4, 6, 3), bottleneck=(2, 1)),
+        _resnet("wide_resnet101_2", (3, 4, 23, 3), bottleneck=(2, 1)),
+        _resnet("resnext50_32x4d", (3, 4, 6, 3), bottleneck=(2, 32)),
+        _resnet("resnext101_32x8d", (3, 4, 23, 3), bottleneck=(4, 32)),
+        _resnet("resnext101_64x4d", (3, 4, 23, 3), bottleneck=(4, 64)),
+        Network("googlenet", googlenet, _THOUSAND, ignored=TRAINING_ONLY),
+        Network("alexnet", alexnet, _THOUSAND),
+        *(_vgg(layers, norm=norm) for layers in BLOCKS for norm in (False, True)),
+        _densenet(121, (6, 12, 24, 16)),
+        _densenet(161, (6, 12, 36, 24), growth=48, stem=96),
+        _densenet(169, (6, 12, 32, 32)),
+        _densenet(201, (6, 12, 48, 32)),
+        _mnasnet("0_5", Fraction(1, 2)),
+        _mnasnet("0_75", Fraction(3, 4)),
+        _mnasnet("1_0", Fraction(1)),
+        _mnasnet("1_3", Fraction(13, 10)),
         _squeezenet("1_0"),
         _squeezenet("1_1"),
         Network("mobilenet_v1", mobilenet_v1, (WIDTH, *_THOUSAND)),

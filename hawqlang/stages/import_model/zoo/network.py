@@ -33,6 +33,8 @@ class Network:
     """``write(builder, input, **arguments)`` gives the value that holds the logits."""
     arguments: tuple[Argument, ...]
     spellings: tuple[Spelling, ...] = (str,)
+    ignored: tuple[str, ...] = ()
+    """What keys of weight files begin with that the network does not use: parts for training only."""
 
 
 def classes(default: int) -> Argument:

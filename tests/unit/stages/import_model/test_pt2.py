@@ -172,22 +172,18 @@ def test_structure_is_read_without_torch_and_equals_that_of_the_import(tmp_path:
     assert bare.nodes == whole.nodes
     assert bare.values == whole.values
     code = (
-        (
-            "import sys; from pathlib import Path\n"
-            "from hawqlang.ir.spec import ImageInput, Model, Pt2Source\n"
-            "from hawqlang.base import Span\n"
-            "from hawqlang.stages.import_model import import_structure\n"
-            "s = Span(file='n', line=1, column=1, end_line=1, end_column=2)\n"
-            "i = ImageInput(height=16, width=16, channels=3, mean=(0, 0, 0), std=(1, 1, 1), scale=1)\n"
-            f"m = Model(name='n', source=Pt2Source(path={str(path)!r}), weights=None, input=i, span=s, source_span=s)\n"
-            "print(len(import_structure(m).nodes), 'torch' in sys.modules, 'onnx' in sys.modules)"
-        )
-        .replace("(0, 0, 0)", "(F(0),) * 3")
-        .replace("(1, 1, 1)", "(F(1),) * 3")
-        .replace("scale=1", "scale=F(1)")
+        "import sys; from fractions import Fraction as F\n"
+        "from hawqlang.ir.spec import ImageInput, Model, Pt2Source\n"
+        "from hawqlang.base import Span\n"
+        "from hawqlang.stages.import_model import import_structure\n"
+        "s = Span(file='n', line=1, column=1, end_line=1, end_column=2)\n"
+        "i = ImageInput(height=16, width=16, channels=3, mean=(F(0),) * 3, std=(F(1),) * 3, scale=F(1))\n"
+        f"source = Pt2Source(path={str(path)!r})\n"
+        "m = Model(name='n', source=source, weights=None, input=i, span=s, source_span=s, input_span=s)\n"
+        "print(len(import_structure(m).nodes), 'torch' in sys.modules, 'onnx' in sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", f"from fractions import Fraction as F\n{code}"],
+        [sys.executable, "-c", code],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -119,8 +119,8 @@ def test_nothing_runs_without_trust(project: Path) -> None:
 @pytest.mark.parametrize(
     ("factory", "code", "said", "place"),
     [
-        ("nets:fails", "HQ342", "KeyError: 'large'", "raised at nets.py:32, in fails"),
-        ("nets:stops", "HQ342", "SystemExit: 3", "raised at nets.py:40, in stops"),
+        ("nets:fails", "HQ342", "KeyError: 'large'", "raised at nets.py:31, in fails"),
+        ("nets:stops", "HQ342", "SystemExit: 3", "raised at nets.py:39, in stops"),
         ("nets:bilud", "HQ342", "has no attribute 'bilud'", None),
         ("nets:WIDTHS", "HQ342", "WIDTHS is not callable", None),
         ("absent:build", "HQ342", "No module named 'absent'", None),

@@ -102,3 +102,11 @@ def test_what_follows_a_new_line_is_moved() -> None:
 )
 def test_what_cannot_stand_by_itself_is_parsed_as_a_whole(text: str) -> None:
     assert Pieces("a.hawq").parse(text) == parse_text(text, "a.hawq")
+
+
+def test_a_header_that_is_deleted_is_missed() -> None:
+    pieces = Pieces("a.hawq")
+    pieces.parse("hawq 1\nparam a: int = 1\n")
+    bare = "param a: int = 1\n"
+
+    assert pieces.parse(bare) == parse_text(bare, "a.hawq")
