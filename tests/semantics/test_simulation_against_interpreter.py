@@ -6,6 +6,8 @@ scale ratios are dyadic numbers. Differences are therefore a step at most, and r
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,9 @@ from hawqlang.ir.candidates import LayerSettings
 from hawqlang.stages.float_model import FloatModel
 from hawqlang.stages.simulate import Deployment, Key, Simulation
 from hawqlang.stages.structure import Form
+from tests.support.blocks import FAMILIES
 from tests.unit.stages.lower.harness import Lowered, lowered
+from tests.unit.stages.lower.test_families import of_family
 from tests.unit.stages.lower.test_networks import NETS, mixed
 
 
@@ -58,6 +62,18 @@ def test_both_store_the_same_values(name: str, precision: str, residual: int) ->
     net = NETS[name]()
     precisions = mixed(net[0], precision)
     found = lowered(net, precisions=precisions, exact_weights=False, residual=residual)
+    assert_stored_alike(found, residual)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_both_store_the_same_values_in_blocks_of_well_known_families(
+    family: str, tmp_path: Path
+) -> None:
+    assert_stored_alike(of_family(family, tmp_path), 8)
+
+
+def assert_stored_alike(found: Lowered, residual: int) -> None:
+    """Every tensor of both is the same but for a step here and there."""
     simulation, state = simulated(found, residual)
     arrays = found.integers()
     compared = 0

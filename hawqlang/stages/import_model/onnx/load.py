@@ -43,7 +43,9 @@ def load(path_text: str, span: Span) -> OnnxModel:
     _check_form(proto, path_text, span)
     initializers = {
         text_of(tensor.name): Initializer(
-            shape=tuple(int(n) for n in tensor.dims), read=partial(to_array, tensor, path.parent)
+            shape=tuple(int(n) for n in tensor.dims),
+            read=partial(to_array, tensor, path.parent),
+            embedded=tensor.data_location != tensor.EXTERNAL,
         )
         for tensor in graph.initializer
     }

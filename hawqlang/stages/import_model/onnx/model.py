@@ -98,6 +98,8 @@ class Initializer:
 
     shape: tuple[int, ...]
     read: Callable[[], Array]
+    embedded: bool = True
+    """Whether it stands in the file itself, and not in external data that may be missing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,11 +261,8 @@ class Translator:
 
     def embedded(self, constant: Constant) -> float | None:
         """Return the number of a constant that is one number and stands in the file itself."""
-        import onnx
-
         held = self.model.initializers.get(constant.key)
-        outside = held is not None and held.data_location == onnx.TensorProto.EXTERNAL
-        if outside or prod(constant.shape) != 1:
+        if (held is not None and not held.embedded) or prod(constant.shape) != 1:
             return None
         return float(self.read(constant.key).reshape(-1)[0])
 

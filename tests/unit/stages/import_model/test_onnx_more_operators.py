@@ -28,6 +28,7 @@ from hawqlang.ir.graph import (
     Take,
 )
 from hawqlang.stages.float_model import FloatModel
+from hawqlang.stages.import_model import import_structure
 from hawqlang.stages.import_model.builder import Builder
 from tests.support.imports import image, imported, onnx_model, save_graph
 from tests.unit.stages.import_model.test_onnx_operators import check, node, random, tail
@@ -420,3 +421,19 @@ def test_adaptive_means_cover_the_map(size: tuple[int, int]) -> None:
     found = FloatModel(draft.graph(), TensorStore()).forward(x)
     expected = torch.nn.functional.adaptive_avg_pool2d(x, size).flatten(1)
     torch.testing.assert_close(found, expected)
+
+
+def test_a_number_in_external_data_is_not_read_for_the_structure(tmp_path: Path) -> None:
+    nodes = [*gelu(), *tail("a", pool=False)]
+    used = {name: NUMBERS[name] for n in nodes for name in n.input if name in NUMBERS}
+    whole = save_graph(tmp_path / "whole.onnx", nodes, ("n", 4, 5, 5), used)
+    onnx.save_model(
+        onnx.load_model(whole),
+        tmp_path / "n.onnx",
+        save_as_external_data=True,
+        location="n.data",
+        size_threshold=0,
+    )
+    (tmp_path / "n.data").unlink()
+    graph = import_structure(onnx_model(tmp_path / "n.onnx", image(5, 5, 4)))
+    assert Multiply in kinds(graph)
