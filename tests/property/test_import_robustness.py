@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -168,11 +168,11 @@ def test_archives_whose_description_says_something_else(
 
 def _places(content: Any) -> Iterator[tuple[Any, Any]]:
     """Every value of nested lists and objects, as its holder and its place there."""
-    keys: Iterable[Any] = content if isinstance(content, dict) else range(len(content))
-    for key in tuple(keys):
+    entries: Any = content.items() if hasattr(content, "items") else enumerate(content)
+    for key, value in tuple(entries):
         yield content, key
-        if isinstance(content[key], dict | list):
-            yield from _places(content[key])
+        if isinstance(value, dict | list):
+            yield from _places(value)
 
 
 @pytest.fixture(scope="module")
