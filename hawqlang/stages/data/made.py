@@ -12,7 +12,6 @@ import io
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -47,15 +46,12 @@ class MadeSamples:
 
     images: UInt8
     labels: Labels | None
+    digest: str
+    """Of the samples' bytes."""
 
     def __len__(self) -> int:
         """Return how many samples there are."""
         return len(self.images)
-
-    @cached_property
-    def digest(self) -> str:
-        """The samples' bytes."""
-        return digest("made", self.images.shape, self.images.tobytes())
 
     def batches(self, size: int) -> Iterator[UInt8]:
         """Yield all samples in order, ``size`` at a time."""
@@ -81,7 +77,9 @@ def open_made(data: PythonData, kind: Input, classes: int | None) -> MadeSamples
     check_count(len(samples), None, f"'{data.call.factory}'", data.span)
     images = _images([as_array(sample) for sample in samples], data, kind)
     return MadeSamples(
-        images, None if labels is None else _labels(labels, len(images), data, classes)
+        images,
+        None if labels is None else _labels(labels, len(images), data, classes),
+        digest("made", images.shape, images.tobytes()),
     )
 
 
