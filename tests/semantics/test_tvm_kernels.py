@@ -15,7 +15,7 @@ from hawqlang.backend.protocol import Array
 from hawqlang.interpret import interpret
 from hawqlang.runtime import Model
 from hawqlang_codegen.tvm.build import LIBRARY, build, kernel_files
-from hawqlang_codegen.tvm.context import Depthwise, Kernel
+from hawqlang_codegen.tvm.context import Conv, Depthwise, Kernel
 from hawqlang_codegen.tvm.disassemble import float_instructions, spills
 from hawqlang_codegen.tvm.generate import generate
 from hawqlang_codegen.tvm.isa import ISAS, Isa
@@ -64,14 +64,18 @@ def assert_equal_on_threads(
 
 
 def crowded(isa: Isa, kernel: Kernel) -> int:
-    """How many vectors the loop of products may keep on the stack.
+    """How many vectors the loop of products may keep on the stack, with 16 registers.
 
-    With 16 registers, columns of 32 channels that are used by more than five taps, or by several bytes a weight, leave
-    LLVM none to spare; computing one pixel at a time would avoid that and take longer.
+    AVX-VNNI: LLVM reads the two or three bytes of a depthwise weight ahead of their products. AVX2: with weights of 4
+    bits and few channels a loop is so short that LLVM merges it with its neighbours. One pixel fewer would avoid both
+    and take longer.
     """
-    narrow = isa.products == "dot" and not isa.wide
-    depthwise = isinstance(kernel, Depthwise) and (kernel.planes > 1 or kernel.kernel[1] > 5)
-    return 3 if narrow and depthwise else 0
+    if isa.wide:
+        return 0
+    if isinstance(kernel, Depthwise) and isa.products == "dot":
+        return 3 if kernel.planes > 1 else 0
+    short = isinstance(kernel, Conv) and kernel.nibbles and kernel.words < 16
+    return 5 if short and isa.products == "madd" else 0
 
 
 def assert_integer_and_confined(plan: Plan, folder: Path) -> None:

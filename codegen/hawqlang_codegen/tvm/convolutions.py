@@ -207,7 +207,7 @@ def _depthwise(layer: _Layer) -> Call:
         x=replace(plane(x), origin=geometry.plane.origin),
         step=geometry.step,
         dilation=geometry.dilation,
-        columns=choose_columns(breadth, 4 if wide <= 5 and count == 1 else 3),
+        columns=choose_columns(breadth, 4 if wide <= 3 and count == 1 else 3),
         narrow_columns=choose_columns(breadth, 2),
         madd_columns=choose_columns(breadth, max(1, DEPTHWISE_REGISTERS - wide)),
         stores=tuple(b.form for b in built),

@@ -137,7 +137,7 @@ def wide_tiles(work: Work) -> list[Tile]:
     """Return the tiles with the least estimated time for AVX-512; of equals, the one with the fewest registers."""
     vectors = round_up(work.channels, LANES) // LANES
     most = 1 if work.grouped else min(vectors, 16)
-    weights = 2 if work.nibbles else 1
+    weights, others = (2, 3) if work.nibbles else (1, 1)
     tiles = (
         Tile(rows, columns, v)
         for v, rows, columns in product(
@@ -145,7 +145,7 @@ def wide_tiles(work: Work) -> list[Tile]:
             range(1, min(work.height, 14) + 1),
             range(1, min(work.width, 14) + 1),
         )
-        if rows * columns <= 14 and rows * columns * v + weights * v + 1 <= REGISTERS
+        if rows * columns <= 14 and rows * columns * v + weights * v + others <= REGISTERS
     )
     return sorted(tiles, key=lambda t: (_cost(t, work, vectors), t.pixels * t.vectors, t.rows))[
         :TILES
