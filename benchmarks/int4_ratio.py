@@ -7,9 +7,10 @@ at hand), disassembles them and counts the main loop's instructions. A multiproc
 
     max(instructions of all warps / 4 schedulers, products / products a cycle, bytes of matrix loads / 128)
 
-cycles, and issues what stands before and behind the loop once. A layer takes that for every block of the busiest
-multiprocessor. Memory beyond the multiprocessor, latencies and clocks are left out, so the ratio is a bound of what
-4-bit operands can gain with these kernels, not a forecast of a run.
+cycles. A layer takes that for every block of the busiest multiprocessor. Two ratios come of it: of the loops alone, and
+with every instruction before and behind the loop once. The second is rough: of the code that stores, one of several
+formats is executed, for every sixteen rows. Memory beyond the multiprocessor, latencies and clocks are left out, so the
+first is a bound of what 4-bit operands can gain with these kernels, and neither is a forecast of a run.
 
 Rates are those of NVIDIA's white papers "NVIDIA Turing GPU Architecture" (WP-09183-001) and "NVIDIA A100 Tensor Core
 GPU Architecture", and the T4 and A100 data sheets: 130 and 624 TOPS of INT8, 260 and 1248 of INT4, on 40 and 108
@@ -21,13 +22,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import re
 import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,22 +186,36 @@ def derived(arch: Arch, found: dict[tuple[Tile, int], Code]) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for layer in layers():
         took: dict[int, float] = {}
+        loops: dict[int, float] = {}
         for bits in (8, 4):
             gemm = layer.gemm(bits)
             choice = choose(gemm, arch)
-            took[bits] = cycles(gemm, choice, found[choice.tile, bits], arch)
-        rows.append({**asdict(layer), "cycles": took, "ratio": took[8] / took[4]})
-    whole = {bits: sum(row["cycles"][bits] for row in rows) for bits in (8, 4)}
-    mean = math.exp(sum(math.log(row["ratio"]) for row in rows) / len(rows))
+            code = found[choice.tile, bits]
+            took[bits] = cycles(gemm, choice, code, arch)
+            loops[bits] = cycles(gemm, choice, replace(code, once=0), arch)
+        rows.append(
+            {
+                **asdict(layer),
+                "loop_cycles": loops,
+                "cycles": took,
+                "loop_ratio": loops[8] / loops[4],
+                "ratio": took[8] / took[4],
+            }
+        )
     return {
         "kernels": [
             {"tile": f"{t.rows}x{t.columns}", "bits": bits, **asdict(code)}
             for (t, bits), code in sorted(found.items(), key=str)
         ],
         "layers": rows,
-        "whole": whole[8] / whole[4],
-        "mean": mean,
+        "loop_ratio": _total(rows, "loop_cycles"),
+        "ratio": _total(rows, "cycles"),
     }
+
+
+def _total(rows: list[dict[str, Any]], what: str) -> float:
+    """Return the ratio of all layers together."""
+    return sum(row[what][8] for row in rows) / sum(row[what][4] for row in rows)
 
 
 def main() -> None:

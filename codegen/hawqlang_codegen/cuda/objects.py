@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hawqlang_codegen.cuda.arch import Arch
@@ -77,7 +78,7 @@ def compile_units(
     missing.sort(key=lambda u: not u.source.name.startswith(LONGEST_FIRST))
     workers = max(1, min(len(missing), len(os.sched_getaffinity(0))))
     with ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(lambda unit: _compile(unit, call), missing):
+        for _ in pool.map(partial(_compile, call=call), missing):
             pass
     for unit in missing:
         for piece in unit.pieces:

@@ -71,3 +71,11 @@ def assert_exact(
             np.testing.assert_array_equal(traced[name], values[1], f"{variant} {name}")
         np.testing.assert_array_equal(runner.run(images), expected[program.output], variant)
         runner.close()
+
+
+def script(folder: Path, text: str) -> Path:
+    """An executable that stands in for a compiler."""
+    path = folder / "compiler"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path

@@ -18,7 +18,7 @@ from hawqlang_codegen.cuda.arch import ARCHES
 from hawqlang_codegen.cuda.generate import generate
 from hawqlang_codegen.cuda.plan import plan_program
 from tests.semantics.programs import Builder
-from tests.unit.codegen.cuda.emulated import write
+from tests.unit.codegen.cuda.emulated import script, write
 
 
 def tiny() -> tuple[IntegerProgram, TensorStore]:
@@ -30,14 +30,6 @@ def tiny() -> tuple[IntegerProgram, TensorStore]:
 
 def code_of(caught: pytest.ExceptionInfo[HawqError]) -> str:
     return caught.value.diagnostics[0].code
-
-
-def script(folder: Path, text: str) -> Path:
-    """An executable that stands in for a compiler."""
-    path = folder / "compiler"
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -71,27 +63,6 @@ def test_a_failing_nvcc_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "-gencode=arch=compute_75,code=[sm_75,compute_75]" in caught.value.diagnostics[0].notes[0]
     )
     assert not (tmp_path / build.LIBRARY).exists()
-
-
-FAKE_NVCC = """
-case "$1" in --version) echo "release $RELEASE"; exit 0;; esac
-echo "$*" >> "$LOG"
-while [ $# -gt 0 ]; do
-  case "$1" in -o) out=$2; shift;; -c) source=$2; shift;; --keep-dir) kept=$2; shift;; esac
-  shift
-done
-if [ -n "$source" ]; then cat "$source" > "$out"; echo "// PTX" > "$kept/x.compute_90.ptx"; else cat *.o > "$out"; fi
-"""
-
-
-@pytest.fixture
-def fake_nvcc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A compiler that copies its input and notes what it was asked for; the log's path."""
-    log = tmp_path / "log"
-    monkeypatch.setenv("LOG", str(log))
-    monkeypatch.setenv("RELEASE", "13.0")
-    monkeypatch.setenv("NVCC", str(script(tmp_path, FAKE_NVCC)))
-    return log
 
 
 def compiled(log: Path) -> list[str]:

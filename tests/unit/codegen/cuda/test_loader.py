@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -181,6 +182,15 @@ def built_with(monkeypatch: pytest.MonkeyPatch, toolkit: int) -> None:
     answers(monkeypatch, hawq_cuda_toolkit=toolkit)
 
 
+def always(value: Any) -> Callable[..., Any]:
+    """A function that returns the same whatever it is given."""
+
+    def function(*_: Any) -> Any:
+        return value
+
+    return function
+
+
 def answers(monkeypatch: pytest.MonkeyPatch, **functions: int) -> None:
     """Let functions of the library return what they are given."""
     declare = cuda_runtime.declare
@@ -188,7 +198,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, **functions: int) -> None:
     def declared(library: Any) -> None:
         declare(library)
         for name, value in functions.items():
-            setattr(library, name, lambda *_: value)  # noqa: B023 - one function each time
+            setattr(library, name, always(value))
 
     monkeypatch.setattr(cuda_runtime, "declare", declared)
 
@@ -309,7 +319,7 @@ def test_a_runner_of_a_device_drives_it_through_the_loader(
     (tmp_path / LIBRARY).write_bytes((folder / EMULATED / LIBRARY).read_bytes())
     (tmp_path / "weights.bin").write_bytes((folder / "weights.bin").read_bytes())
     monkeypatch.setattr(run, "has_cuda_python", lambda: True)
-    monkeypatch.setattr(run, "variants", lambda _: ("sm_80",))
+    monkeypatch.setattr(run, "variants", always(("sm_80",)))
     monkeypatch.setattr(cuda_memory, "cuda_python", lambda: fake)
     runner = run.CudaRunner(tmp_path, None)
     np.testing.assert_array_equal(runner.run(pixels(3)), expected(pixels(3)))

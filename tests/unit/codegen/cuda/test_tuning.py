@@ -19,12 +19,7 @@ from hawqlang_codegen.cuda.plan import plan_program
 from hawqlang_codegen.cuda.select import MOST_MEASURED, TILES, Gemm, alternatives, choose
 from tests.unit.codegen.cuda.emulated import write
 from tests.unit.codegen.cuda.fake_device import FakeRuntime
-from tests.unit.codegen.cuda.test_build import (
-    code_of,
-    compiled,
-    fake_nvcc,  # noqa: F401 - a fixture
-    tiny,
-)
+from tests.unit.codegen.cuda.test_build import code_of, compiled, tiny
 
 SM_80 = ARCHES["sm_80"]
 
@@ -93,8 +88,7 @@ def test_alternatives_begin_with_the_modelled_choice_and_try_every_likely_tile()
 
 
 def test_the_fastest_tile_of_the_device_is_taken_and_remembered(
-    fake_nvcc: Path,  # noqa: F811 - the fixture
-    tmp_path: Path,
+    fake_nvcc: Path, tmp_path: Path
 ) -> None:
     program, store = tiny()
     modelled = plan_program(program, store, (SM_80,), 4)
@@ -147,10 +141,9 @@ def test_a_device_takes_the_newest_kernels_that_it_can_run() -> None:
 
 
 def test_without_a_device_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hawqlang.cuda_memory.cuda_python", lambda: FakeRuntime(devices=0))
-    monkeypatch.setattr(
-        FakeRuntime, "_get_device_properties", lambda *_: (100, None), raising=False
-    )
+    runtime = FakeRuntime(devices=0)
+    runtime.fails["cudaGetDeviceProperties"] = 100
+    monkeypatch.setattr("hawqlang.cuda_memory.cuda_python", lambda: runtime)
     with pytest.raises(HawqError) as caught:
         tuning.this_device()
     assert code_of(caught) == "HQ876"
