@@ -138,7 +138,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_pt2(net.eval(), tmp_path_factory.mktemp("pt2") / "n.pt2", (2, 6, 6))
 
 
-@quick(150)
+@quick(80)
 @given(damage=damages())
 def test_damaged_archives(archive: Path, tmp_path: Path, damage: Damage) -> None:
     path = tmp_path / "n.pt2"
@@ -147,7 +147,7 @@ def test_damaged_archives(archive: Path, tmp_path: Path, damage: Damage) -> None
     assert groups(lambda: import_model(model, TensorStore())) <= {"HQ3"}
 
 
-@quick(400)
+@quick(200)
 @given(
     spots=st.lists(
         st.tuples(st.floats(0, 1, exclude_max=True), st.sampled_from(JUNK)), min_size=1, max_size=3
