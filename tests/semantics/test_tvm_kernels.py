@@ -84,8 +84,10 @@ def assert_integer_and_confined(plan: Plan, folder: Path) -> None:
     assert count > 1000
     assert floats == ()
     for source, isa in kernel_files(folder):
+        if isa.base:
+            continue
         loops, spilled = spills(source.with_suffix(".o"))
-        assert loops > 0 or isa.base
+        assert loops > 0
         assert len(spilled) <= 2 * sum(crowded(isa, kernel.context) for kernel in plan.kernels), (
             spilled
         )
