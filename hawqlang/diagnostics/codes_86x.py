@@ -139,7 +139,7 @@ ENTRIES: tuple[Entry, ...] = (
         mended="target laptop {\n  device  = cpu.native\n  latency = modelled\n}",
     ),
     Entry(
-        code="HQ876",
+        code="HQ878",
         title="CUDA kernels cannot be tuned here",
         cause="`--tune` runs alternatives on a device: it needs a GPU that the architectures asked for serve, its"
         " driver, cuda-python and nvcc. Without it a model of the device chooses the tiles, and the library is as right"

@@ -81,7 +81,7 @@ def this_device() -> Device:
     """Return the device of this machine.
 
     Raises:
-        HawqError: there is none, or no driver or cuda-python to reach it with (HQ876).
+        HawqError: there is none, or no driver or cuda-python to reach it with (HQ878).
     """
     try:
         driver = Driver()
@@ -153,7 +153,7 @@ def arch_of(device: Device, archs: tuple[Arch, ...]) -> Arch:
     """Return the architecture whose kernels a device runs: the newest that is not newer than it.
 
     Raises:
-        HawqError: there is none (HQ876).
+        HawqError: there is none (HQ878).
     """
     fit = [arch for arch in archs if arch.number <= device.number]
     if not fit:
@@ -177,7 +177,7 @@ def generation() -> str:
 def _untunable(why: str, remedy: str) -> HawqError:
     return HawqError(
         Diagnostic(
-            code="HQ876",
+            code="HQ878",
             severity="error",
             message=f"CUDA kernels cannot be tuned here: {why}",
             help=f"{remedy.rstrip('.')}; or build without `--tune`: a model chooses the tiles",

@@ -126,7 +126,7 @@ def test_without_nvcc_there_is_nothing_to_measure(
     monkeypatch.setenv("NVCC", "no-such-compiler")
     with pytest.raises(HawqError) as caught:
         tuning.tuned(trial(FakeDevice(""), tmp_path), None, 600, nothing)
-    assert code_of(caught) == "HQ876"
+    assert code_of(caught) == "HQ878"
     assert "nvcc was not found" in caught.value.diagnostics[0].message
 
 
@@ -136,7 +136,7 @@ def test_a_device_takes_the_newest_kernels_that_it_can_run() -> None:
     assert tuning.arch_of(FakeDevice("", number=120), archs).name == "sm_90"
     with pytest.raises(HawqError) as caught:
         tuning.arch_of(FakeDevice("", number=72), archs)
-    assert code_of(caught) == "HQ876"
+    assert code_of(caught) == "HQ878"
     assert "arch = [sm_72]" in (caught.value.diagnostics[0].help or "")
 
 
@@ -146,7 +146,7 @@ def test_without_a_device_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("hawqlang.cuda_memory.cuda_python", lambda: runtime)
     with pytest.raises(HawqError) as caught:
         tuning.this_device()
-    assert code_of(caught) == "HQ876"
+    assert code_of(caught) == "HQ878"
     assert "without `--tune`" in (caught.value.diagnostics[0].help or "")
 
 
