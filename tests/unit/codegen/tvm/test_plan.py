@@ -17,6 +17,7 @@ from hawqlang_codegen.tvm.packing import (
     depthwise_weights,
     group_windows,
     nibbles,
+    planes,
     rescale,
 )
 from hawqlang_codegen.tvm.plan import plan_program
@@ -97,12 +98,16 @@ def test_nibbles_hold_two_words_a_byte() -> None:
     assert not high[:, :, :, 2].any()
 
 
-def test_depthwise_weights_are_in_the_order_of_interleaved_columns() -> None:
-    w = np.random.default_rng(0).integers(-127, 128, (40, 5, 3, 1)).astype(np.int8)
-    packed = depthwise_weights(w, 16, 48)
-    assert packed.shape == (3, 2, 3, 4, 1, 4, 4)
+@pytest.mark.parametrize(("most", "count"), [(127, 1), (255, 3)])
+def test_depthwise_weights_are_in_the_order_of_interleaved_columns(most: int, count: int) -> None:
+    w = np.random.default_rng(0).integers(-most, most + 1, (40, 5, 3, 1)).astype(np.int16)
+    w[21, 4, 2] = most
+    assert planes(w) == count
+    packed = depthwise_weights(w, 16, 48, count)
+    assert packed.shape == (3, 2, 3, count, 4, 1, 4, 4)
     for c, ky, kx in ((0, 0, 0), (21, 4, 2), (39, 3, 1)):
-        assert packed[c // 16, ky // 4, kx, c % 16 // 4, 0, c % 4, ky % 4] == w[c, ky, kx, 0]
+        parts = packed[c // 16, ky // 4, kx, :, c % 16 // 4, 0, c % 4, ky % 4]
+        assert parts.astype(int).sum() == w[c, ky, kx, 0]
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(9, 3), (40, 4), (64, 2), (35, 5)])
