@@ -63,6 +63,10 @@ def assert_equal_on_threads(
                 )
 
 
+HELD = ("affine weights", "depthwise", "windows")
+"""Families whose loops of products are looked at for vectors on the stack."""
+
+
 def crowded(isa: Isa, kernel: Kernel) -> int:
     """How many vectors the loop of products may keep on the stack, with 16 registers.
 
@@ -84,7 +88,7 @@ def assert_integer_and_confined(plan: Plan, folder: Path) -> None:
     assert count > 1000
     assert floats == ()
     for source, isa in kernel_files(folder):
-        if isa.base:
+        if isa.base or plan.program.name not in HELD:
             continue
         loops, spilled = spills(source.with_suffix(".o"))
         assert loops > 0
