@@ -13,7 +13,6 @@ Without atheris, `--plain SECONDS` mutates the same corpus by chance, without fe
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +20,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
+
+from tests.fuzz.driver import run  # noqa: E402
 
 KINDS = ("specs", "docs/examples", "tests/spec_cases", "grammar/errors")
 PIECES = ("{", "}", "(", ")", "[", "]", ",", "=", ":", "\n", '"', "#", "\\u{", "except", "implies")
@@ -85,26 +86,17 @@ def plain(target: Target, seconds: float) -> int:
     return tried
 
 
-def main() -> None:
-    """Fuzz with atheris, or plainly."""
-    with tempfile.TemporaryDirectory(prefix="hawqc-fuzz-") as name:
-        folder = Path(name)
-        (folder / "project").mkdir()
-        target = Target(folder / "project")
-        if sys.argv[1:2] == ["--plain"]:
-            sys.stdout.write(f"{plain(target, float(sys.argv[2]))} inputs, no finding\n")
-            return
-        atheris: Any = import_module("atheris")
-        seeds = folder / "corpus"
-        seeds.mkdir()
-        for number, text in enumerate(corpus()):
-            (seeds / str(number)).write_bytes(text)
-        with atheris.instrument_imports(include=["hawqlang"]):
-            import_module("hawqlang.stages.format")
-            import_module("hawqlang.stages.resolve")
-        atheris.Setup([*sys.argv, str(seeds)], target)
-        atheris.Fuzz()
+def seeds(atheris: Any, folder: Path) -> list[str]:
+    """Write the specs of the repository as a corpus, and let atheris see into the compiler."""
+    found = folder / "corpus"
+    found.mkdir()
+    for number, text in enumerate(corpus()):
+        (found / str(number)).write_bytes(text)
+    with atheris.instrument_imports(include=["hawqlang"]):
+        import_module("hawqlang.stages.format")
+        import_module("hawqlang.stages.resolve")
+    return [str(found)]
 
 
 if __name__ == "__main__":
-    main()
+    run(Target, plain, seeds)

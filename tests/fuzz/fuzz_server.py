@@ -13,7 +13,6 @@ Without atheris, `--plain SECONDS` makes inputs by chance, without feedback from
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib import import_module
@@ -24,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from lsprotocol import types as lsp  # noqa: E402
+
+from tests.fuzz.driver import run  # noqa: E402
 
 
 def _watched() -> AbstractContextManager[Any]:
@@ -171,19 +172,11 @@ def plain(target: Target, seconds: float, inputs: int | None = None) -> int:
     return tried
 
 
-def main() -> None:
-    """Fuzz with atheris, or plainly."""
-    with tempfile.TemporaryDirectory(prefix="hawqc-fuzz-") as name:
-        folder = Path(name)
-        (folder / "project").mkdir()
-        target = Target(folder / "project")
-        if sys.argv[1:2] == ["--plain"]:
-            sys.stdout.write(f"{plain(target, float(sys.argv[2]))} inputs, no finding\n")
-            return
-        atheris: Any = import_module("atheris")
-        atheris.Setup(sys.argv, target)
-        atheris.Fuzz()
+def no_seeds(atheris: Any, folder: Path) -> list[str]:
+    """Return no options: inputs choose among the specs of the repository by themselves."""
+    del atheris, folder
+    return []
 
 
 if __name__ == "__main__":
-    main()
+    run(Target, plain, no_seeds)
